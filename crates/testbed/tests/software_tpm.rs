@@ -1,0 +1,202 @@
+//! The software TPM and what [`testbed::TestTpm`] does to it, seen through tpm2-tools.
+
+use std::path::Path;
+
+use testbed::{Hierarchy, SoftwareTpm, TestTpm};
+
+/// TPM2_GetRandom of 8 bytes.
+const GET_RANDOM: [u8; 12] = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x7B, 0, 8];
+
+fn primary_of(tpm: &TestTpm, hierarchy: &str) -> String {
+    let public = tempfile::NamedTempFile::new().unwrap();
+    let path = public.path().to_str().unwrap();
+    let arguments = [
+        "tpm2_createprimary",
+        "-Q",
+        "-C",
+        hierarchy,
+        "-G",
+        "ecc",
+        "-c",
+        "/dev/null",
+        "-f",
+        "pem",
+        "-o",
+        path,
+    ];
+    tpm.tpm2(&arguments).unwrap();
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn run_of(process_id: u32) -> bool {
+    Path::new(&format!("/proc/{process_id}/stat")).exists()
+}
+
+#[test]
+fn answers_a_command_at_once() {
+    let mut tpm = SoftwareTpm::start().unwrap();
+    let response = tpm.exchange(&GET_RANDOM).unwrap();
+    assert_eq!(response.len(), 10 + 2 + 8);
+    assert_eq!(response[6..10], [0; 4]);
+}
+
+#[test]
+fn dropping_it_leaves_no_process_and_no_folder() {
+    let tpm = SoftwareTpm::start().unwrap();
+    let (folder, process) = (tpm.state_folder().to_owned(), tpm.process_id().unwrap());
+    assert!(folder.exists() && run_of(process));
+    drop(tpm);
+    assert!(!folder.exists() && !run_of(process));
+}
+
+#[test]
+fn two_tpms_have_different_seeds() {
+    let (one, other) = (TestTpm::new().unwrap(), TestTpm::new().unwrap());
+    assert_ne!(primary_of(&one, "e"), primary_of(&other, "e"));
+}
+
+#[test]
+fn a_kept_folder_is_the_same_tpm_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let first = TestTpm::kept_in(&state).unwrap();
+    first.persist_foreign_key(0x8100_0001).unwrap();
+    let key = primary_of(&first, "e");
+    drop(first);
+
+    let second = TestTpm::kept_in(&state).unwrap();
+    assert_eq!(second.persistent_handles().unwrap(), [0x8100_0001]);
+    assert_eq!(primary_of(&second, "e"), key);
+}
+
+#[test]
+fn a_restart_keeps_persistent_objects_and_loses_transient_ones() {
+    let tpm = TestTpm::new().unwrap();
+    tpm.resource_manager(false);
+    tpm.persist_foreign_key(0x8100_0001).unwrap();
+    primary_of(&tpm, "o");
+    assert_eq!(tpm.transient_handles().unwrap(), [0x8000_0000]);
+
+    tpm.restart().unwrap();
+    assert_eq!(tpm.transient_handles().unwrap(), []);
+    assert_eq!(tpm.persistent_handles().unwrap(), [0x8100_0001]);
+}
+
+#[test]
+fn each_clear_changes_the_owner_seed_alone_and_empties_the_handles() {
+    type Clear = fn(&TestTpm) -> anyhow::Result<()>;
+    let clears: [Clear; 2] = [TestTpm::clear_by_platform, TestTpm::clear_by_lockout];
+    for clear in clears {
+        let tpm = TestTpm::new().unwrap();
+        tpm.persist_foreign_key(0x8101_8C00).unwrap();
+        let before = (primary_of(&tpm, "e"), primary_of(&tpm, "o"));
+        clear(&tpm).unwrap();
+        let after = (primary_of(&tpm, "e"), primary_of(&tpm, "o"));
+        assert_eq!(before.0, after.0);
+        assert_ne!(before.1, after.1);
+        assert_eq!(tpm.persistent_handles().unwrap(), []);
+    }
+}
+
+#[test]
+fn clear_by_lockout_is_refused_where_clear_is_disabled() {
+    let tpm = TestTpm::new().unwrap();
+    tpm.tpm2(&["tpm2_clearcontrol", "-C", "p", "s"]).unwrap();
+    let refusal = tpm.clear_by_lockout().unwrap_err().to_string();
+    assert!(refusal.contains("0x120"), "{refusal}");
+}
+
+#[test]
+fn change_eps_changes_the_endorsement_seed() {
+    let tpm = TestTpm::new().unwrap();
+    let (endorsement, owner) = (primary_of(&tpm, "e"), primary_of(&tpm, "o"));
+    tpm.change_eps().unwrap();
+    assert_ne!(primary_of(&tpm, "e"), endorsement);
+    assert_eq!(primary_of(&tpm, "o"), owner);
+}
+
+#[test]
+fn authorisations_are_asked_for_once_they_are_set() {
+    let tpm = TestTpm::new().unwrap();
+    tpm.set_owner_auth("secret").unwrap();
+    tpm.set_endorsement_auth("hidden").unwrap();
+    for (hierarchy, auth) in [("o", "secret"), ("e", "hidden")] {
+        let create = |auth: &[&str]| {
+            let mut arguments = vec![
+                "tpm2_createprimary",
+                "-Q",
+                "-C",
+                hierarchy,
+                "-G",
+                "ecc",
+                "-c",
+                "/dev/null",
+            ];
+            arguments.extend(auth);
+            tpm.tpm2(&arguments)
+        };
+        let refusal = create(&[]).unwrap_err().to_string();
+        assert!(refusal.contains("0x9A2"), "{refusal}");
+        create(&["-P", auth]).unwrap();
+    }
+}
+
+#[test]
+fn a_disabled_hierarchy_is_back_after_a_restart() {
+    for (hierarchy, letter) in [(Hierarchy::Owner, "o"), (Hierarchy::Endorsement, "e")] {
+        let tpm = TestTpm::new().unwrap();
+        tpm.disable_hierarchy(hierarchy).unwrap();
+        let arguments = [
+            "tpm2_createprimary",
+            "-Q",
+            "-C",
+            letter,
+            "-G",
+            "ecc",
+            "-c",
+            "/dev/null",
+        ];
+        let refusal = tpm.tpm2(&arguments).unwrap_err().to_string();
+        assert!(refusal.contains("0x185"), "{refusal}");
+        tpm.restart().unwrap();
+        tpm.tpm2(&arguments).unwrap();
+    }
+}
+
+#[test]
+fn a_full_tpm_takes_no_further_persistent_object() {
+    let tpm = TestTpm::new().unwrap();
+    let made = tpm.fill_nv_persistent().unwrap();
+    assert_eq!(tpm.persistent_handles().unwrap().len(), made);
+    let refusal = tpm
+        .persist_foreign_key(0x8101_8C00)
+        .unwrap_err()
+        .to_string();
+    assert!(refusal.contains("0x14b"), "{refusal}");
+    assert_eq!(tpm.transient_handles().unwrap(), []);
+}
+
+#[test]
+fn a_foreign_key_stands_where_it_was_put() {
+    let tpm = TestTpm::new().unwrap();
+    tpm.persist_foreign_key(0x8101_8C00).unwrap();
+    assert_eq!(tpm.persistent_handles().unwrap(), [0x8101_8C00]);
+    let public = tpm.tpm2(&["tpm2_readpublic", "-c", "0x81018C00"]).unwrap();
+    assert!(
+        public.contains("curve-id") || public.contains("NIST p256"),
+        "{public}"
+    );
+    let refusal = tpm
+        .persist_foreign_key(0x8101_8C00)
+        .unwrap_err()
+        .to_string();
+    assert!(refusal.contains("0x14c"), "{refusal}");
+}
+
+#[test]
+fn a_missing_state_folder_parent_is_an_error_that_names_it() {
+    let error = SoftwareTpm::start_in(Path::new("/proc/no/such"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("/proc/no/such"), "{error}");
+}
