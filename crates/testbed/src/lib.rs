@@ -4,13 +4,18 @@
 
 #![forbid(unsafe_code)]
 
+mod configuration;
 mod fault;
 mod proxy;
+mod snapctl;
+mod store;
 mod swtpm;
 mod tpm;
 mod wire;
 
 pub use fault::{Fault, Gate, When};
+pub use snapctl::run as snapctl;
+pub use store::SystemMode;
 pub use swtpm::SoftwareTpm;
 pub use tpm::{Hierarchy, TestTpm};
 pub use wire::Command;
