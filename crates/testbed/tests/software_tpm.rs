@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests may, as tests may
 
+use std::env;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use testbed::{Hierarchy, SoftwareTpm, TestTpm};
 
@@ -30,7 +35,7 @@ fn primary_of(tpm: &TestTpm, hierarchy: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-fn run_of(process_id: u32) -> bool {
+fn is_there(process_id: u32) -> bool {
     Path::new(&format!("/proc/{process_id}/stat")).exists()
 }
 
@@ -46,9 +51,9 @@ fn answers_a_command_at_once() {
 fn dropping_it_leaves_no_process_and_no_folder() {
     let tpm = SoftwareTpm::start().unwrap();
     let (folder, process) = (tpm.state_folder().to_owned(), tpm.process_id().unwrap());
-    assert!(folder.exists() && run_of(process));
+    assert!(folder.exists() && is_there(process));
     drop(tpm);
-    assert!(!folder.exists() && !run_of(process));
+    assert!(!folder.exists() && !is_there(process));
 }
 
 #[test]
@@ -201,4 +206,51 @@ fn a_missing_state_folder_parent_is_an_error_that_names_it() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("/proc/no/such"), "{error}");
+}
+
+/// Makes the test below of this name start a TPM and wait to be killed.
+const OWNER: &str = "TESTBED_OWNER_TO_BE_KILLED";
+
+#[test]
+fn owner_to_be_killed() {
+    if env::var_os(OWNER).is_some() {
+        let tpm = SoftwareTpm::start().unwrap();
+        println!("\nprocess {}", tpm.process_id().unwrap());
+        std::io::stdin().lines().for_each(drop);
+    }
+}
+
+#[test]
+fn a_tpm_ends_when_its_owner_is_killed() {
+    let mut owner = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "owner_to_be_killed", "--nocapture"])
+        .env(OWNER, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let process = lines
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("process ")?.parse().ok());
+    let process: u32 = process.unwrap();
+    assert!(is_there(process));
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while is_there(process) && !is_zombie(process) {
+        assert!(
+            Instant::now() < deadline,
+            "process {process} is still there"
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether a process has ended and waits for whoever adopted it to reap it.
+fn is_zombie(process_id: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process_id}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_none_or(|(_, rest)| rest.starts_with('Z'))
 }
