@@ -110,15 +110,13 @@ impl Proxy {
         work(&mut lock(&self.shared.script))
     }
 
-    /// Works with the TPM itself: not counted, and no fault is met.
-    pub(crate) fn tpm<T>(&self, work: impl FnOnce(&mut SoftwareTpm) -> T) -> T {
-        work(&mut lock(&self.shared.tpm).software)
+    /// Sends a command to the TPM itself: it is not counted and meets no fault.
+    pub(crate) fn exchange(&self, command: &[u8]) -> Result<Vec<u8>> {
+        lock(&self.shared.tpm).exchange(None, command)
     }
 
     pub(crate) fn restart(&self) -> Result<()> {
-        let mut tpm = lock(&self.shared.tpm);
-        tpm.owners.clear();
-        tpm.software.restart()
+        lock(&self.shared.tpm).software.restart()
     }
 
     pub(crate) fn flush_after_users(&self, on: bool) {
@@ -148,10 +146,11 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
-        self.script(Script::clear_faults);
         for stream in lock(&self.shared.users).connected.values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
+        // Only now: no one gets an answer any more.
+        self.script(Script::clear_faults);
         for (offset, listener) in self.listeners.drain(..).enumerate() {
             // A connection wakes the listener, which then sees that it has to stop.
             let woken = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port + offset as u16));
@@ -251,17 +250,12 @@ impl Shared {
 impl Tpm {
     fn exchange(&mut self, owner: Option<UserId>, command: &[u8]) -> Result<Vec<u8>> {
         let response = self.software.exchange(command)?;
-        if wire::code(&response) == 0 {
-            if let Some(handle) = wire::flushed_handle(command) {
-                self.owners.remove(&handle);
-            }
-            // A session that ended by itself gives its handle back to the TPM, so the newest owner counts.
-            if let Some(handle) = wire::new_handle(wire::code(command), &response) {
-                match owner {
-                    Some(owner) => self.owners.insert(handle, owner),
-                    None => self.owners.remove(&handle),
-                };
-            }
+        // A handle that was flushed, or whose session has ended, is the TPM's to give again: the newest maker owns it.
+        if let Some(handle) = wire::new_handle(wire::code(command), &response) {
+            match owner {
+                Some(owner) => self.owners.insert(handle, owner),
+                None => self.owners.remove(&handle),
+            };
         }
         Ok(response)
     }
@@ -278,10 +272,11 @@ impl Tpm {
         });
         if flush {
             for handle in handles {
-                // An error means that it is gone already: a session that its last command ended, or a restart.
-                let _ = self
-                    .software
-                    .exchange(&wire::plain_command(0x165, &handle.to_be_bytes()));
+                // An error means that it is gone already: flushed, ended with its last command, or lost in a restart.
+                let _ = self.software.exchange(&wire::plain_command(
+                    wire::CC_FLUSH_CONTEXT,
+                    &handle.to_be_bytes(),
+                ));
             }
         }
     }

@@ -94,7 +94,7 @@ impl SoftwareTpm {
 
     fn power_on(&mut self) -> Result<()> {
         self.process = Some(Process::start(self.state_folder())?);
-        self.exchange(&wire::plain_command(0x17A, &READ_ONE_PROPERTY))
+        self.exchange(&wire::plain_command(wire::CC_GET_CAPABILITY, &READ_ONE_PROPERTY))
             .context("swtpm did not start; is the package swtpm installed, and is no other swtpm using this state?")?;
         Ok(())
     }

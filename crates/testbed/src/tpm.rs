@@ -13,19 +13,13 @@ use anyhow::{Context, Result, ensure};
 use crate::fault::{Fault, Script, When};
 use crate::proxy::Proxy;
 use crate::swtpm::SoftwareTpm;
-use crate::wire::{self, Command};
+use crate::wire::{
+    self, CC_CHANGE_EPS, CC_CLEAR, CC_CREATE_PRIMARY, CC_EVICT_CONTROL, CC_FLUSH_CONTEXT,
+    CC_GET_CAPABILITY, CC_HIERARCHY_CHANGE_AUTH, CC_HIERARCHY_CONTROL, Command,
+};
 
 const PLATFORM: u32 = 0x4000_000C;
 const LOCKOUT: u32 = 0x4000_000A;
-
-const CC_EVICT_CONTROL: u32 = 0x120;
-const CC_HIERARCHY_CONTROL: u32 = 0x121;
-const CC_CHANGE_EPS: u32 = 0x124;
-const CC_CLEAR: u32 = 0x126;
-const CC_HIERARCHY_CHANGE_AUTH: u32 = 0x129;
-const CC_CREATE_PRIMARY: u32 = 0x131;
-const CC_FLUSH_CONTEXT: u32 = 0x165;
-const CC_GET_CAPABILITY: u32 = 0x17A;
 
 const RC_SUCCESS: u32 = 0;
 const RC_NV_DEFINED: u32 = 0x14C;
@@ -216,7 +210,7 @@ impl TestTpm {
             let code = self.persist(key, handle)?;
             ensure!(
                 code == RC_SUCCESS,
-                "the TPM answered {code:#x} to a key at {handle:#x}; is the handle in use?"
+                "the TPM answered {code:#x} to a key at {handle:#x}; is the handle in use, or the TPM full?"
             );
             Ok(())
         })
@@ -292,7 +286,7 @@ impl TestTpm {
     }
 
     fn exchange(&self, command: &[u8]) -> Result<Vec<u8>> {
-        self.proxy.tpm(|tpm| tpm.exchange(command))
+        self.proxy.exchange(command)
     }
 }
 

@@ -14,6 +14,23 @@ const TAG_NO_SESSIONS: u16 = 0x8001;
 const TAG_SESSIONS: u16 = 0x8002;
 const PASSWORD_SESSION: u32 = 0x4000_0009;
 
+// Command codes (TPM_CC, Part 2) that the testbed itself sends or looks for.
+pub(crate) const CC_EVICT_CONTROL: u32 = 0x120;
+pub(crate) const CC_HIERARCHY_CONTROL: u32 = 0x121;
+pub(crate) const CC_CHANGE_EPS: u32 = 0x124;
+pub(crate) const CC_CLEAR: u32 = 0x126;
+pub(crate) const CC_HIERARCHY_CHANGE_AUTH: u32 = 0x129;
+pub(crate) const CC_CREATE_PRIMARY: u32 = 0x131;
+pub(crate) const CC_LOAD: u32 = 0x157;
+pub(crate) const CC_HMAC_START: u32 = 0x15B;
+pub(crate) const CC_CONTEXT_LOAD: u32 = 0x161;
+pub(crate) const CC_FLUSH_CONTEXT: u32 = 0x165;
+pub(crate) const CC_LOAD_EXTERNAL: u32 = 0x167;
+pub(crate) const CC_START_AUTH_SESSION: u32 = 0x176;
+pub(crate) const CC_GET_CAPABILITY: u32 = 0x17A;
+pub(crate) const CC_HASH_SEQUENCE_START: u32 = 0x186;
+pub(crate) const CC_CREATE_LOADED: u32 = 0x191;
+
 /// A TPM command, to say which ones a fault or a hold concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -62,31 +79,39 @@ impl Command {
     pub fn code(self) -> Option<u32> {
         Some(match self {
             Command::Any => return None,
-            Command::EvictControl => 0x120,
-            Command::HierarchyControl => 0x121,
-            Command::ChangeEps => 0x124,
-            Command::Clear => 0x126,
-            Command::HierarchyChangeAuth => 0x129,
-            Command::CreatePrimary => 0x131,
-            Command::Load => 0x157,
+            Command::EvictControl => CC_EVICT_CONTROL,
+            Command::HierarchyControl => CC_HIERARCHY_CONTROL,
+            Command::ChangeEps => CC_CHANGE_EPS,
+            Command::Clear => CC_CLEAR,
+            Command::HierarchyChangeAuth => CC_HIERARCHY_CHANGE_AUTH,
+            Command::CreatePrimary => CC_CREATE_PRIMARY,
+            Command::Load => CC_LOAD,
             Command::Sign => 0x15D,
-            Command::ContextLoad => 0x161,
-            Command::FlushContext => 0x165,
-            Command::LoadExternal => 0x167,
+            Command::ContextLoad => CC_CONTEXT_LOAD,
+            Command::FlushContext => CC_FLUSH_CONTEXT,
+            Command::LoadExternal => CC_LOAD_EXTERNAL,
             Command::ReadPublic => 0x173,
-            Command::StartAuthSession => 0x176,
-            Command::GetCapability => 0x17A,
+            Command::StartAuthSession => CC_START_AUTH_SESSION,
+            Command::GetCapability => CC_GET_CAPABILITY,
             Command::GetRandom => 0x17B,
             Command::TestParms => 0x18A,
-            Command::CreateLoaded => 0x191,
+            Command::CreateLoaded => CC_CREATE_LOADED,
             Command::Code(code) => code,
         })
     }
 }
 
-/// Commands whose response carries the handle of a new transient object or session:
-/// CreatePrimary, Load, HMAC_Start, ContextLoad, LoadExternal, StartAuthSession, HashSequenceStart, CreateLoaded.
-const MAKE_HANDLES: [u32; 8] = [0x131, 0x157, 0x15B, 0x161, 0x167, 0x176, 0x186, 0x191];
+/// Commands whose response carries the handle of a new transient object or session.
+const MAKE_HANDLES: [u32; 8] = [
+    CC_CREATE_PRIMARY,
+    CC_LOAD,
+    CC_HMAC_START,
+    CC_CONTEXT_LOAD,
+    CC_LOAD_EXTERNAL,
+    CC_START_AUTH_SESSION,
+    CC_HASH_SEQUENCE_START,
+    CC_CREATE_LOADED,
+];
 
 /// The command or response code of a whole message.
 pub(crate) fn code(message: &[u8]) -> u32 {
@@ -97,12 +122,6 @@ pub(crate) fn code(message: &[u8]) -> u32 {
 pub(crate) fn new_handle(command_code: u32, response: &[u8]) -> Option<u32> {
     let succeeded = code(response) == 0 && response.len() >= HEADER_SIZE + 4;
     (succeeded && MAKE_HANDLES.contains(&command_code)).then(|| word(response, HEADER_SIZE))
-}
-
-/// The handle that a TPM2_FlushContext command names.
-pub(crate) fn flushed_handle(command: &[u8]) -> Option<u32> {
-    (Some(code(command)) == Command::FlushContext.code() && command.len() >= HEADER_SIZE + 4)
-        .then(|| word(command, HEADER_SIZE))
 }
 
 /// The big-endian number at `offset`; zero where the message is too short for one.

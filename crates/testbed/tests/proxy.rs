@@ -360,13 +360,19 @@ fn connections_outlive_a_restart() {
 #[test]
 fn dropping_the_tpm_ends_its_users_even_those_at_a_gate() {
     let tpm = TestTpm::new().unwrap();
-    tpm.fail(Command::Any, When::Always, Fault::Hold(Gate::new()));
+    let gate = Gate::new();
+    tpm.fail(Command::Any, When::Always, Fault::Hold(gate.clone()));
     let (mut idle, mut held) = (User::connect(&tpm), User::connect(&tpm));
     held.send(&RANDOM);
+    gate.wait_for(1, LIMIT).unwrap();
     drop(tpm);
     assert!(idle.receive().is_none());
-    held.receive();
     assert!(held.receive().is_none());
+
+    // The gate is open now: nothing waits there for ever.
+    let tpm = TestTpm::new().unwrap();
+    tpm.fail(Command::Any, When::Always, Fault::Hold(gate));
+    assert_eq!(User::connect(&tpm).ask_code(&RANDOM), Some(0));
 }
 
 #[test]

@@ -222,9 +222,12 @@ fn owner_to_be_killed() {
 
 #[test]
 fn a_tpm_ends_when_its_owner_is_killed() {
+    // What the owner cannot remove any more goes with this folder.
+    let folder = tempfile::tempdir().unwrap();
     let mut owner = Command::new(env::current_exe().unwrap())
         .args(["--exact", "owner_to_be_killed", "--nocapture"])
         .env(OWNER, "1")
+        .env("TMPDIR", folder.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
