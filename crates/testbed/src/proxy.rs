@@ -6,6 +6,9 @@
 //!   connection is the end of that user, and what it left in the TPM is flushed.
 //! - `swtpm` makes a new connection for each command. A user's end cannot be seen, so nothing of its is flushed.
 //!
+//! Unlike the kernel it does not swap objects out: all users share the TPM's few slots for transient objects (three in
+//! swtpm), and a fourth object at a time is refused with TPM_RC_OBJECT_MEMORY.
+//!
 //! Source of both protocols: what tpm2-tss sends (tcti-mssim.c, tcti-swtpm.c, versions 3.2 to 4.2).
 
 use std::collections::BTreeMap;
