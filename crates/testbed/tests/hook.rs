@@ -276,6 +276,18 @@ fn two_hooks_at_a_time_lose_nothing() {
 }
 
 #[test]
+fn calls_at_the_same_time_in_one_hook_are_all_kept() {
+    let device = Device::new().unwrap();
+    run(
+        &device,
+        "prepare-device",
+        "for n in 1 2 3 4 5 6 7 8 9; do snapctl set tree.k$n=1 & done; wait",
+    );
+    let tree = device.config("tree").unwrap().unwrap();
+    assert_eq!(tree.as_object().unwrap().len(), 9);
+}
+
+#[test]
 fn a_hook_that_takes_too_long_is_killed_with_all_it_started() {
     let device = Device::new().unwrap();
     let hook = Hook::new(
@@ -327,8 +339,13 @@ fn a_hook_can_be_killed_and_is_killed_when_it_is_dropped() {
     assert!(!is_running(&process_id));
 
     let (running, process_id) = start();
+    let dropped = Instant::now();
     drop(running);
     assert!(!is_running(&process_id));
+    assert!(
+        dropped.elapsed() < LIMIT,
+        "not killed, but ended by its time limit"
+    );
 }
 
 #[test]

@@ -174,6 +174,27 @@ fn a_handle_belongs_to_its_newest_maker() {
 }
 
 #[test]
+fn what_a_user_without_a_connection_makes_is_never_flushed() {
+    let tpm = TestTpm::new().unwrap();
+    let mut first = User::connect(&tpm);
+    let handle = hash_start(&mut first);
+    let mut flush = vec![0x80, 0x01, 0, 0, 0, 14, 0, 0, 0x01, 0x65];
+    flush.extend(handle.to_be_bytes());
+    assert_eq!(first.ask_code(&flush), Some(0));
+
+    // A command alone, without the framing of a lasting connection, is how the swtpm TCTI speaks.
+    let mut other = TcpStream::connect((Ipv4Addr::LOCALHOST, port(&tpm))).unwrap();
+    other.write_all(&HASH_START).unwrap();
+    let mut response = [0; 14];
+    other.read_exact(&mut response).unwrap();
+    assert_eq!(response[10..], handle.to_be_bytes());
+
+    drop((first, other));
+    tpm.wait_until_unused(LIMIT).unwrap();
+    assert_eq!(tpm.transient_handles().unwrap(), [handle]);
+}
+
+#[test]
 fn without_a_resource_manager_nothing_is_flushed() {
     let tpm = TestTpm::new().unwrap();
     tpm.resource_manager(false);
