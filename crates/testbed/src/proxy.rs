@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
@@ -50,7 +51,8 @@ pub(crate) struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    tpm: Mutex<Tpm>,
+    /// Gone once the proxy is dropped, however long its threads still run.
+    tpm: Mutex<Option<Tpm>>,
     script: Mutex<Script>,
     users: Mutex<Users>,
     user_left: Condvar,
@@ -82,10 +84,10 @@ impl Proxy {
             .context("the listener has no address")?
             .port();
         let shared = Arc::new(Shared {
-            tpm: Mutex::new(Tpm {
+            tpm: Mutex::new(Some(Tpm {
                 software,
                 owners: BTreeMap::new(),
-            }),
+            })),
             script: Mutex::default(),
             users: Mutex::default(),
             user_left: Condvar::new(),
@@ -115,11 +117,16 @@ impl Proxy {
 
     /// Sends a command to the TPM itself: it is not counted and meets no fault.
     pub(crate) fn exchange(&self, command: &[u8]) -> Result<Vec<u8>> {
-        lock(&self.shared.tpm).exchange(None, command)
+        self.shared.with_tpm(|tpm| tpm.exchange(None, command))
+    }
+
+    pub(crate) fn state_folder(&self) -> Result<PathBuf> {
+        self.shared
+            .with_tpm(|tpm| Ok(tpm.software.state_folder().to_owned()))
     }
 
     pub(crate) fn restart(&self) -> Result<()> {
-        lock(&self.shared.tpm).software.restart()
+        self.shared.with_tpm(|tpm| tpm.software.restart())
     }
 
     pub(crate) fn flush_after_users(&self, on: bool) {
@@ -161,7 +168,7 @@ impl Drop for Proxy {
                 let _ = listener.join();
             }
         }
-        lock(&self.shared.tpm).software.power_off();
+        drop(lock(&self.shared.tpm).take());
     }
 }
 
@@ -211,6 +218,15 @@ fn spawn_listener(listener: TcpListener, shared: Arc<Shared>, service: Service) 
 }
 
 impl Shared {
+    /// Has the TPM to itself for as long as `work` takes.
+    fn with_tpm<T>(&self, work: impl FnOnce(&mut Tpm) -> Result<T>) -> Result<T> {
+        work(
+            lock(&self.tpm)
+                .as_mut()
+                .context("the TPM is gone; keep its TestTpm for as long as it is used")?,
+        )
+    }
+
     fn enter(&self, stream: &TcpStream) -> io::Result<UserId> {
         stream.set_nodelay(true)?;
         let mut users = lock(&self.users);
@@ -221,7 +237,9 @@ impl Shared {
     }
 
     fn leave(&self, user: UserId) {
-        lock(&self.tpm).forget(user, self.flush_after_users.load(Ordering::SeqCst));
+        if let Some(tpm) = &mut *lock(&self.tpm) {
+            tpm.forget(user, self.flush_after_users.load(Ordering::SeqCst));
+        }
         // The service has dropped its handle already; this one is the last, so the connection closes here.
         lock(&self.users).connected.remove(&user);
         self.user_left.notify_all();
@@ -237,7 +255,7 @@ impl Shared {
             Some(Fault::Hold(gate)) => gate.pass(),
             _ => {}
         }
-        let response = lock(&self.tpm).exchange(owner, command)?;
+        let response = self.with_tpm(|tpm| tpm.exchange(owner, command))?;
         Ok(match &fault {
             Some(Fault::RespondAfter(code)) => Some(wire::bare_response(*code)),
             Some(Fault::CutAfter) => None,
@@ -343,7 +361,7 @@ fn serve_control(shared: &Shared, _user: UserId, mut stream: TcpStream) -> Resul
         let mut whole = request.to_be_bytes().to_vec();
         whole.resize(4 + size, 0);
         stream.read_exact(&mut whole[4..])?;
-        let response = lock(&shared.tpm).software.control(&whole, 4)?;
+        let response = shared.with_tpm(|tpm| tpm.software.control(&whole, 4))?;
         stream.write_all(&response)?;
     }
     Ok(())

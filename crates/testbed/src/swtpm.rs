@@ -84,7 +84,7 @@ impl SoftwareTpm {
     }
 
     /// Ends the process. Until [`SoftwareTpm::restart`], every command fails.
-    pub(crate) fn power_off(&mut self) {
+    fn power_off(&mut self) {
         if let Some(mut process) = self.process.take() {
             // Both fail only when the process has ended and been reaped already.
             let _ = process.child.kill();

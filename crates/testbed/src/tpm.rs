@@ -4,7 +4,7 @@
 //! meets no fault. Only [`TestTpm::tpm2`] goes through the proxy, as any program does.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
 
@@ -96,6 +96,11 @@ impl TestTpm {
     /// a user is gone, and flushes nothing that it left behind.
     pub fn swtpm_tcti(&self) -> String {
         format!("swtpm:host=127.0.0.1,port={}", self.proxy.port())
+    }
+
+    /// The folder that holds the TPM's state and swtpm's log.
+    pub fn state_folder(&self) -> Result<PathBuf> {
+        self.proxy.state_folder()
     }
 
     /// Makes the commands that `command` and `when` select meet a fault, from now on. The first fault that selects a

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use testbed::{Hierarchy, SoftwareTpm, TestTpm};
+use testbed::{Fault, Gate, Hierarchy, SoftwareTpm, TestTpm, When};
 
 /// TPM2_GetRandom of 8 bytes.
 const GET_RANDOM: [u8; 12] = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x7B, 0, 8];
@@ -54,6 +54,27 @@ fn dropping_it_leaves_no_process_and_no_folder() {
     assert!(folder.exists() && is_there(process));
     drop(tpm);
     assert!(!folder.exists() && !is_there(process));
+}
+
+#[test]
+fn dropping_it_removes_its_state_while_a_program_is_connected() {
+    let tpm = TestTpm::new().unwrap();
+    let folder = tpm.state_folder().unwrap();
+    let gate = Gate::new();
+    tpm.fail(
+        testbed::Command::Any,
+        When::Always,
+        Fault::HoldAfter(gate.clone()),
+    );
+    let held = Command::new("tpm2_getrandom")
+        .args(["-T", &tpm.tcti(), "8"])
+        .stderr(Stdio::null())
+        .spawn();
+    gate.wait_for(1, Duration::from_secs(30)).unwrap();
+    assert!(folder.exists());
+    drop(tpm);
+    assert!(!folder.exists());
+    assert!(!held.unwrap().wait().unwrap().success());
 }
 
 #[test]
