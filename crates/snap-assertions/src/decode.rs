@@ -1,0 +1,285 @@
+//! Decoding a stream of assertions with bounded memory.
+//!
+//! An assertion is headers, an empty line, the body and an empty line if there is a body, and the signature.
+//! Assertions in a stream are separated by an empty line.
+
+use std::io::{BufRead, ErrorKind, Read};
+use std::ops::Range;
+
+use crate::assertion::{Assertion, MAX_BODY, MAX_HEADERS, MAX_SIGNATURE, check_common};
+use crate::digest::is_digest;
+use crate::error::{DecodeError, DecodeErrorKind, HeaderError, HeaderProblem, Part};
+use crate::fields::Fields;
+use crate::headers::Headers;
+use crate::parse::parse_headers;
+
+/// Reads assertions from a stream, one after another.
+///
+/// Whatever the stream holds, no more than one assertion within the limits of the format is kept in memory.
+/// After an error the iterator ends: where the next assertion would begin is not known then.
+///
+/// ```
+/// let stream = include_bytes!("../tests/vectors/serial.assert");
+/// for assertion in snap_assertions::Decoder::new(&stream[..]) {
+///     assert_eq!(assertion?.header("serial"), Some("EB2-0653"));
+/// }
+/// # Ok::<(), snap_assertions::DecodeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Decoder<R> {
+    reader: R,
+    assertion: u64,
+    line: u64,
+    finished: bool,
+}
+
+impl<R: BufRead> Decoder<R> {
+    /// A decoder for what `reader` yields.
+    pub fn new(reader: R) -> Self {
+        Self {
+            reader,
+            assertion: 0,
+            line: 1,
+            finished: false,
+        }
+    }
+
+    fn error(&self, line: u64, kind: impl Into<DecodeErrorKind>) -> DecodeError {
+        DecodeError {
+            assertion: self.assertion,
+            line,
+            kind: kind.into(),
+        }
+    }
+
+    /// Reads the next assertion; `None` at the end of the stream.
+    fn assertion(&mut self) -> Result<Option<Assertion>, DecodeError> {
+        self.assertion += 1;
+        let start = self.line;
+        let Some((head, headers)) = self.headers()? else {
+            return Ok(None);
+        };
+        let at_start = |error: HeaderError| DecodeError {
+            assertion: self.assertion,
+            line: start,
+            kind: error.into(),
+        };
+        let fields = Fields::of(&headers);
+        let body_length = body_length(fields).map_err(at_start)?;
+        check_sign_key(fields).map_err(at_start)?;
+        let common = check_common(&headers).map_err(at_start)?;
+        let (content, body, signature) = self.body_and_signature(head, body_length)?;
+        Ok(Some(Assertion {
+            kind: common.kind,
+            headers,
+            revision: common.revision,
+            format: common.format,
+            content,
+            body,
+            signature,
+        }))
+    }
+
+    fn headers(&mut self) -> Result<Option<(String, Headers)>, DecodeError> {
+        let start = self.line;
+        let (bytes, end) = self.section(Part::Headers, MAX_HEADERS)?;
+        if bytes.is_empty() && matches!(end, End::OfStream) {
+            return Ok(None);
+        }
+        if matches!(end, End::OfStream) {
+            let kind = match first_line_has_cr(&bytes) {
+                true => DecodeErrorKind::CarriageReturn,
+                false => DecodeErrorKind::Truncated(Part::Headers),
+            };
+            return Err(self.error(start, kind));
+        }
+        let head = self.utf8(bytes, Part::Headers, start)?;
+        let headers =
+            parse_headers(&head).map_err(|(line, problem)| self.error(start + line as u64, problem))?;
+        Ok(Some((head, headers)))
+    }
+
+    /// Reads what follows the headers: gives the content (headers and body), the place of the body in it, and
+    /// the signature.
+    fn body_and_signature(
+        &mut self,
+        head: String,
+        body_length: usize,
+    ) -> Result<(String, Range<usize>, String), DecodeError> {
+        let mut content = head;
+        let mut body = content.len()..content.len();
+        let mut start = self.line;
+        if body_length > 0 {
+            content.push_str("\n\n");
+            let text = self.body(body_length)?;
+            body = content.len()..content.len() + text.len();
+            content.push_str(&text);
+            start = self.line;
+        }
+        let (mut signature, mut end) = self.section(Part::Signature, MAX_SIGNATURE)?;
+        if signature.is_empty() && matches!(end, End::AtEmptyLine) {
+            // The empty line that ends a body. It may stand there for a body of no bytes too; then it counts
+            // as content, as snapd has it.
+            if body_length == 0 {
+                content.push_str("\n\n");
+                body = content.len()..content.len();
+            }
+            start = self.line;
+            (signature, end) = self.section(Part::Signature, MAX_SIGNATURE)?;
+        } else if body_length > 0 {
+            let kind = match signature.is_empty() {
+                true => DecodeErrorKind::Truncated(Part::Signature),
+                false => DecodeErrorKind::BodyNotSeparated { body_length },
+            };
+            return Err(self.error(start, kind));
+        }
+        if matches!(end, End::OfStream) && signature.ends_with(b"\n") {
+            signature.pop();
+        }
+        if signature.is_empty() {
+            return Err(self.error(start, DecodeErrorKind::EmptySignature));
+        }
+        let signature = self.utf8(signature, Part::Signature, start)?;
+        Ok((content, body, signature))
+    }
+
+    /// Reads exactly the body, of at most [`MAX_BODY`] bytes.
+    fn body(&mut self, length: usize) -> Result<String, DecodeError> {
+        let start = self.line;
+        let mut bytes = Vec::new();
+        let read = self.reader.by_ref().take(length as u64).read_to_end(&mut bytes);
+        read.map_err(|error| self.error(start, error))?;
+        if bytes.len() < length {
+            return Err(self.error(start, DecodeErrorKind::Truncated(Part::Body)));
+        }
+        self.line += line_feeds(&bytes);
+        self.utf8(bytes, Part::Body, start)
+    }
+
+    /// Reads up to an empty line or the end of the stream, and no more than `limit` bytes. What ends the
+    /// section is read but not part of what is given back.
+    fn section(&mut self, part: Part, limit: usize) -> Result<(Vec<u8>, End), DecodeError> {
+        let start = self.line;
+        let mut section = Vec::new();
+        loop {
+            let chunk = match self.reader.fill_buf() {
+                Ok(chunk) => chunk,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.error(start, error)),
+            };
+            if chunk.is_empty() {
+                self.line += line_feeds(&section);
+                return Ok((section, End::OfStream));
+            }
+            let room = limit - section.len();
+            let chunk = chunk.get(..room).unwrap_or(chunk);
+            let after_line_feed = section.ends_with(b"\n");
+            let taken = match end_of_empty_line(chunk, after_line_feed) {
+                Some(end) => end,
+                None => chunk.len(),
+            };
+            section.extend_from_slice(chunk.get(..taken).unwrap_or(chunk));
+            self.reader.consume(taken);
+            if section.ends_with(b"\n\n") {
+                self.line += line_feeds(&section);
+                section.truncate(section.len() - 2);
+                return Ok((section, End::AtEmptyLine));
+            }
+            if section.len() >= limit {
+                let kind = match part == Part::Headers && first_line_has_cr(&section) {
+                    true => DecodeErrorKind::CarriageReturn,
+                    false => DecodeErrorKind::TooLong { part, limit },
+                };
+                return Err(self.error(start, kind));
+            }
+        }
+    }
+
+    fn utf8(&self, bytes: Vec<u8>, part: Part, start: u64) -> Result<String, DecodeError> {
+        String::from_utf8(bytes).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let before = error.as_bytes().get(..valid).unwrap_or_default();
+            self.error(start + line_feeds(before), DecodeErrorKind::NotUtf8(part))
+        })
+    }
+}
+
+impl<R: BufRead> Iterator for Decoder<R> {
+    type Item = Result<Assertion, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.finished {
+            return None;
+        }
+        let next = self.assertion().transpose();
+        self.finished = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+impl<R: BufRead> std::iter::FusedIterator for Decoder<R> {}
+
+/// Decodes text that holds one assertion and nothing else.
+///
+/// ```
+/// let text = include_bytes!("../tests/vectors/model.assert");
+/// let model = snap_assertions::decode(text)?;
+/// assert_eq!(model.primary_key(), ["16", "brand-acme", "edge-box"]);
+/// assert_eq!(model.to_string().as_bytes(), text);
+/// # Ok::<(), snap_assertions::DecodeError>(())
+/// ```
+///
+/// # Errors
+/// Those of [`Decoder`]; also if there is no assertion, or if anything follows it.
+pub fn decode(text: &[u8]) -> Result<Assertion, DecodeError> {
+    let mut decoder = Decoder::new(text);
+    match decoder.next() {
+        None => Err(decoder.error(1, DecodeErrorKind::Empty)),
+        Some(Ok(_)) if !decoder.reader.is_empty() => {
+            Err(decoder.error(decoder.line, DecodeErrorKind::TrailingText))
+        }
+        Some(result) => result,
+    }
+}
+
+/// What ended a section.
+enum End {
+    AtEmptyLine,
+    OfStream,
+}
+
+/// The place after the first empty line in `chunk`, which may have begun with a line feed before the chunk.
+fn end_of_empty_line(chunk: &[u8], after_line_feed: bool) -> Option<usize> {
+    if after_line_feed && chunk.first() == Some(&b'\n') {
+        return Some(1);
+    }
+    let pair = chunk.windows(2).position(|pair| pair == b"\n\n")?;
+    Some(pair + 2)
+}
+
+fn first_line_has_cr(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    lines.next().is_some_and(|line| line.ends_with(b"\r"))
+}
+
+fn line_feeds(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+fn body_length(fields: Fields<'_>) -> Result<usize, HeaderError> {
+    let length = fields.number("body-length")?;
+    let in_range = usize::try_from(length).ok().filter(|length| *length <= MAX_BODY);
+    in_range.ok_or_else(|| {
+        let problem = HeaderProblem::Rule(format!(
+            "announces a body of {length} bytes: an assertion may have at most {MAX_BODY}"
+        ));
+        fields.error("body-length", problem)
+    })
+}
+
+fn check_sign_key(fields: Fields<'_>) -> Result<(), HeaderError> {
+    match is_digest(fields.str("sign-key-sha3-384")?) {
+        true => Ok(()),
+        false => Err(fields.error("sign-key-sha3-384", HeaderProblem::NotDigest)),
+    }
+}

@@ -1,0 +1,21 @@
+//! SHA3-384 digests as headers hold them: base64url without padding.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use sha3::{Digest, Sha3_384};
+
+/// The digest of all `parts`, one after another.
+pub(crate) fn sha3_384(parts: &[&[u8]]) -> String {
+    let mut hash = Sha3_384::new();
+    for part in parts {
+        hash.update(part);
+    }
+    BASE64_URL_SAFE_NO_PAD.encode(hash.finalize())
+}
+
+/// Whether `text` has the form of a digest.
+pub(crate) fn is_digest(text: &str) -> bool {
+    BASE64_URL_SAFE_NO_PAD
+        .decode(text)
+        .is_ok_and(|bytes| bytes.len() == 48)
+}

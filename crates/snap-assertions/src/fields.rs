@@ -1,0 +1,272 @@
+//! The checks on single headers that several types share; each error names the header.
+
+use jiff::Timestamp;
+
+use crate::error::{HeaderError, HeaderProblem};
+use crate::headers::{Headers, Value};
+
+/// A map of values and the way to it, for errors: empty for the headers themselves, `snaps[2]` for an entry
+/// of a list.
+#[derive(Clone, Copy)]
+pub(crate) struct Fields<'a> {
+    map: &'a Headers,
+    path: &'a str,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn of(headers: &'a Headers) -> Self {
+        Self {
+            map: headers,
+            path: "",
+        }
+    }
+
+    pub(crate) fn nested(map: &'a Headers, path: &'a str) -> Self {
+        Self { map, path }
+    }
+
+    /// An error about the field `name`.
+    pub(crate) fn error(&self, name: &str, problem: impl Into<HeaderProblem>) -> HeaderError {
+        let header = if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        };
+        HeaderError::new(header, problem.into())
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
+        self.map.get(name)
+    }
+
+    pub(crate) fn forbidden(&self, name: &str, why: &'static str) -> Result<(), HeaderError> {
+        match self.get(name) {
+            Some(_) => Err(self.error(name, HeaderProblem::NotAllowed(why))),
+            None => Ok(()),
+        }
+    }
+
+    /// A string that may be missing, and may be empty.
+    pub(crate) fn optional_str(&self, name: &str) -> Result<Option<&'a str>, HeaderError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(self.error(name, HeaderProblem::MustBe("a string"))),
+        }
+    }
+
+    /// A string that must be there and not empty.
+    pub(crate) fn str(&self, name: &str) -> Result<&'a str, HeaderError> {
+        match self.optional_str(name)? {
+            None => Err(self.error(name, HeaderProblem::Missing)),
+            Some("") => Err(self.error(name, HeaderProblem::Empty)),
+            Some(text) => Ok(text),
+        }
+    }
+
+    /// A string that satisfies `rule`.
+    pub(crate) fn matching(&self, name: &str, rule: Rule) -> Result<&'a str, HeaderError> {
+        let value = self.str(name)?;
+        if rule.allows(value) {
+            return Ok(value);
+        }
+        Err(self.error(name, rule.broken_by(value)))
+    }
+
+    pub(crate) fn primary_key(&self, name: &str) -> Result<&'a str, HeaderError> {
+        let value = self.str(name)?;
+        if value.contains('/') {
+            return Err(self.error(name, HeaderProblem::Slash));
+        }
+        Ok(value)
+    }
+
+    /// A number that may be missing (then 0) but not negative.
+    pub(crate) fn number(&self, name: &str) -> Result<u64, HeaderError> {
+        let text = match self.get(name) {
+            None => return Ok(0),
+            Some(Value::String(text)) => text,
+            Some(_) => return Err(self.error(name, HeaderProblem::MustBe("a decimal number"))),
+        };
+        parse_number(text).map_err(|problem| self.error(name, problem))
+    }
+
+    /// One of the values in `allowed`, which are separated by `|`, or nothing.
+    pub(crate) fn optional_choice(
+        &self,
+        name: &str,
+        allowed: &'static str,
+    ) -> Result<Option<&'a str>, HeaderError> {
+        let value = self.optional_str(name)?.filter(|value| !value.is_empty());
+        match value {
+            Some(value) if !allowed.split('|').any(|choice| choice == value) => {
+                let value = value.to_owned();
+                Err(self.error(name, HeaderProblem::NotOneOf { value, allowed }))
+            }
+            value => Ok(value),
+        }
+    }
+
+    pub(crate) fn bool(&self, name: &str) -> Result<bool, HeaderError> {
+        match self.get(name) {
+            None => Ok(false),
+            Some(Value::String(text)) if text == "true" => Ok(true),
+            Some(Value::String(text)) if text == "false" => Ok(false),
+            Some(_) => Err(self.error(name, HeaderProblem::MustBe("\"true\" or \"false\""))),
+        }
+    }
+
+    pub(crate) fn optional_list(&self, name: &str) -> Result<Option<&'a [Value]>, HeaderError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::List(items)) => Ok(Some(items)),
+            Some(_) => Err(self.error(name, HeaderProblem::MustBe("a list"))),
+        }
+    }
+
+    /// A list of strings that all satisfy `rule`; a missing one is empty.
+    pub(crate) fn strings(&self, name: &str, rule: Option<Rule>) -> Result<Vec<&'a str>, HeaderError> {
+        let wrong = || self.error(name, HeaderProblem::MustBe("a list of strings"));
+        let items = self.optional_list(name).map_err(|_| wrong())?;
+        let mut strings = Vec::new();
+        for (index, item) in items.unwrap_or_default().iter().enumerate() {
+            let text = item.as_str().ok_or_else(wrong)?;
+            if let Some(rule) = rule.filter(|rule| !rule.allows(text)) {
+                return Err(self.error(&format!("{name}[{index}]"), rule.broken_by(text)));
+            }
+            strings.push(text);
+        }
+        Ok(strings)
+    }
+
+    pub(crate) fn timestamp(&self, name: &str) -> Result<Timestamp, HeaderError> {
+        let text = self.str(name)?;
+        parse_timestamp(text).ok_or_else(|| self.error(name, HeaderProblem::NotTimestamp(text.to_owned())))
+    }
+
+    pub(crate) fn optional_timestamp(&self, name: &str) -> Result<Option<Timestamp>, HeaderError> {
+        match self.optional_str(name)? {
+            None => Ok(None),
+            Some(text) => match parse_timestamp(text) {
+                Some(time) => Ok(Some(time)),
+                None => Err(self.error(name, HeaderProblem::NotTimestamp(text.to_owned()))),
+            },
+        }
+    }
+}
+
+/// A rule for the characters of a value: the regular expression that snapd has for it, and a function that
+/// says the same.
+#[derive(Clone, Copy)]
+pub(crate) struct Rule {
+    pub(crate) pattern: &'static str,
+    pub(crate) matches: fn(&str) -> bool,
+}
+
+impl Rule {
+    pub(crate) fn allows(&self, value: &str) -> bool {
+        (self.matches)(value)
+    }
+
+    pub(crate) fn broken_by(&self, value: &str) -> HeaderProblem {
+        HeaderProblem::Pattern {
+            value: value.to_owned(),
+            pattern: self.pattern,
+        }
+    }
+}
+
+/// A number as Go's strconv.Atoi takes it, sign included, but without the leading zeros that snapd refuses.
+pub(crate) fn parse_number(text: &str) -> Result<u64, HeaderProblem> {
+    let owned = || text.to_owned();
+    let number: i64 = text.parse().map_err(|error: std::num::ParseIntError| {
+        use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+        match error.kind() {
+            PosOverflow | NegOverflow => HeaderProblem::OutOfRange(owned()),
+            _ => HeaderProblem::NotInteger(owned()),
+        }
+    })?;
+    if text.starts_with('0') && text != "0" {
+        return Err(HeaderProblem::LeadingZeros(owned()));
+    }
+    u64::try_from(number).map_err(|_| HeaderProblem::OutOfRange(owned()))
+}
+
+/// A time of RFC 3339 in the form that Go's time.RFC3339 reads: `T` and `Z` in upper case, an offset with a
+/// colon, no leap second. jiff alone would also take other ISO 8601 forms.
+fn parse_timestamp(text: &str) -> Option<Timestamp> {
+    let (head, tail) = text.split_at_checked("2006-01-02T15:04:05".len())?;
+    let shape: String = head.chars().map(digits_to_zero).collect();
+    if shape != "0000-00-00T00:00:00" || head.ends_with("60") {
+        return None;
+    }
+    let zone = match tail.strip_prefix('.') {
+        Some(fraction) => {
+            let zone = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+            (zone.len() < fraction.len()).then_some(zone)?
+        }
+        None => tail,
+    };
+    let zone: String = zone.chars().map(digits_to_zero).collect();
+    if !["Z", "+00:00", "-00:00"].contains(&zone.as_str()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+fn digits_to_zero(c: char) -> char {
+    if c.is_ascii_digit() { '0' } else { c }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        for (text, number) in [("0", 0), ("12", 12), ("+7", 7), ("-0", 0)] {
+            assert_eq!(parse_number(text), Ok(number), "{text}");
+        }
+        for text in ["", " 1", "1 ", "1_0", "0x1", "a", "1.0", "٣"] {
+            let found = parse_number(text);
+            assert!(matches!(found, Err(HeaderProblem::NotInteger(_))), "{text}");
+        }
+        for text in ["-1", "9223372036854775808"] {
+            let found = parse_number(text);
+            assert!(matches!(found, Err(HeaderProblem::OutOfRange(_))), "{text}");
+        }
+        for text in ["00", "007"] {
+            let found = parse_number(text);
+            assert!(matches!(found, Err(HeaderProblem::LeadingZeros(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn timestamps() {
+        for text in [
+            "2026-01-31T12:00:00Z",
+            "2026-11-08T18:16:12.977431Z",
+            "2026-01-31T12:00:00+02:00",
+            "2026-01-31T12:00:00.5-11:30",
+        ] {
+            assert!(parse_timestamp(text).is_some(), "{text}");
+        }
+        for text in [
+            "",
+            "2026-01-31",
+            "2026-01-31 12:00:00Z",
+            "2026-01-31t12:00:00Z",
+            "2026-01-31T12:00:00z",
+            "2026-01-31T12:00:00",
+            "2026-01-31T12:00Z",
+            "2026-02-30T12:00:00Z",
+            "2026-01-31T12:00:60Z",
+            "2026-01-31T12:00:00.Z",
+            "2026-01-31T12:00:00+02",
+            "2026-01-31T12:00:00Z[UTC]",
+            "2026-01-31T12:00:00Ä",
+        ] {
+            assert!(parse_timestamp(text).is_none(), "{text}");
+        }
+    }
+}

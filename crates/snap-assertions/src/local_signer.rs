@@ -1,0 +1,95 @@
+//! A signer with a private key in memory.
+
+use std::fmt;
+
+use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA512};
+use der::SecretDocument;
+
+use crate::key::{KeyError, PublicKey, rsa_components};
+use crate::openpgp::{PendingSignature, SignaturePacket};
+use crate::sign::{MIN_SIGNING_BITS, Signer, SignerError};
+
+/// Why a private key cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrivateKeyError {
+    /// The text is not PEM.
+    #[error("not a private key in PEM, which starts with a line -----BEGIN PRIVATE KEY-----")]
+    NotPem,
+    /// The PEM text holds something else.
+    #[error(
+        "the PEM text holds a {0:?}, not an unencrypted private key: convert it with `openssl pkcs8 -topk8 -nocrypt`"
+    )]
+    Label(String),
+    /// The bytes are not an RSA private key.
+    #[error("not an RSA private key in PKCS#8 or PKCS#1 of at least 2048 bits")]
+    NotRsa,
+    /// The key is too small to sign with.
+    #[error("the RSA key has {0} bits, at least 4096 are needed: use a larger key")]
+    TooSmall(usize),
+    /// The public half cannot be used.
+    #[error("the public key {0}")]
+    Public(#[from] KeyError),
+}
+
+/// An RSA private key in memory, of at least 4096 bits.
+///
+/// aws-lc holds the key and overwrites its memory when the signer is dropped; the bytes given to the
+/// constructors are the caller's to wipe.
+pub struct LocalSigner {
+    private: KeyPair,
+    public: PublicKey,
+}
+
+impl LocalSigner {
+    /// Reads a private key in PEM: PKCS#8 (`BEGIN PRIVATE KEY`) or PKCS#1 (`BEGIN RSA PRIVATE KEY`),
+    /// unencrypted.
+    ///
+    /// # Errors
+    /// If there is no such key in the text, or if it is too small.
+    pub fn from_pem(pem: &str) -> Result<Self, PrivateKeyError> {
+        let (label, der) = SecretDocument::from_pem(pem).map_err(|_| PrivateKeyError::NotPem)?;
+        match label {
+            "PRIVATE KEY" | "RSA PRIVATE KEY" => Self::from_der(der.as_bytes()),
+            other => Err(PrivateKeyError::Label(other.to_owned())),
+        }
+    }
+
+    /// Reads a private key in DER: PKCS#8 (RFC 5958) or PKCS#1 (RFC 8017), unencrypted.
+    ///
+    /// # Errors
+    /// If the bytes are no such key, or if it is too small.
+    pub fn from_der(der: &[u8]) -> Result<Self, PrivateKeyError> {
+        let private = KeyPair::from_pkcs8(der)
+            .or_else(|_| KeyPair::from_der(der))
+            .map_err(|_| PrivateKeyError::NotRsa)?;
+        let (n, e) = rsa_components(private.public_key().as_ref())?;
+        let public = PublicKey::from_components(n, e)?;
+        if public.bits() < MIN_SIGNING_BITS {
+            return Err(PrivateKeyError::TooSmall(public.bits()));
+        }
+        Ok(Self { private, public })
+    }
+}
+
+impl Signer for LocalSigner {
+    fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    fn sign(&self, content: &[u8], time: u32) -> Result<SignaturePacket, SignerError> {
+        let pending = PendingSignature::new(content, time);
+        let mut raw = vec![0; self.private.public_modulus_len()];
+        self.private
+            .sign_digest(&RSA_PKCS1_SHA512, pending.aws_digest(), &mut raw)
+            .map_err(|_| "the RSA operation failed")?;
+        Ok(pending.finish(&raw))
+    }
+}
+
+impl fmt::Debug for LocalSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LocalSigner").field(&self.public).finish()
+    }
+}

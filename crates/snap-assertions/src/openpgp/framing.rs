@@ -1,0 +1,84 @@
+//! What stands around a packet's fields: the packet header, and the text form in an assertion.
+//!
+//! Assertions carry a packet as base64 text, in lines of 76 characters, over the byte 01 and the packet.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::PacketError;
+use super::bytes::Bytes;
+
+/// Stands before each packet in an assertion: the version of snapd's encoding.
+const ENCODING: u8 = 1;
+const LINE: usize = 76;
+
+/// The text form of `packet`.
+pub(crate) fn encode_text(packet: &[u8]) -> String {
+    let flat = BASE64_STANDARD.encode([&[ENCODING], packet].concat());
+    let mut text = String::with_capacity(flat.len() + flat.len() / LINE);
+    let mut rest = flat.as_str();
+    while let Some((line, more)) = rest.split_at_checked(LINE).filter(|(_, more)| !more.is_empty()) {
+        text.push_str(line);
+        text.push('\n');
+        rest = more;
+    }
+    text + rest
+}
+
+/// The packet in `text`, whose line breaks may stand anywhere.
+pub(crate) fn decode_text(text: &str) -> Result<Vec<u8>, PacketError> {
+    let flat: Vec<u8> = text.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
+    let mut bytes = BASE64_STANDARD.decode(flat).map_err(|_| PacketError::NotBase64)?;
+    match bytes.first() {
+        None => Err(PacketError::Truncated),
+        Some(&ENCODING) => {
+            bytes.remove(0);
+            Ok(bytes)
+        }
+        Some(&other) => Err(PacketError::Encoding(other)),
+    }
+}
+
+/// A packet in the new format (RFC 4880, section 4.2.2).
+pub(super) fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0xc0 | tag];
+    match body.len() {
+        length @ 0..192 => packet.push(length as u8),
+        length @ 192..8384 => {
+            let above = (length - 192) as u16;
+            packet.extend_from_slice(&(0xc000 + above).to_be_bytes());
+        }
+        length => {
+            packet.push(255);
+            packet.extend_from_slice(&(length as u32).to_be_bytes());
+        }
+    }
+    packet.extend_from_slice(body);
+    packet
+}
+
+/// Tag and body of the one packet in `packet`, in the old or the new format (RFC 4880, section 4.2).
+pub(super) fn unframe(packet: &[u8]) -> Result<(u8, &[u8]), PacketError> {
+    let mut rest = Bytes(packet);
+    let first = rest.byte()?;
+    let (tag, length) = match first {
+        0xc0.. => (first & 0x3f, rest.length(224)?),
+        0x80.. => {
+            let bytes = match first & 3 {
+                3 => return Err(PacketError::IndefiniteLength),
+                exponent => 1usize << exponent,
+            };
+            (first >> 2 & 0xf, rest.big_endian(bytes)?)
+        }
+        _ => {
+            return Err(PacketError::Unsupported {
+                field: "first byte",
+                found: first,
+                supported: "a byte with its topmost bit set",
+            });
+        }
+    };
+    let body = rest.take(length)?;
+    rest.end()?;
+    Ok((tag, body))
+}

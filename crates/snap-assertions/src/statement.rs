@@ -1,0 +1,123 @@
+//! What is to be signed: headers and a body, also in the JSON form that `snap sign` reads.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::headers::{Headers, Value, is_header_name};
+
+/// Headers and a body that no one has signed yet.
+///
+/// Its JSON form is that of `snap sign`: an object of headers, whose values are strings, lists or maps, and
+/// in which `body` stands for the body. Numbers, booleans and nulls are refused, as snapd does; so is a
+/// header that stands twice, of which snapd silently takes the last one.
+///
+/// ```
+/// use snap_assertions::Statement;
+///
+/// let statement = Statement::from_json(r#"{"type": "model", "series": "16", "body": "text"}"#)?;
+/// assert_eq!(statement.headers.get_str("series"), Some("16"));
+/// assert_eq!(statement.body, "text");
+///
+/// let error = Statement::from_json(r#"{"series": 16}"#).unwrap_err();
+/// assert!(error.to_string().contains("\"series\""));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statement {
+    /// The headers, in any order.
+    pub headers: Headers,
+    /// The body; empty for none.
+    pub body: String,
+}
+
+impl Statement {
+    /// Reads the JSON form.
+    ///
+    /// It can also be read through serde, from a reader or from a stream of objects.
+    ///
+    /// # Errors
+    /// If the text is not JSON, or if a value is of a kind that headers cannot have; the error names the
+    /// header, line and column.
+    pub fn from_json(json: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+}
+
+impl<'de> Deserialize<'de> for Statement {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut headers: Headers = deserializer.deserialize_map(HeadersVisitor)?;
+        let body = match headers.remove("body") {
+            None => String::new(),
+            Some(Value::String(body)) => body,
+            Some(_) => return Err(de::Error::custom("header \"body\": must be a string")),
+        };
+        Ok(Self { headers, body })
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct HeadersVisitor;
+
+impl<'de> Visitor<'de> for HeadersVisitor {
+    type Value = Headers;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of headers")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers, A::Error> {
+        let mut headers = Headers::new();
+        let mut seen = std::collections::HashSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if !is_header_name(&name) {
+                return Err(de::Error::custom(format!(
+                    "{name:?} is not a header name: lower case letters, digits and single dashes, starting with a letter"
+                )));
+            }
+            if !seen.insert(name.clone()) {
+                return Err(de::Error::custom(format!("header {name:?} stands twice")));
+            }
+            let value = map
+                .next_value()
+                .map_err(|error| de::Error::custom(format!("header {name:?}: {error}")))?;
+            headers.push(name, value);
+        }
+        Ok(headers)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, or a list or map of strings (write numbers and booleans in quotes)")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Value, E> {
+        Ok(Value::String(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+        HeadersVisitor.visit_map(map).map(Value::Map)
+    }
+}

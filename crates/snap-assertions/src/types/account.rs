@@ -1,0 +1,74 @@
+//! `account`: the name of an account, and what the store knows about it.
+
+use jiff::Timestamp;
+
+use super::fields_of;
+use crate::assertion::Assertion;
+use crate::error::HeaderError;
+use crate::headers::Headers;
+
+pub(super) const TYPE: &str = "account";
+
+/// A checked `account`.
+#[derive(Clone, Debug)]
+pub struct Account<'a> {
+    account_id: &'a str,
+    display_name: &'a str,
+    validation: &'a str,
+    username: Option<&'a str>,
+    timestamp: Timestamp,
+}
+
+impl<'a> Account<'a> {
+    /// Checks the headers of an account.
+    ///
+    /// # Errors
+    /// The first header that breaks a rule.
+    pub fn check(headers: &'a Headers) -> Result<Self, HeaderError> {
+        let fields = fields_of(headers, TYPE)?;
+        Ok(Self {
+            account_id: fields.str("account-id")?,
+            display_name: fields.str("display-name")?,
+            // The oldest assertions, built into snapd, have the former word.
+            validation: match fields.str("validation")? {
+                "certified" => "verified",
+                validation => validation,
+            },
+            timestamp: fields.timestamp("timestamp")?,
+            username: fields.optional_str("username")?,
+        })
+    }
+
+    /// The account's id.
+    pub fn account_id(&self) -> &'a str {
+        self.account_id
+    }
+
+    /// The name for people to read.
+    pub fn display_name(&self) -> &'a str {
+        self.display_name
+    }
+
+    /// How sure the store is of who this is: `unproven`, `starred` or `verified`.
+    pub fn validation(&self) -> &'a str {
+        self.validation
+    }
+
+    /// The user name, if the assertion has one.
+    pub fn username(&self) -> Option<&'a str> {
+        self.username
+    }
+
+    /// When the assertion was issued.
+    pub fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+}
+
+impl<'a> TryFrom<&'a Assertion> for Account<'a> {
+    type Error = HeaderError;
+
+    fn try_from(assertion: &'a Assertion) -> Result<Self, HeaderError> {
+        Self::check(assertion.headers())
+    }
+}

@@ -1,0 +1,129 @@
+//! The constraints of an account-key: which assertions the key may sign.
+//!
+//! They are a list of alternatives. Each is a map with the entry `headers`, itself a map from header names to
+//! what their values must match: a regular expression, a map of the same kind, a list of alternatives, or
+//! `$MISSING`.
+
+use regex::Regex;
+
+use crate::error::{HeaderError, HeaderProblem};
+use crate::fields::Fields;
+use crate::headers::{Headers, Value};
+
+const HEADER: &str = "constraints";
+
+/// The alternatives, of which one must match.
+#[derive(Clone, Debug)]
+pub(super) struct Constraints(Vec<Matcher>);
+
+#[derive(Clone, Debug)]
+enum Matcher {
+    Map(Vec<(String, Matcher)>),
+    Any(Vec<Matcher>),
+    Regex(Regex),
+    Missing,
+}
+
+impl Constraints {
+    /// Reads the header `constraints`, if there is one.
+    pub(super) fn read(fields: Fields<'_>) -> Result<Option<Self>, HeaderError> {
+        let wrong = |path: &str, what| fields.error(path, HeaderProblem::MustBe(what));
+        let Some(value) = fields.get(HEADER) else {
+            return Ok(None);
+        };
+        let list = value.as_list().filter(|list| !list.is_empty());
+        let list = list.ok_or_else(|| wrong(HEADER, "a list of maps"))?;
+        let mut alternatives = Vec::new();
+        for (index, item) in list.iter().enumerate() {
+            let path = format!("{HEADER}[{index}]");
+            let item = item.as_map().ok_or_else(|| wrong(&path, "a map"))?;
+            let path = path + ".headers";
+            let headers = item
+                .get("headers")
+                .ok_or_else(|| fields.error(&path, HeaderProblem::Missing))?;
+            let headers = headers.as_map().ok_or_else(|| wrong(&path, "a map"))?;
+            check_type(headers, &path)?;
+            alternatives.push(Matcher::map(headers, &path)?);
+        }
+        Ok(Some(Self(alternatives)))
+    }
+
+    /// Whether an assertion with these headers may be signed.
+    pub(super) fn allow(&self, headers: &Headers) -> bool {
+        self.0.iter().any(|alternative| match alternative {
+            Matcher::Map(entries) => matches_entries(entries, headers),
+            _ => false,
+        })
+    }
+}
+
+/// Each alternative names its type literally.
+fn check_type(headers: &Headers, path: &str) -> Result<(), HeaderError> {
+    let name = Fields::nested(headers, path).str("type")?;
+    if regex::escape(name) == name || is_plain(name) {
+        return Ok(());
+    }
+    let problem = HeaderProblem::MustBe("the name of a type, not a regular expression");
+    Err(HeaderError::new(format!("{path}.type"), problem))
+}
+
+/// The regex crate escapes `-`, which Go does not.
+fn is_plain(name: &str) -> bool {
+    regex::escape(&name.replace('-', "")) == name.replace('-', "")
+}
+
+impl Matcher {
+    fn map(entries: &Headers, path: &str) -> Result<Self, HeaderError> {
+        let compiled = entries.iter().map(|(name, value)| {
+            let matcher = Matcher::compile(value, &format!("{path}.{name}"), false)?;
+            Ok((name.to_owned(), matcher))
+        });
+        Ok(Matcher::Map(compiled.collect::<Result<_, _>>()?))
+    }
+
+    fn compile(value: &Value, path: &str, in_list: bool) -> Result<Self, HeaderError> {
+        let error = |what: String| HeaderError::new(path, HeaderProblem::Rule(what));
+        match value {
+            Value::Map(entries) => Matcher::map(entries, path),
+            Value::List(_) if in_list => Err(error(
+                "alternatives must not hold alternatives directly".to_owned(),
+            )),
+            Value::List(items) => {
+                let compiled = items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, item)| Matcher::compile(item, &format!("{path}[{index}]"), true));
+                Ok(Matcher::Any(compiled.collect::<Result<_, _>>()?))
+            }
+            Value::String(text) if text == "$MISSING" => Ok(Matcher::Missing),
+            Value::String(text) if text.starts_with('$') => {
+                Err(error(format!("{text:?} is not supported here, only $MISSING is")))
+            }
+            Value::String(text) => Regex::new(&format!("^({text})$"))
+                .map(Matcher::Regex)
+                .map_err(|cause| error(format!("{text:?} is not a regular expression: {cause}"))),
+        }
+    }
+
+    fn matches(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Matcher::Missing, _) => false,
+            // Of a list, every item must match.
+            (_, Value::List(items)) => items.iter().all(|item| self.matches(item)),
+            (Matcher::Map(entries), Value::Map(map)) => matches_entries(entries, map),
+            (Matcher::Regex(regex), Value::String(text)) => regex.is_match(text),
+            (Matcher::Any(alternatives), value) => {
+                alternatives.iter().any(|alternative| alternative.matches(value))
+            }
+            _ => false,
+        }
+    }
+}
+
+fn matches_entries(entries: &[(String, Matcher)], map: &Headers) -> bool {
+    entries.iter().all(|(name, matcher)| match map.get(name) {
+        Some(value) => matcher.matches(value),
+        // As in snapd, `$MISSING` among alternatives does not count.
+        None => matches!(matcher, Matcher::Missing),
+    })
+}

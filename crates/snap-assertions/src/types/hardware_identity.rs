@@ -1,0 +1,160 @@
+//! `hardware-identity`: an issuer's word that a key belongs to a piece of hardware.
+
+use super::fields_of;
+use super::hardware_key::{HardwareKey, NonceError, NonceHash};
+use super::rules::{ACCOUNT_ID, MODEL_NAME};
+use crate::assertion::Assertion;
+use crate::digest::sha3_384;
+use crate::error::{DigestForm, HeaderError, HeaderProblem};
+use crate::fields::Fields;
+use crate::headers::Headers;
+
+pub(super) const TYPE: &str = "hardware-identity";
+const KEY: &str = "hardware-id-key";
+const DIGEST: &str = "hardware-id-key-sha3-384";
+
+/// A checked `hardware-identity`.
+///
+/// ```
+/// use snap_assertions::types::{HardwareIdentity, HardwareKeyKind};
+///
+/// let text = include_bytes!("../../tests/vectors/hardware-identity-p384.assert");
+/// let assertion = snap_assertions::decode(text)?;
+/// let identity = HardwareIdentity::try_from(&assertion)?;
+/// assert_eq!(identity.issuer_id(), "acme");
+/// assert_eq!(identity.key().kind(), HardwareKeyKind::EcdsaP384);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct HardwareIdentity<'a> {
+    issuer_id: &'a str,
+    manufacturer: &'a str,
+    hardware_name: &'a str,
+    hardware_id: &'a str,
+    key: HardwareKey,
+    key_digest: &'a str,
+    digest_form: DigestForm,
+}
+
+impl<'a> HardwareIdentity<'a> {
+    /// Checks the headers as snapd does, with the key digest in the text form.
+    ///
+    /// # Errors
+    /// The first header that breaks a rule; [`HeaderProblem::OtherDigestForm`] if the digest is that of the
+    /// DER bytes.
+    pub fn check(headers: &'a Headers) -> Result<Self, HeaderError> {
+        Self::check_with_form(headers, DigestForm::Text)
+    }
+
+    /// Like [`check`](Self::check), with the key digest in the given form.
+    ///
+    /// # Errors
+    /// The first header that breaks a rule; [`HeaderProblem::OtherDigestForm`] if the digest has the other
+    /// form.
+    pub fn check_with_form(headers: &'a Headers, form: DigestForm) -> Result<Self, HeaderError> {
+        let identity = Self::check_any_form(headers)?;
+        if identity.digest_form == form {
+            return Ok(identity);
+        }
+        let (found, expected) = (identity.digest_form, form);
+        let problem = HeaderProblem::OtherDigestForm { found, expected };
+        Err(HeaderError::new(DIGEST, problem))
+    }
+
+    /// Like [`check`](Self::check), with the key digest in either form; [`digest_form`](Self::digest_form)
+    /// tells which.
+    ///
+    /// # Errors
+    /// The first header that breaks a rule.
+    pub fn check_any_form(headers: &'a Headers) -> Result<Self, HeaderError> {
+        let fields = fields_of(headers, TYPE)?;
+        let issuer_id = fields.matching("issuer-id", ACCOUNT_ID)?;
+        if fields.str("authority-id")? != issuer_id {
+            let other = "authority-id";
+            return Err(fields.error("issuer-id", HeaderProblem::Differs { other }));
+        }
+        let manufacturer = fields.str("manufacturer")?;
+        let hardware_name = fields.matching("hardware-name", MODEL_NAME)?;
+        let hardware_id = fields.str("hardware-id")?;
+        let text = fields.str(KEY)?;
+        let key = HardwareKey::from_text(text).map_err(|error| fields.error(KEY, error))?;
+        Ok(Self {
+            issuer_id,
+            manufacturer,
+            hardware_name,
+            hardware_id,
+            digest_form: digest_form(fields, text, &key)?,
+            key_digest: fields.str(DIGEST)?,
+            key,
+        })
+    }
+
+    /// The account id of the issuer, the same as `authority-id`.
+    pub fn issuer_id(&self) -> &'a str {
+        self.issuer_id
+    }
+
+    /// The name of the manufacturer.
+    pub fn manufacturer(&self) -> &'a str {
+        self.manufacturer
+    }
+
+    /// The name of the hardware's model.
+    pub fn hardware_name(&self) -> &'a str {
+        self.hardware_name
+    }
+
+    /// What identifies this piece of hardware; not necessarily its serial.
+    pub fn hardware_id(&self) -> &'a str {
+        self.hardware_id
+    }
+
+    /// The hardware's public key.
+    pub fn key(&self) -> &HardwareKey {
+        &self.key
+    }
+
+    /// The header `hardware-id-key-sha3-384`: base64url without padding.
+    pub fn key_digest(&self) -> &'a str {
+        self.key_digest
+    }
+
+    /// What [`key_digest`](Self::key_digest) was computed over.
+    pub fn digest_form(&self) -> DigestForm {
+        self.digest_form
+    }
+
+    /// Checks a device's signature over the UTF-8 bytes of the request-id that the model service gave it.
+    ///
+    /// # Errors
+    /// [`NonceError::BadSignature`] if this identity's key did not make it.
+    pub fn verify_nonce(
+        &self,
+        request_id: &str,
+        signature: &[u8],
+        hash: NonceHash,
+    ) -> Result<(), NonceError> {
+        self.key.verify_nonce(request_id.as_bytes(), signature, hash)
+    }
+}
+
+impl<'a> TryFrom<&'a Assertion> for HardwareIdentity<'a> {
+    type Error = HeaderError;
+
+    fn try_from(assertion: &'a Assertion) -> Result<Self, HeaderError> {
+        Self::check(assertion.headers())
+    }
+}
+
+/// Which of the two digests the header holds.
+fn digest_form(fields: Fields<'_>, text: &str, key: &HardwareKey) -> Result<DigestForm, HeaderError> {
+    let found = fields.str(DIGEST)?;
+    let expected = sha3_384(&[text.as_bytes()]);
+    if found == expected {
+        Ok(DigestForm::Text)
+    } else if found == key.der_digest() {
+        Ok(DigestForm::Der)
+    } else {
+        Err(fields.error(DIGEST, HeaderProblem::NotTheKeys { key: KEY, expected }))
+    }
+}
