@@ -257,9 +257,11 @@ fn end_of_empty_line(chunk: &[u8], after_line_feed: bool) -> Option<usize> {
     Some(pair + 2)
 }
 
+/// Whether the first line ends with CR LF; then there is no empty line that would end the headers.
 fn first_line_has_cr(bytes: &[u8]) -> bool {
-    let mut lines = bytes.split(|byte| *byte == b'\n');
-    lines.next().is_some_and(|line| line.ends_with(b"\r"))
+    let end = bytes.iter().position(|byte| *byte == b'\n');
+    end.and_then(|end| bytes.get(..end))
+        .is_some_and(|line| line.ends_with(b"\r"))
 }
 
 fn line_feeds(bytes: &[u8]) -> u64 {

@@ -209,7 +209,9 @@ pub enum HeaderProblem {
         expected: String,
     },
     /// `hardware-id-key-sha3-384` fits, but in the other form than asked for.
-    #[error("holds the digest in the {found} form where the {expected} form is expected{}", if *expected == DigestForm::Text { ": snapd accepts no other" } else { "" })]
+    #[error(
+        "has the digest in the {found} form, where the {expected} form is expected (snapd takes the text form only)"
+    )]
     OtherDigestForm {
         /// The form the header has.
         found: DigestForm,
