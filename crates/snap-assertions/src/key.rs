@@ -169,6 +169,11 @@ impl PublicKey {
         if e.len() > 3 {
             return Err(KeyError::LargeExponent);
         }
+        // aws-lc checks neither for a key made of components.
+        let odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
+        if !odd(n) || !odd(e) || e == [1] {
+            return Err(KeyError::Invalid);
+        }
         let components = RsaPublicKeyComponents { n, e };
         let parsed = components
             .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA512)

@@ -46,19 +46,35 @@ impl Statement {
 
 impl<'de> Deserialize<'de> for Statement {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut headers: Headers = deserializer.deserialize_map(HeadersVisitor)?;
-        let body = match headers.remove("body") {
-            None => String::new(),
-            Some(Value::String(body)) => body,
-            Some(_) => return Err(de::Error::custom("header \"body\": must be a string")),
-        };
-        Ok(Self { headers, body })
+        deserializer.deserialize_map(StatementVisitor)
     }
 }
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct StatementVisitor;
+
+impl<'de> Visitor<'de> for StatementVisitor {
+    type Value = Statement;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        HeadersVisitor.expecting(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Statement, A::Error> {
+        let mut headers = HeadersVisitor.visit_map(map)?;
+        match headers.remove("body") {
+            None => Ok(Statement {
+                headers,
+                body: String::new(),
+            }),
+            Some(Value::String(body)) => Ok(Statement { headers, body }),
+            Some(_) => Err(de::Error::custom("header \"body\": must be a string")),
+        }
     }
 }
 
