@@ -1,5 +1,6 @@
 //! The checks on each type: for every rule a statement that breaks it alone, and the header that the error
 //! names.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

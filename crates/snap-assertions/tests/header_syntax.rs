@@ -1,4 +1,5 @@
 //! The header syntax, line by line, and encode∘decode = identity.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Packets of other implementations, and packets that no assertion may have.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Programs that know nothing of this library: openssl and GnuPG agree with it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

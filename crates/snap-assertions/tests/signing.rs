@@ -1,4 +1,5 @@
 //! Signers of all kinds, and what is refused from them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The JSON form of `snap sign`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What snapd made is read, written and signed byte for byte as snapd does, and nothing else passes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

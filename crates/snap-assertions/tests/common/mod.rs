@@ -1,5 +1,5 @@
 //! The vectors, which snapd itself made, and the keys that signed them.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::path::PathBuf;
 
