@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 
 use crate::assertion::{Assertion, Common};
-use crate::error::{HeaderError, HeaderProblem};
-use crate::headers::{Headers, Value, is_header_name};
+use crate::headers::{Headers, Value};
 use crate::statement::Statement;
 
-/// Headers that [`write_content`] places itself.
+/// Headers that [`write_headers`] places itself.
 const PLACED: [&str; 6] = [
     "type",
     "format",
@@ -60,19 +59,9 @@ impl<W: Write> Encoder<W> {
 }
 
 /// Writes the header part of `statement` in the order that snapd uses, and gives the headers in that order.
-pub(crate) fn write_content(
-    statement: &Statement,
-    common: &Common,
-    sign_key_id: &str,
-) -> Result<(String, Headers), HeaderError> {
+pub(crate) fn write_headers(statement: &Statement, common: &Common, sign_key_id: &str) -> (String, Headers) {
     let mut ordered = Headers::new();
-    let mut add = |name: &str, value: Value| match is_header_name(name) {
-        true => {
-            ordered.push(name.to_owned(), value);
-            Ok(())
-        }
-        false => Err(HeaderError::new(name, HeaderProblem::InvalidName)),
-    };
+    let mut add = |name: &str, value: Value| ordered.push(name.to_owned(), value);
     let given = &statement.headers;
     let kind = common.kind;
     let mut first = vec!["type"];
@@ -86,37 +75,33 @@ pub(crate) fn write_content(
             .get(name)
             .filter(|value| value.as_str() != kind.default_of(name))
         {
-            add(name, value.clone())?;
+            add(name, value.clone());
         }
     }
-    let mut others: Vec<_> = given
-        .iter()
-        .filter(|(name, _)| !PLACED.contains(name) && !kind.primary_key().contains(name))
-        .filter(|(_, value)| !value.is_unwritable())
-        .collect();
+    let placed = |name| PLACED.contains(&name) || kind.primary_key().contains(&name);
+    let mut others: Vec<_> = given.iter().filter(|(name, _)| !placed(name)).collect();
     others.sort_by_key(|(name, _)| *name);
     for (name, value) in others {
-        add(name, value.clone())?;
+        if let Some(value) = value.canonical() {
+            add(name, value);
+        }
     }
     if !statement.body.is_empty() {
-        add("body-length", statement.body.len().to_string().into())?;
+        add("body-length", statement.body.len().to_string().into());
     }
-    add("sign-key-sha3-384", sign_key_id.into())?;
+    add("sign-key-sha3-384", sign_key_id.into());
 
     let mut text = String::new();
     for (name, value) in ordered.iter() {
         write_entry(&mut text, &format!("{name}:"), value, 0);
     }
-    // The first entry brings a line feed in front of it too.
-    text.remove(0);
-    Ok((text, ordered))
+    // Each entry brings a line feed in front of it.
+    (text.split_off(1), ordered)
 }
 
-/// Writes a line feed, `intro` and `value`; what follows on lines of its own is indented against `indent`.
+/// Writes a line feed, `intro` and the canonical `value`; what follows on lines of its own is indented
+/// against `indent`.
 fn write_entry(text: &mut String, intro: &str, value: &Value, indent: usize) {
-    if value.is_unwritable() {
-        return;
-    }
     text.push('\n');
     text.push_str(intro);
     match value {
@@ -138,9 +123,7 @@ fn write_entry(text: &mut String, intro: &str, value: &Value, indent: usize) {
             }
         }
         Value::Map(entries) => {
-            let mut entries: Vec<_> = entries.iter().collect();
-            entries.sort_by_key(|(name, _)| *name);
-            for (name, value) in entries {
+            for (name, value) in entries.iter() {
                 let intro = format!("{:1$}{name}:", "", indent + 2);
                 write_entry(text, &intro, value, indent + 2);
             }

@@ -1,4 +1,6 @@
 //! Errors: what happened, where, and what to do about it where there is something to do.
+//!
+//! The text of an error includes that of its cause, so none of them reports the cause as its source too.
 
 use std::fmt;
 
@@ -34,7 +36,6 @@ pub struct DecodeError {
     /// The line of the stream, counted from 1: where the trouble is, or where the part that holds it begins.
     pub line: u64,
     /// What is wrong.
-    #[source]
     pub kind: DecodeErrorKind,
 }
 
@@ -44,7 +45,7 @@ pub struct DecodeError {
 pub enum DecodeErrorKind {
     /// The reader failed.
     #[error("cannot read: {0}")]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
     /// The stream ends inside an assertion.
     #[error("the stream ends in the {0}: the input is truncated, or not a stream of assertions")]
     Truncated(Part),
@@ -89,6 +90,12 @@ pub enum DecodeErrorKind {
     Empty,
 }
 
+impl From<std::io::Error> for DecodeErrorKind {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
 /// A line that breaks the header syntax.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -125,7 +132,6 @@ pub struct HeaderError {
     /// 0).
     pub header: String,
     /// What is wrong with it.
-    #[source]
     pub problem: HeaderProblem,
 }
 
@@ -291,8 +297,8 @@ pub enum SignError {
     KeyTooSmall(usize),
     /// The signer failed.
     #[error("cannot sign: {0}")]
-    Signer(#[source] crate::sign::SignerError),
+    Signer(crate::sign::SignerError),
     /// The signer gave a signature that its public key does not verify.
     #[error("the signer returned a signature that does not verify with its public key: {0}")]
-    BadSignature(#[source] VerifyError),
+    BadSignature(VerifyError),
 }

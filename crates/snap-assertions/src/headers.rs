@@ -40,16 +40,24 @@ impl Value {
         }
     }
 
-    /// Whether the text format has no way to write this value: a list or map that holds nothing, however
-    /// deep.
+    /// This value as it is read back after it was written: maps sorted, empty lists and maps left out; `None`
+    /// if nothing is left of it.
     ///
     /// snapd leaves out an empty list or map. It writes the bare name of one that holds only such, which it
     /// then cannot read back; leaving that out too keeps what is written readable.
-    pub(crate) fn is_unwritable(&self) -> bool {
+    pub(crate) fn canonical(&self) -> Option<Value> {
         match self {
-            Value::String(_) => false,
-            Value::List(items) => items.iter().all(Value::is_unwritable),
-            Value::Map(entries) => entries.iter().all(|(_, value)| value.is_unwritable()),
+            Value::String(text) => Some(Value::String(text.clone())),
+            Value::List(items) => {
+                let items: Vec<_> = items.iter().filter_map(Value::canonical).collect();
+                (!items.is_empty()).then_some(Value::List(items))
+            }
+            Value::Map(entries) => {
+                let entry = |(name, value): (&str, &Value)| Some((name.to_owned(), value.canonical()?));
+                let mut entries: Vec<_> = entries.iter().filter_map(entry).collect();
+                entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+                (!entries.is_empty()).then_some(Value::Map(Headers { entries }))
+            }
         }
     }
 }

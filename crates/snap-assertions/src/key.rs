@@ -16,12 +16,13 @@ use crate::openpgp::{
 /// rsaEncryption (RFC 8017, appendix A.1).
 pub(crate) const OID_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// Why a public key cannot be used.
+/// Why a public key cannot be used. The texts continue a sentence that names the key or the header it stands
+/// in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The encoded form does not hold a public key.
-    #[error("the encoded public key {0}")]
+    #[error(transparent)]
     Packet(#[from] PacketError),
     /// The bytes are not the DER encoding of the expected structure.
     #[error("is not a {0} in DER")]
@@ -67,7 +68,7 @@ pub enum VerifyError {
     },
     /// The signature cannot be read.
     #[error("the signature {0}")]
-    Packet(#[from] PacketError),
+    Packet(PacketError),
     /// The signature does not belong to the content, or not to the key.
     #[error("the signature does not fit: the content was changed, or another key signed it")]
     BadSignature,
@@ -101,6 +102,12 @@ pub enum VerifyError {
     /// The assertion's headers are not what its type demands.
     #[error(transparent)]
     Header(#[from] Box<crate::error::HeaderError>),
+}
+
+impl From<PacketError> for VerifyError {
+    fn from(error: PacketError) -> Self {
+        Self::Packet(error)
+    }
 }
 
 /// An RSA public key that signs assertions: an account's, a device's or an issuer's.

@@ -30,7 +30,7 @@ pub enum PrivateKeyError {
     TooSmall(usize),
     /// The public half cannot be used.
     #[error("the public key {0}")]
-    Public(#[from] KeyError),
+    Public(KeyError),
 }
 
 /// An RSA private key in memory, of at least 4096 bits.
@@ -64,8 +64,8 @@ impl LocalSigner {
         let private = KeyPair::from_pkcs8(der)
             .or_else(|_| KeyPair::from_der(der))
             .map_err(|_| PrivateKeyError::NotRsa)?;
-        let (n, e) = rsa_components(private.public_key().as_ref())?;
-        let public = PublicKey::from_components(n, e)?;
+        let (n, e) = rsa_components(private.public_key().as_ref()).map_err(PrivateKeyError::Public)?;
+        let public = PublicKey::from_components(n, e).map_err(PrivateKeyError::Public)?;
         if public.bits() < MIN_SIGNING_BITS {
             return Err(PrivateKeyError::TooSmall(public.bits()));
         }

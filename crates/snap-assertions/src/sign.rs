@@ -1,7 +1,7 @@
 //! Signing: from a statement to an assertion, with whatever holds the key.
 
 use crate::assertion::{Assertion, MAX_BODY, MAX_HEADERS, check_common};
-use crate::encode::write_content;
+use crate::encode::write_headers;
 use crate::error::{DigestForm, HeaderProblem, Part, SignError};
 use crate::fields::Fields;
 use crate::key::PublicKey;
@@ -122,11 +122,14 @@ impl Statement {
             };
             return Err(Fields::of(&self.headers).error("format", problem).into());
         }
-        let (head, headers) = write_content(self, &common, sign_key_id)?;
+        // The checks see empty lists too, which the text cannot hold: snapd refuses empty constraints, say.
+        let mut given = self.headers.clone();
+        given.set("sign-key-sha3-384", sign_key_id)?;
+        types::check(common.kind, &given, &self.body, digest_form)?;
+        let (head, headers) = write_headers(self, &common, sign_key_id);
         // The limit counts the empty line after the headers.
         check_length(Part::Headers, head.len() + 2, MAX_HEADERS)?;
         check_length(Part::Body, self.body.len(), MAX_BODY)?;
-        types::check(common.kind, &headers, &self.body, digest_form)?;
         let mut content = head;
         if !self.body.is_empty() {
             content.push_str("\n\n");

@@ -190,6 +190,7 @@ fn account_key() {
     let with = |constraints: &str| format!(r#"{{"format": "1", "constraints": {constraints}}}"#);
     for (constraints, header) in [
         (r#""a""#, "constraints"),
+        ("[]", "constraints"),
         (r#"["a"]"#, "constraints[0]"),
         (r#"[{"a": "b"}]"#, "constraints[0].headers"),
         (r#"[{"headers": "a"}]"#, "constraints[0].headers"),

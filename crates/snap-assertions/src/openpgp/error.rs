@@ -1,6 +1,7 @@
 //! Errors of packets.
 
-/// Why bytes are not a packet that an assertion may carry.
+/// Why bytes are not a packet that an assertion may carry. The texts continue a sentence that names the
+/// packet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PacketError {

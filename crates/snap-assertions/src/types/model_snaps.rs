@@ -49,34 +49,34 @@ pub(super) fn check_extended_snaps(
         let entry = entry.ok_or_else(|| fields.error(path, HeaderProblem::MustBe("a map")))?;
         let snap = model.check_snap(Fields::nested(entry, path))?;
         if !names.insert(snap.name) {
-            return Err(rule(format!("list the snap {:?} twice", snap.name)));
+            return Err(rule(format!("lists the snap {:?} twice", snap.name)));
         }
         if let Some(id) = snap.id.filter(|id| !ids.insert(*id)) {
-            return Err(rule(format!("list the snap id {id:?} twice")));
+            return Err(rule(format!("lists the snap id {id:?} twice")));
         }
         let single = ["snapd", "kernel", "gadget"].contains(&snap.kind);
         if single && only_once.insert(snap.kind, snap.name).is_some() {
-            return Err(rule(format!("list more than one snap of type {:?}", snap.kind)));
+            return Err(rule(format!("lists more than one snap of type {:?}", snap.kind)));
         }
         let is_base = !single && snap.name == base;
         base_listed |= is_base;
         if is_base && snap.kind != "base" {
             return Err(rule(format!(
-                "give the base {base:?} the type {:?}, not \"base\"",
+                "gives the base {base:?} the type {:?}, not \"base\"",
                 snap.kind
             )));
         }
     }
     let (kernel, gadget) = (only_once.contains_key("kernel"), only_once.contains_key("gadget"));
     if !gadget && (!classic || kernel) {
-        return Err(rule("list no gadget".to_owned()));
+        return Err(rule("lists no gadget".to_owned()));
     }
     if !kernel && !classic {
-        return Err(rule("list no kernel".to_owned()));
+        return Err(rule("lists no kernel".to_owned()));
     }
     if !base_listed && grade != "dangerous" && !WELL_KNOWN_BASES.contains(&base) {
         return Err(rule(format!(
-            "do not list the base {base:?}, whose snap id snapd does not know"
+            "does not list the base {base:?}, whose snap id snapd does not know"
         )));
     }
     Ok(())
@@ -101,7 +101,10 @@ pub(super) fn check_validation_sets(fields: Fields<'_>, brand: &str) -> Result<(
         set.str("mode")?;
         set.optional_choice("mode", MODES)?;
         if !seen.insert((account.unwrap_or(brand), name)) {
-            return Err(set.error("name", HeaderProblem::Rule(format!("names {name:?} twice"))));
+            return Err(set.error(
+                "name",
+                HeaderProblem::Rule(format!("names the set {name:?} a second time")),
+            ));
         }
     }
     Ok(())
