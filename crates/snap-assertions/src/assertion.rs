@@ -26,6 +26,18 @@ pub const MAX_SIGNATURE: usize = 128 * 1024;
 ///
 /// Formatting it with `{}` gives the text with the line feed at its end; [`Encoder`](crate::Encoder) writes
 /// streams.
+///
+/// ```
+/// use snap_assertions::PublicKey;
+///
+/// let text = include_bytes!("../tests/vectors/serial-request.assert");
+/// let assertion = snap_assertions::decode(text)?;
+/// assert_eq!(assertion.kind().name(), "serial-request");
+/// assert_eq!(assertion.header("model"), Some("edge-box"));
+/// assert_eq!(assertion.body().len(), 59);
+/// assertion.verify(&PublicKey::decode(include_str!("../tests/vectors/device.public-key"))?)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assertion {
     pub(crate) kind: &'static AssertionType,

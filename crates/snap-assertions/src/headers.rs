@@ -5,6 +5,16 @@ use crate::error::{HeaderError, HeaderProblem};
 /// A header's value.
 ///
 /// The format knows no numbers, booleans or nulls: `body-length: 12` is the string `12`.
+///
+/// ```
+/// use snap_assertions::Value;
+///
+/// let assertion = snap_assertions::decode(include_bytes!("../tests/vectors/model.assert"))?;
+/// let snaps = assertion.headers().get("snaps").and_then(Value::as_list).unwrap_or_default();
+/// let names = snaps.iter().filter_map(|snap| snap.as_map()?.get_str("name"));
+/// assert_eq!(names.collect::<Vec<_>>(), ["pc", "pc-kernel", "core24"]);
+/// # Ok::<(), snap_assertions::DecodeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// Text of one or more lines.

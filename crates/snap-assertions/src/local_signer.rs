@@ -37,6 +37,16 @@ pub enum PrivateKeyError {
 ///
 /// aws-lc holds the key and overwrites its memory when the signer is dropped; the bytes given to the
 /// constructors are the caller's to wipe.
+///
+/// ```
+/// use snap_assertions::{LocalSigner, PublicKey, Signer};
+///
+/// let signer = LocalSigner::from_der(include_bytes!("../tests/vectors/issuer.pk8"))?;
+/// let public = PublicKey::decode(include_str!("../tests/vectors/issuer.public-key"))?;
+/// assert_eq!(signer.public_key(), &public);
+/// assert!(LocalSigner::from_pem("no key").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct LocalSigner {
     private: KeyPair,
     public: PublicKey,

@@ -22,6 +22,31 @@ pub type SignerError = Box<dyn std::error::Error + Send + Sync>;
 /// framing; those that get a whole packet, as from GnuPG, read it with [`SignaturePacket::from_bytes`].
 /// Several threads may sign at once.
 /// [`Statement::sign`] verifies what a signer returns.
+///
+/// ```no_run
+/// use std::process::Command;
+///
+/// use snap_assertions::{PublicKey, SignaturePacket, Signer, SignerError};
+///
+/// /// GnuPG, asked to sign a file.
+/// struct GnuPg {
+///     public: PublicKey,
+/// }
+///
+/// impl Signer for GnuPg {
+///     fn public_key(&self) -> &PublicKey {
+///         &self.public
+///     }
+///
+///     fn sign(&self, content: &[u8], _: u32) -> Result<SignaturePacket, SignerError> {
+///         std::fs::write("content", content)?;
+///         let mut gpg = Command::new("gpg");
+///         gpg.args(["--personal-digest-preferences", "SHA512", "--output", "-"]);
+///         let output = gpg.args(["--detach-sign", "content"]).output()?;
+///         Ok(SignaturePacket::from_bytes(&output.stdout)?)
+///     }
+/// }
+/// ```
 pub trait Signer: Sync {
     /// The public key that verifies what this signer signs.
     fn public_key(&self) -> &PublicKey;

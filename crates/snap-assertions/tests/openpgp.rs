@@ -4,7 +4,7 @@
 mod common;
 
 use common::{VECTORS, assertion, signer};
-use snap_assertions::{PacketError, PublicKey, SignaturePacket, Signer};
+use snap_assertions::{KeyError, PacketError, PublicKey, SignaturePacket, Signer};
 
 /// The native packet of a vector: a header of three bytes and the body.
 fn native() -> Vec<u8> {
@@ -233,6 +233,32 @@ fn public_keys() {
             PublicKey::decode(&BASE64_STANDARD.encode(&wrong)).is_err(),
             "{place}"
         );
+    }
+    let n = &packet[12..12 + 512];
+    assert_eq!(PublicKey::from_components(n, &[0, 1, 0, 1]).unwrap(), key);
+    for (n, e, error) in [
+        (n, &[1, 0, 0, 1][..], KeyError::LargeExponent),
+        (n, &[1], KeyError::Invalid),
+        (n, &[1, 0, 0], KeyError::Invalid),
+        (n, &[], KeyError::Invalid),
+        (
+            &n[..255],
+            &[1, 0, 1],
+            KeyError::Size {
+                bits: 2040,
+                min: 2048,
+            },
+        ),
+        (
+            &[0xff; 1025],
+            &[1, 0, 1],
+            KeyError::Size {
+                bits: 8200,
+                min: 2048,
+            },
+        ),
+    ] {
+        assert_eq!(PublicKey::from_components(n, e).unwrap_err(), error);
     }
     for text in ["", "!", "AQ==", "AA==", &flat[..flat.len() - 4]] {
         assert!(PublicKey::decode(text).is_err(), "{text:?}");

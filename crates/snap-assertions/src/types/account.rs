@@ -10,6 +10,20 @@ use crate::headers::Headers;
 pub(super) const TYPE: &str = "account";
 
 /// A checked `account`.
+///
+/// ```
+/// use snap_assertions::Statement;
+/// use snap_assertions::types::Account;
+///
+/// let json = r#"{
+///     "type": "account", "authority-id": "canonical", "account-id": "acme", "display-name": "Acme",
+///     "validation": "verified", "timestamp": "2026-01-31T12:00:00Z"
+/// }"#;
+/// let statement = Statement::from_json(json)?;
+/// let account = Account::check(&statement.headers)?;
+/// assert_eq!((account.display_name(), account.username()), ("Acme", None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Account<'a> {
     account_id: &'a str,

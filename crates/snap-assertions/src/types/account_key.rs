@@ -18,6 +18,21 @@ pub(super) const TYPE: &str = "account-key";
 const TIMESTAMPED: [&str; 3] = [super::account::TYPE, super::model::TYPE, super::serial::TYPE];
 
 /// A checked `account-key`.
+///
+/// ```
+/// use snap_assertions::types::AccountKey;
+///
+/// let key = include_bytes!("../../tests/vectors/account-key-issuer.assert");
+/// let key = snap_assertions::decode(key)?;
+/// let key = AccountKey::try_from(&key)?;
+/// assert_eq!((key.account_id(), key.name()), ("acme", Some("default")));
+///
+/// let identity = include_bytes!("../../tests/vectors/hardware-identity-p256.assert");
+/// let identity = snap_assertions::decode(identity)?;
+/// key.verify(&identity, "2026-11-21T12:00:00Z".parse()?)?;
+/// assert!(key.verify(&identity, "2034-01-01T00:00:00Z".parse()?).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct AccountKey<'a> {
     account_id: &'a str,

@@ -75,6 +75,17 @@ pub enum NonceError {
 ///
 /// snapd takes any key that it can parse; the model service can verify nonces only with the kinds named in
 /// [`HardwareKeyKind`], so the others are refused here.
+///
+/// ```
+/// use snap_assertions::types::{HardwareKey, HardwareKeyKind};
+///
+/// let text = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmDzjVyqasIhldpm2SknZvP5tVNN9\n\
+///             KlMs8HkYdtiLH5zeaB9PH5kT9TZQn+b95UKUgzk+bzefjMHIPUIGLFNINA==";
+/// let key = HardwareKey::from_text(text)?;
+/// assert_eq!(key.kind(), HardwareKeyKind::EcdsaP256);
+/// assert_eq!(HardwareKey::from_spki_der(key.spki_der())?, key);
+/// # Ok::<(), snap_assertions::KeyError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HardwareKey {
     kind: HardwareKeyKind,

@@ -16,6 +16,17 @@ const GRADES: &str = "secured|signed|dangerous";
 const SAFETIES: &str = "encrypted|prefer-encrypted|prefer-unencrypted";
 
 /// A checked `model`.
+///
+/// ```
+/// use snap_assertions::types::Model;
+///
+/// let assertion = snap_assertions::decode(include_bytes!("../../tests/vectors/model.assert"))?;
+/// let model = Model::try_from(&assertion)?;
+/// assert_eq!((model.brand_id(), model.model()), ("brand-acme", "edge-box"));
+/// assert_eq!((model.base(), model.grade()), (Some("core24"), Some("signed")));
+/// assert_eq!(model.serial_authority(), ["brand-acme"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
     fields: ModelFields<'a>,
