@@ -16,7 +16,10 @@
 //! Signatures are OpenPGP packets (RFC 4880) over RSA with SHA-512; those of GnuPG are taken too. Of the
 //! OpenPGP forms that snapd's decoder happens to let through, this library refuses what no signer of
 //! assertions makes: hashes other than SHA-512, packets of indefinite length, bytes after a packet's fields,
-//! and base64 whose unused bits are set. What it accepts, snapd accepts.
+//! and base64 whose unused bits are set. RSA keys have from 2048 to 8192 bits.
+//!
+//! All types that snapd knows are decoded by the rules that all have in common; those with a view in
+//! [`types`] are also checked by their own.
 //!
 //! ```
 //! use snap_assertions::types::HardwareIdentity;
