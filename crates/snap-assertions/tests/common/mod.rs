@@ -1,9 +1,11 @@
-//! The vectors, which snapd itself made, and the keys that signed them.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+//! The vectors, which snapd itself made, the keys that signed them, and statements that differ from them.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 use std::path::PathBuf;
 
-use snap_assertions::{Assertion, LocalSigner, SignOptions, Statement, decode};
+use snap_assertions::{
+    Assertion, DigestForm, HeaderError, LocalSigner, SignError, SignOptions, Statement, Value, decode,
+};
 
 /// Each vector and the key that signed it.
 pub const VECTORS: [(&str, &str); 9] = [
@@ -53,4 +55,42 @@ pub fn statement(assertion: &Assertion) -> Statement {
 /// A statement like that of the vector `name`, signed at a fixed time.
 pub fn options() -> SignOptions {
     SignOptions::at(1_795_284_029)
+}
+
+/// Changes the vector `vector` and says which header is wrong then. `change` is a JSON object of headers to
+/// be set; null removes one.
+pub fn wrong_header(vector: &str, change: &str) -> Result<(), HeaderError> {
+    let changed = changed(vector, change);
+    match changed.content(assertion(vector).sign_key_id(), DigestForm::Text) {
+        Ok(_) => Ok(()),
+        Err(SignError::Header(error)) => Err(error),
+        Err(other) => panic!("{change}: {other}"),
+    }
+}
+
+pub fn changed(vector: &str, change: &str) -> Statement {
+    let mut statement = statement(&assertion(vector));
+    let change: serde_json::Map<String, serde_json::Value> = serde_json::from_str(change).unwrap();
+    for (name, value) in change {
+        match (name.as_str(), value) {
+            (_, serde_json::Value::Null) => drop(statement.headers.remove(&name)),
+            ("body", value) => statement.body = value.as_str().unwrap().to_owned(),
+            (_, value) => {
+                let value: Value = serde_json::from_value(value).unwrap();
+                statement.headers.set(&name, value).unwrap();
+            }
+        }
+    }
+    statement
+}
+
+/// Fails unless each change makes the header next to it wrong; an empty name stands for none.
+pub fn expect(vector: &str, cases: &[(&str, &str)]) {
+    assert_eq!(wrong_header(vector, "{}"), Ok(()), "{vector} itself");
+    for (change, header) in cases {
+        match wrong_header(vector, change) {
+            Ok(()) => assert_eq!("", *header, "{change} was accepted"),
+            Err(error) => assert_eq!(error.header, *header, "{change}: {error}"),
+        }
+    }
 }

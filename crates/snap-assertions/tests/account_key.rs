@@ -1,0 +1,151 @@
+//! Account-keys: their checks, and what they verify.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{assertion, changed, expect, options, signer, wrong_header};
+use snap_assertions::types::AccountKey;
+use snap_assertions::{Assertion, HeaderProblem, Statement, VerifyError};
+
+#[test]
+fn account_key() {
+    expect(
+        "account-key-issuer",
+        &[
+            (r#"{"account-id": null}"#, "account-id"),
+            (r#"{"name": null}"#, ""),
+            (r#"{"name": "1"}"#, "name"),
+            (r#"{"name": "-a"}"#, "name"),
+            (r#"{"since": null}"#, "since"),
+            (r#"{"since": "2024"}"#, "since"),
+            (r#"{"until": null}"#, ""),
+            (r#"{"until": ""}"#, "until"),
+            (r#"{"until": "2023-12-31T23:59:59Z"}"#, "until"),
+            (r#"{"body": ""}"#, "body"),
+            (r#"{"body": "AQ=="}"#, "body"),
+            (r#"{"public-key-sha3-384": "A"}"#, "public-key-sha3-384"),
+            (r#"{"format": "2"}"#, "format"),
+        ],
+    );
+    let with = |constraints: &str| format!(r#"{{"format": "1", "constraints": {constraints}}}"#);
+    for (constraints, header) in [
+        (r#""a""#, "constraints"),
+        ("[]", "constraints"),
+        (r#"["a"]"#, "constraints[0]"),
+        (r#"[{"a": "b"}]"#, "constraints[0].headers"),
+        (r#"[{"headers": "a"}]"#, "constraints[0].headers"),
+        (r#"[{"headers": {"model": "a"}}]"#, "constraints[0].headers.type"),
+        (
+            r#"[{"headers": {"type": ["model"]}}]"#,
+            "constraints[0].headers.type",
+        ),
+        (
+            r#"[{"headers": {"type": "mod.*"}}]"#,
+            "constraints[0].headers.type",
+        ),
+        (
+            r#"[{"headers": {"type": "model", "model": "("}}]"#,
+            "constraints[0].headers.model",
+        ),
+        (
+            r#"[{"headers": {"type": "model", "model": "$SLOT(a)"}}]"#,
+            "constraints[0].headers.model",
+        ),
+        (
+            r#"[{"headers": {"type": "model", "model": [["a"]]}}]"#,
+            "constraints[0].headers.model[0]",
+        ),
+        (r#"[{"headers": {"type": "hardware-identity"}}]"#, ""),
+    ] {
+        let found = wrong_header("account-key-issuer", &with(constraints)).map_err(|error| error.header);
+        let expected = if header.is_empty() {
+            Ok(())
+        } else {
+            Err(header.to_owned())
+        };
+        assert_eq!(found, expected, "{constraints}");
+    }
+    // Only a snapd that knows format 1 knows constraints.
+    let constraints = r#"{"constraints": [{"headers": {"type": "model"}}]}"#;
+    let error = wrong_header("account-key-issuer", constraints).unwrap_err();
+    assert_eq!(error.problem, HeaderProblem::FormatTooLow(1));
+}
+
+#[test]
+fn an_account_key_verifies_what_its_account_signed_in_its_time() {
+    let key_assertion = assertion("account-key-issuer");
+    let key = AccountKey::try_from(&key_assertion).unwrap();
+    let identity = assertion("hardware-identity-p256");
+    let at = |time: &str| time.parse().unwrap();
+    key.verify(&identity, at("2026-01-01T00:00:00Z")).unwrap();
+    key.verify(&identity, key.since()).unwrap();
+    for time in ["2023-12-31T23:59:59Z", "2034-01-01T00:00:00Z"] {
+        let error = key.verify(&identity, at(time)).unwrap_err();
+        assert!(matches!(error, VerifyError::NotValidNow { .. }), "{error}");
+    }
+    let error = key
+        .verify(&assertion("serial"), at("2026-01-01T00:00:00Z"))
+        .unwrap_err();
+    assert!(matches!(error, VerifyError::OtherAccount { .. }), "{error}");
+    let mut changed = identity.to_string();
+    changed = changed.replace("manufacturer: ", "manufacturer: not ");
+    let changed = snap_assertions::decode(changed.as_bytes()).unwrap();
+    assert_eq!(
+        key.verify(&changed, at("2026-01-01T00:00:00Z")),
+        Err(VerifyError::BadSignature)
+    );
+
+    // The timestamp of a serial counts; that of a hardware-identity does not, as in snapd.
+    let brand = assertion("account-key-brand");
+    let brand = AccountKey::try_from(&brand).unwrap();
+    let now = at("2026-01-01T00:00:00Z");
+    let sign = |vector, key| {
+        let old = changed_timestamp(vector);
+        old.sign(&signer(key), &options()).unwrap()
+    };
+    brand.verify(&assertion("serial"), now).unwrap();
+    let error = brand.verify(&sign("serial", "brand"), now).unwrap_err();
+    assert!(matches!(error, VerifyError::TimestampOutside { .. }), "{error}");
+    key.verify(&sign("hardware-identity-p256", "issuer"), now)
+        .unwrap();
+}
+
+fn changed_timestamp(vector: &str) -> Statement {
+    changed(vector, r#"{"timestamp": "2020-01-01T00:00:00Z"}"#)
+}
+
+#[test]
+fn constraints_limit_what_a_key_may_sign() {
+    let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    let allowed = |constraints: &str, signed: &Assertion| {
+        let change = format!(r#"{{"format": "1", "constraints": {constraints}}}"#);
+        let statement = changed("account-key-issuer", &change);
+        let key = AccountKey::check(&statement.headers, &statement.body).unwrap();
+        match key.verify(signed, now) {
+            Ok(()) => true,
+            Err(VerifyError::Constraints) => false,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let wrapped = assertion("hardware-identity-wrapped-key");
+    for (headers, expected) in [
+        (r#""hardware-name": "edge-.*""#, true),
+        (r#""hardware-name": "edge""#, false),
+        (r#""hardware-name": ["a", "edge-box-[0-9]"]"#, true),
+        (r#""hardware-name": ["a", "b"]"#, false),
+        (r#""model": "$MISSING""#, true),
+        (r#""hardware-name": "$MISSING""#, false),
+        (r#""model": ["$MISSING", "a"]"#, false),
+        (r#""model": ".*""#, false),
+        (r#""x-map": {"k": "v", "a": {"b": "c|d"}}"#, true),
+        (r#""x-map": {"k": "w"}"#, false),
+        (r#""x-map": "v""#, false),
+        (r#""x-list": "[abc]""#, true),
+        (r#""x-list": "[ab]""#, false),
+    ] {
+        let constraints = format!(r#"[{{"headers": {{"type": "hardware-identity", {headers}}}}}]"#);
+        assert_eq!(allowed(&constraints, &wrapped), expected, "{headers}");
+        let either = format!(r#"[{{"headers": {{"type": "model"}}}}, {}"#, &constraints[1..]);
+        assert_eq!(allowed(&either, &wrapped), expected, "{headers}");
+    }
+}
