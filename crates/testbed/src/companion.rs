@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 /// The path of one of this crate's binaries. Cargo puts it beside the running program, or above it where the running
 /// program is a test.
 pub(crate) fn find(name: &str) -> Result<PathBuf> {
-    let program = env::current_exe()
-        .context("cannot tell where the running program is; is /proc mounted?")?;
+    let program =
+        env::current_exe().context("cannot tell where the running program is; is /proc mounted?")?;
     let mut folder = program.parent().unwrap_or(&program).to_owned();
     if folder.ends_with("deps") {
         folder.pop();

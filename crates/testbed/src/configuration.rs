@@ -1,6 +1,6 @@
 //! A snap's configuration as snapd keeps it: a tree of JSON values under dotted option names.
 //!
-//! Source of the rules: snapd's overlord/configstate/config (2.77), read and tried out. In short: a null is the same
+//! Source of the rules: snapd's overlord/configstate/config (2.77). In short: a null is the same
 //! as a missing value; setting a dotted name makes the objects above it; what is above it must not be another kind of
 //! value. Two things differ from snapd, both harmless here: numbers are kept by value and not by their digits, and a
 //! hook's changes meet the configuration by being made again, name by name.
@@ -156,8 +156,6 @@ fn check_names_inside(value: &Value) -> Result<()> {
 }
 
 fn has_strict_names(base: &str) -> bool {
-    let version = base
-        .strip_prefix("core")
-        .and_then(|version| version.parse().ok());
+    let version = base.strip_prefix("core").and_then(|version| version.parse().ok());
     version.is_some_and(|version: u32| version >= FIRST_BASE_WITH_STRICT_NAMES)
 }

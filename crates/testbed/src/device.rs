@@ -25,15 +25,14 @@ impl Device {
     /// A new device in run mode, with empty folders and no configuration.
     pub fn new() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("device-").tempdir();
-        let folder =
-            folder.context("no temporary folder for a device; check TMPDIR and its free space")?;
+        let folder = folder.context("no temporary folder for a device; check TMPDIR and its free space")?;
         Self::at(folder.path().to_owned(), Some(folder))
     }
 
     /// The device that is kept in `folder`; a new one if the folder is missing or empty.
     pub fn kept_in(folder: &Path) -> Result<Self> {
-        let folder = std::path::absolute(folder)
-            .context("the folder has no absolute path; name another one")?;
+        let folder =
+            std::path::absolute(folder).context("the folder has no absolute path; name another one")?;
         Self::at(folder, None)
     }
 
@@ -50,12 +49,8 @@ impl Device {
             device.home(),
             device.runs(),
         ] {
-            fs::create_dir_all(&folder).with_context(|| {
-                format!(
-                    "cannot make {}; check the folder above it",
-                    folder.display()
-                )
-            })?;
+            fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot make {}; check the folder above it", folder.display()))?;
         }
         if !device.state_file().exists() {
             let state = DeviceState {
@@ -105,8 +100,7 @@ impl Device {
     /// Writes the gadget's settings file, `$SNAP/hardware-identity.toml`.
     pub fn write_settings(&self, toml: &str) -> Result<()> {
         let path = self.snap().join("hardware-identity.toml");
-        fs::write(&path, toml)
-            .with_context(|| format!("cannot write {}; check its folder", path.display()))
+        fs::write(&path, toml).with_context(|| format!("cannot write {}; check its folder", path.display()))
     }
 
     /// Sets an option of the gadget, as `snap set` does; a null unsets it.

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::fault::{Fault, Script, lock};
+use crate::fault::{Fault, Gate, Script, lock};
 use crate::swtpm::SoftwareTpm;
 use crate::wire;
 
@@ -58,6 +58,8 @@ struct Shared {
     user_left: Condvar,
     flush_after_users: AtomicBool,
     refuse: AtomicBool,
+    /// Open, so that it only counts.
+    refused: Gate,
     stop: AtomicBool,
 }
 
@@ -93,8 +95,10 @@ impl Proxy {
             user_left: Condvar::new(),
             flush_after_users: AtomicBool::new(true),
             refuse: AtomicBool::new(false),
+            refused: Gate::new(),
             stop: AtomicBool::new(false),
         });
+        shared.refused.release();
         let listeners = vec![
             spawn_listener(commands, Arc::clone(&shared), serve_commands),
             spawn_listener(control, Arc::clone(&shared), serve_control),
@@ -137,6 +141,11 @@ impl Proxy {
         self.shared.refuse.store(on, Ordering::SeqCst);
     }
 
+    /// Waits until `count` connections in all were refused; an error after `limit`.
+    pub(crate) fn wait_for_refused(&self, count: usize, limit: Duration) -> Result<()> {
+        self.shared.refused.wait_for(count, limit)
+    }
+
     /// Waits until all users have left and what they left behind is flushed; an error after `limit`.
     pub(crate) fn wait_until_unused(&self, limit: Duration) -> Result<()> {
         let users = lock(&self.shared.users);
@@ -174,21 +183,15 @@ impl Drop for Proxy {
 
 fn consecutive_ports() -> Result<(TcpListener, TcpListener)> {
     for _ in 0..PORT_TRIES {
-        let first =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on 127.0.0.1")?;
-        let port = first
-            .local_addr()
-            .context("the listener has no address")?
-            .port();
+        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on 127.0.0.1")?;
+        let port = first.local_addr().context("the listener has no address")?.port();
         if let Some(next) = port.checked_add(1)
             && let Ok(second) = TcpListener::bind((Ipv4Addr::LOCALHOST, next))
         {
             return Ok((first, second));
         }
     }
-    bail!(
-        "found no two consecutive free ports in {PORT_TRIES} tries; end programs that listen on 127.0.0.1"
-    )
+    bail!("found no two consecutive free ports in {PORT_TRIES} tries; end programs that listen on 127.0.0.1")
 }
 
 /// Serves one connection until it ends; an error ends it too, and the user sees that.
@@ -201,6 +204,8 @@ fn spawn_listener(listener: TcpListener, shared: Arc<Shared>, service: Service) 
                 return;
             }
             if shared.refuse.load(Ordering::SeqCst) {
+                drop(stream);
+                shared.refused.pass();
                 continue;
             }
             let Ok(stream) = stream else { continue };

@@ -1,6 +1,6 @@
 //! `snapctl` as a hook sees it: the commands get, set, unset, system-mode and reboot.
 //!
-//! Source: snapd's overlord/hookstate/ctlcmd and client/clientutil (2.77), read and tried out. Error texts are the
+//! Source: snapd's overlord/hookstate/ctlcmd and client/clientutil (2.77). Error texts are the
 //! testbed's own; that there is an error, and exit status 1, is snapd's.
 
 use std::collections::BTreeMap;
@@ -28,9 +28,9 @@ pub fn run(cookie: Option<&Path>, arguments: &[String]) -> Result<String> {
         "unset" | "system-mode" => &[],
         "reboot" => &["halt", "poweroff"],
         "-h" | "--help" => return Ok(HELP.to_owned()),
-        other => bail!(
-            "unknown command {other:?}; the stand-in knows get, set, unset, system-mode and reboot"
-        ),
+        other => {
+            bail!("unknown command {other:?}; the stand-in knows get, set, unset, system-mode and reboot")
+        }
     };
     let call = Call::parse(command, rest, known)?;
     if call.help {
@@ -46,9 +46,7 @@ pub fn run(cookie: Option<&Path>, arguments: &[String]) -> Result<String> {
     );
 
     let Some(cookie) = cookie.filter(|cookie| cookie.is_absolute() && cookie.exists()) else {
-        bail!(
-            "{command} works only inside a snap; run it from a hook, with the hook's SNAP_COOKIE"
-        );
+        bail!("{command} works only inside a snap; run it from a hook, with the hook's SNAP_COOKIE");
     };
     let mut store = Store::open(cookie)?;
     store.note_call(arguments)?;
@@ -78,20 +76,17 @@ impl Call {
                 call.operands.extend(arguments.cloned());
                 break;
             }
-            let options: Vec<String> =
-                match (argument.strip_prefix("--"), argument.strip_prefix('-')) {
-                    (Some(long), _) if long.len() == 1 => {
-                        bail!("unknown flag {argument:?}; give -{long}")
-                    }
-                    (Some(long), _) => vec![long.to_owned()],
-                    (None, Some(short)) if !short.is_empty() => {
-                        short.chars().map(String::from).collect()
-                    }
-                    _ => {
-                        call.operands.push(argument.clone());
-                        continue;
-                    }
-                };
+            let options: Vec<String> = match (argument.strip_prefix("--"), argument.strip_prefix('-')) {
+                (Some(long), _) if long.len() == 1 => {
+                    bail!("unknown flag {argument:?}; give -{long}")
+                }
+                (Some(long), _) => vec![long.to_owned()],
+                (None, Some(short)) if !short.is_empty() => short.chars().map(String::from).collect(),
+                _ => {
+                    call.operands.push(argument.clone());
+                    continue;
+                }
+            };
             for option in options {
                 match option.as_str() {
                     "h" | "help" => call.help = true,
@@ -177,10 +172,7 @@ fn parse_assignment(operand: &str, typed: bool, string: bool) -> Result<(&str, V
             None => bail!("{operand:?} sets nothing; give name=value"),
         };
     };
-    ensure!(
-        !name.is_empty(),
-        "a name is missing before =; give name=value"
-    );
+    ensure!(!name.is_empty(), "a name is missing before =; give name=value");
     let value = match parse_json(text) {
         _ if string => Value::String(text.to_owned()),
         Ok(value) => value,
@@ -255,8 +247,7 @@ fn is_endpoint(operand: &str) -> bool {
 /// JavaScript care for written as escapes. Outside of strings none of them can stand.
 fn document_text(value: &Value) -> Result<String> {
     let mut bytes = Vec::new();
-    let mut serializer =
-        Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(b"\t"));
+    let mut serializer = Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(b"\t"));
     serde::Serialize::serialize(&sorted(value), &mut serializer)?;
     let mut text = String::from_utf8(bytes)?;
     for (character, escape) in [

@@ -103,10 +103,7 @@ impl Store {
 
     /// The transaction that a call works in: the hook's, or one of its own.
     pub(crate) fn begin(&mut self) -> Transaction {
-        let ongoing = self
-            .run
-            .as_mut()
-            .and_then(|(_, run)| run.transaction.take());
+        let ongoing = self.run.as_mut().and_then(|(_, run)| run.transaction.take());
         ongoing.unwrap_or_else(|| Transaction::over(self.device.config.clone()))
     }
 
@@ -125,10 +122,7 @@ impl Store {
 
     /// Commits what a transactional hook has set.
     pub(crate) fn commit_run(&mut self) -> Result<()> {
-        let ongoing = self
-            .run
-            .as_mut()
-            .and_then(|(_, run)| run.transaction.take());
+        let ongoing = self.run.as_mut().and_then(|(_, run)| run.transaction.take());
         ongoing.map_or(Ok(()), |transaction| self.commit(&transaction.changes()))
     }
 
@@ -158,11 +152,8 @@ pub(crate) fn calls(device_file: &Path) -> Result<Vec<Vec<String>>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    text.lines()
-        .map(|line| Ok(serde_json::from_str(line)?))
-        .collect()
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
 pub(crate) fn calls_file(device_file: &Path) -> PathBuf {
@@ -178,8 +169,8 @@ pub(crate) fn write(path: &Path, content: &impl Serialize) -> Result<()> {
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = fs::read(path)
-        .with_context(|| format!("cannot read {}; name a file that exists", path.display()))?;
+    let text =
+        fs::read(path).with_context(|| format!("cannot read {}; name a file that exists", path.display()))?;
     serde_json::from_slice(&text)
         .with_context(|| format!("{} is damaged; delete it and begin anew", path.display()))
 }

@@ -51,8 +51,8 @@ impl SoftwareTpm {
     /// Starts a factory-new TPM whose state goes when it is dropped.
     pub fn start() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("swtpm-").tempdir();
-        let folder = folder
-            .context("no temporary folder for the TPM's state; check TMPDIR and its free space")?;
+        let folder =
+            folder.context("no temporary folder for the TPM's state; check TMPDIR and its free space")?;
         Self::start_with(State::Temporary(folder))
     }
 
@@ -68,10 +68,7 @@ impl SoftwareTpm {
     }
 
     fn start_with(state: State) -> Result<Self> {
-        let mut tpm = SoftwareTpm {
-            state,
-            process: None,
-        };
+        let mut tpm = SoftwareTpm { state, process: None };
         tpm.power_on()?;
         Ok(tpm)
     }
@@ -145,10 +142,8 @@ impl Drop for SoftwareTpm {
 
 impl Process {
     fn start(state_folder: &Path) -> Result<Self> {
-        let (data, their_data) =
-            UnixStream::pair().context("no socket pair; too many open files?")?;
-        let (control, their_control) =
-            UnixStream::pair().context("no socket pair; too many open files?")?;
+        let (data, their_data) = UnixStream::pair().context("no socket pair; too many open files?")?;
+        let (control, their_control) = UnixStream::pair().context("no socket pair; too many open files?")?;
         for channel in [&data, &control] {
             channel
                 .set_read_timeout(Some(ANSWER_LIMIT))
@@ -168,11 +163,7 @@ impl Process {
             .stderr(Stdio::from(log))
             .spawn()
             .context("cannot run sh")?;
-        Ok(Process {
-            child,
-            data,
-            control,
-        })
+        Ok(Process { child, data, control })
     }
 
     fn exchange(&mut self, command: &[u8]) -> Result<Vec<u8>> {

@@ -14,8 +14,8 @@ use crate::fault::{Fault, Script, When};
 use crate::proxy::Proxy;
 use crate::swtpm::SoftwareTpm;
 use crate::wire::{
-    self, CC_CHANGE_EPS, CC_CLEAR, CC_CREATE_PRIMARY, CC_EVICT_CONTROL, CC_FLUSH_CONTEXT,
-    CC_GET_CAPABILITY, CC_HIERARCHY_CHANGE_AUTH, CC_HIERARCHY_CONTROL, Command,
+    self, CC_CHANGE_EPS, CC_CLEAR, CC_CREATE_PRIMARY, CC_EVICT_CONTROL, CC_FLUSH_CONTEXT, CC_GET_CAPABILITY,
+    CC_HIERARCHY_CHANGE_AUTH, CC_HIERARCHY_CONTROL, Command,
 };
 
 const PLATFORM: u32 = 0x4000_000C;
@@ -36,8 +36,7 @@ const FILL_FROM: u32 = 0x8100_8000;
 
 /// The public area of a P-256 signing key with the ASCII bytes `foreign` in x: no one's template, so no one's key.
 const FOREIGN_TEMPLATE: [u8; 31] = [
-    0x00, 0x23, 0x00, 0x0B, 0x00, 0x04, 0x04, 0x72, 0x00,
-    0x00, // ECC, SHA-256, attributes, no policy
+    0x00, 0x23, 0x00, 0x0B, 0x00, 0x04, 0x04, 0x72, 0x00, 0x00, // ECC, SHA-256, attributes, no policy
     0x00, 0x10, 0x00, 0x18, 0x00, 0x0B, 0x00, 0x03, 0x00,
     0x10, // no symmetric, ECDSA with SHA-256, P-256, no KDF
     0x00, 0x07, b'f', b'o', b'r', b'e', b'i', b'g', b'n', // unique.x
@@ -117,6 +116,11 @@ impl TestTpm {
     /// Whether new connections are closed as soon as they are made.
     pub fn refuse_connections(&self, on: bool) {
         self.proxy.refuse_connections(on);
+    }
+
+    /// Waits until `count` connections in all were refused; an error after `limit`.
+    pub fn wait_for_refused(&self, count: usize, limit: Duration) -> Result<()> {
+        self.proxy.wait_for_refused(count, limit)
     }
 
     /// Whether transient objects and sessions of a user are flushed when it goes, as the kernel's resource manager
@@ -205,8 +209,7 @@ impl TestTpm {
     pub fn disable_hierarchy(&self, hierarchy: Hierarchy) -> Result<()> {
         let mut body = hierarchy.handle().to_be_bytes().to_vec();
         body.push(0);
-        self.command(CC_HIERARCHY_CONTROL, &[PLATFORM], &body)
-            .map(drop)
+        self.command(CC_HIERARCHY_CONTROL, &[PLATFORM], &body).map(drop)
     }
 
     /// Puts a key that is not the project's at a persistent handle, with owner authorisation (empty).
@@ -230,7 +233,9 @@ impl TestTpm {
                     RC_SUCCESS => made += 1,
                     RC_NV_DEFINED => {}
                     RC_NV_SPACE => break,
-                    code => anyhow::bail!("the TPM answered {code:#x} to a key at {handle:#x}; is the owner auth empty?"),
+                    code => anyhow::bail!(
+                        "the TPM answered {code:#x} to a key at {handle:#x}; is the owner auth empty?"
+                    ),
                 }
             }
             Ok(made)
@@ -278,8 +283,7 @@ impl TestTpm {
     /// Makes a transient object persistent; returns the response code.
     fn persist(&self, object: u32, handle: u32) -> Result<u32> {
         let handles = [Hierarchy::Owner.handle(), object];
-        let command =
-            wire::password_command(CC_EVICT_CONTROL, &handles, &[], &handle.to_be_bytes());
+        let command = wire::password_command(CC_EVICT_CONTROL, &handles, &[], &handle.to_be_bytes());
         Ok(wire::code(&self.exchange(&command)?))
     }
 

@@ -161,20 +161,12 @@ pub(crate) fn plain_command(code: u32, body: &[u8]) -> Vec<u8> {
 }
 
 /// A command whose first handle is authorised with a password.
-pub(crate) fn password_command(
-    code: u32,
-    handles: &[u32],
-    password: &[u8],
-    body: &[u8],
-) -> Vec<u8> {
+pub(crate) fn password_command(code: u32, handles: &[u32], password: &[u8], body: &[u8]) -> Vec<u8> {
     let mut session = PASSWORD_SESSION.to_be_bytes().to_vec();
     session.extend([0, 0, 0]); // no nonce, no session attributes
     session.extend(sized(password));
 
-    let mut whole: Vec<u8> = handles
-        .iter()
-        .flat_map(|handle| handle.to_be_bytes())
-        .collect();
+    let mut whole: Vec<u8> = handles.iter().flat_map(|handle| handle.to_be_bytes()).collect();
     whole.extend((session.len() as u32).to_be_bytes());
     whole.extend(session);
     whole.extend(body);

@@ -75,10 +75,7 @@ fn the_environment_is_snapds_and_nothing_else() {
 #[test]
 fn the_environment_can_be_added_to_and_taken_from() {
     let device = Device::new().unwrap();
-    let hook = Hook::new(
-        "prepare-device",
-        r#"echo "$TCTI ${SNAP_SAVE_DATA-none} $HOME""#,
-    );
+    let hook = Hook::new("prepare-device", r#"echo "$TCTI ${SNAP_SAVE_DATA-none} $HOME""#);
     let command = device
         .hook(&hook.path)
         .env("TCTI", "mine")
@@ -91,7 +88,8 @@ fn the_environment_can_be_added_to_and_taken_from() {
 fn the_folders_are_there_and_their_content_stays() {
     let device = Device::new().unwrap();
     device.write_settings("algorithm = \"x\"\n").unwrap();
-    let script = r#"cat "$SNAP/hardware-identity.toml" && touch "$SNAP_DATA/d" "$SNAP_COMMON/c" "$SNAP_SAVE_DATA/s""#;
+    let script =
+        r#"cat "$SNAP/hardware-identity.toml" && touch "$SNAP_DATA/d" "$SNAP_COMMON/c" "$SNAP_SAVE_DATA/s""#;
     let outcome = run(&device, "prepare-device", script);
     assert!(outcome.status.success(), "{}", outcome.merged);
     assert_eq!(outcome.stdout, "algorithm = \"x\"\n");
@@ -151,10 +149,7 @@ fn the_change_shows_the_end_of_the_output_or_the_status() {
     assert_eq!(text("exit 3"), "exit status 3");
     assert_eq!(text("echo; echo why >&2; exit 1"), "why");
     let lines = text("seq 1 500; exit 1");
-    assert!(
-        lines.starts_with("401\n") && lines.ends_with("\n500"),
-        "{lines}"
-    );
+    assert!(lines.starts_with("401\n") && lines.ends_with("\n500"), "{lines}");
     let bytes = text("head -c 20000 /dev/zero | tr '\\0' x; echo end; exit 1");
     assert_eq!(bytes.len(), 10 * 1024);
     assert!(bytes.ends_with("xend"));
@@ -232,15 +227,8 @@ fn a_transaction_sees_itself_and_no_one_sees_it() {
     std::io::Write::write_all(&mut pipe, b"\n").unwrap();
 
     let outcome = running.wait().unwrap();
-    assert_eq!(
-        outcome.stdout,
-        "{\n\t\"new\": 1,\n\t\"old\": \"after\"\n}\n"
-    );
-    for (name, value) in [
-        ("old", json!("after")),
-        ("new", json!(1)),
-        ("other", json!(true)),
-    ] {
+    assert_eq!(outcome.stdout, "{\n\t\"new\": 1,\n\t\"old\": \"after\"\n}\n");
+    for (name, value) in [("old", json!("after")), ("new", json!(1)), ("other", json!(true))] {
         assert_eq!(device.config(name).unwrap(), Some(value), "{name}");
     }
 }
@@ -261,8 +249,7 @@ fn within_a_transaction_a_failed_call_keeps_what_it_set_before_the_error() {
 #[test]
 fn two_hooks_at_a_time_lose_nothing() {
     let device = Device::new().unwrap();
-    let hooks = ["one", "two"]
-        .map(|name| Hook::new("prepare-device", &format!("snapctl set tree.{name}=1")));
+    let hooks = ["one", "two"].map(|name| Hook::new("prepare-device", &format!("snapctl set tree.{name}=1")));
     let running = hooks
         .each_ref()
         .map(|hook| device.hook(&hook.path).limit(LIMIT).spawn().unwrap());
@@ -290,10 +277,7 @@ fn calls_at_the_same_time_in_one_hook_are_all_kept() {
 #[test]
 fn a_hook_that_takes_too_long_is_killed_with_all_it_started() {
     let device = Device::new().unwrap();
-    let hook = Hook::new(
-        "prepare-device",
-        "snapctl set k=1; sleep 1000 & echo $!; wait",
-    );
+    let hook = Hook::new("prepare-device", "snapctl set k=1; sleep 1000 & echo $!; wait");
     let start = Instant::now();
     let outcome = device
         .hook(&hook.path)
@@ -325,10 +309,7 @@ fn a_hook_can_be_killed_and_is_killed_when_it_is_dropped() {
             .limit(LIMIT)
             .spawn()
             .unwrap();
-        (
-            running,
-            fs::read_to_string(&fifo).unwrap().trim().to_owned(),
-        )
+        (running, fs::read_to_string(&fifo).unwrap().trim().to_owned())
     };
 
     let (mut running, process_id) = start();
@@ -367,11 +348,7 @@ fn snapctl_can_be_replaced_or_missing() {
 fn a_reboot_can_be_asked_for_while_the_device_is_installed_and_only_then() {
     let rows = [
         ("install-device", "snapctl reboot --halt", Some("halt")),
-        (
-            "install-device",
-            "snapctl reboot --poweroff",
-            Some("poweroff"),
-        ),
+        ("install-device", "snapctl reboot --poweroff", Some("poweroff")),
         (
             "install-device",
             "snapctl reboot || snapctl reboot --halt --poweroff",
@@ -382,11 +359,7 @@ fn a_reboot_can_be_asked_for_while_the_device_is_installed_and_only_then() {
     for (name, script, expected) in rows {
         let device = Device::new().unwrap();
         let outcome = run(&device, name, script);
-        assert_eq!(
-            outcome.status.success(),
-            expected.is_some(),
-            "{name}: {script}"
-        );
+        assert_eq!(outcome.status.success(), expected.is_some(), "{name}: {script}");
         assert_eq!(
             device.reboot_request().unwrap().as_deref(),
             expected,

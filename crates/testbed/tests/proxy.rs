@@ -90,10 +90,7 @@ fn both_tctis_serve_many_programs_at_a_time() {
     thread::scope(|scope| {
         for tcti in tctis.iter().cycle().take(12) {
             let tpm = &tpm;
-            scope.spawn(move || {
-                tpm.tpm2(&["tpm2_getrandom", "-T", tcti, "--hex", "8"])
-                    .unwrap()
-            });
+            scope.spawn(move || tpm.tpm2(&["tpm2_getrandom", "-T", tcti, "--hex", "8"]).unwrap());
         }
     });
     assert_eq!(tpm.counts()[&GET_RANDOM], 12);
@@ -151,9 +148,7 @@ fn sessions_are_flushed_too() {
         .unwrap();
     tpm.wait_until_unused(LIMIT).unwrap();
     let left = tpm.tpm2(&["tpm2_getcap", "handles-saved-session"]).unwrap();
-    let loaded = tpm
-        .tpm2(&["tpm2_getcap", "handles-loaded-session"])
-        .unwrap();
+    let loaded = tpm.tpm2(&["tpm2_getcap", "handles-loaded-session"]).unwrap();
     assert_eq!((left.as_str(), loaded.as_str()), ("", ""));
 }
 
@@ -363,6 +358,7 @@ fn connections_can_be_refused() {
     for tcti in [tpm.tcti(), tpm.swtpm_tcti()] {
         tpm.tpm2(&["tpm2_getrandom", "-T", &tcti, "8"]).unwrap_err();
     }
+    tpm.wait_for_refused(2, LIMIT).unwrap();
     assert_eq!(tpm.total(), 0);
     tpm.refuse_connections(false);
     tpm.tpm2(&["tpm2_getrandom", "8"]).unwrap();
@@ -404,9 +400,7 @@ fn nonsense_closes_the_connection_and_no_other() {
         b"GET / HTTP/1.1\r\n",
         &[0x80, 0x01, 0, 0, 0, 9, 0, 0, 1, 0x7B],
         &[0x80, 0x01, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 1, 0x7B],
-        &[
-            0, 0, 0, 8, 0, 0, 0, 0, 12, 0x80, 0x01, 0, 0, 0, 1, 0, 0, 1, 0x7B,
-        ],
+        &[0, 0, 0, 8, 0, 0, 0, 0, 12, 0x80, 0x01, 0, 0, 0, 1, 0, 0, 1, 0x7B],
         &[0, 0, 0, 8, 3, 0, 0, 0, 12],
     ];
     for bytes in nonsense {

@@ -120,17 +120,11 @@ fn set_and_unset_store_as_snapd_does() {
         (&["set", "k=1 2"], json!({"k": "1 2"})),
         (&["set", "k="], json!({"k": ""})),
         (&["set", "k=a=b=c"], json!({"k": "a=b=c"})),
-        (
-            &["set", "k=http://host:80/"],
-            json!({"k": "http://host:80/"}),
-        ),
+        (&["set", "k=http://host:80/"], json!({"k": "http://host:80/"})),
         // The reader does not mind a closing bracket too many.
         (&["set", "k={}}"], json!({"k": {}})),
         // Typed and string.
-        (
-            &["set", "-t", "k={\"a\":null,\"b\":1}"],
-            json!({"k": {"b": 1}}),
-        ),
+        (&["set", "-t", "k={\"a\":null,\"b\":1}"], json!({"k": {"b": 1}})),
         (&["set", "-s", "k=1"], json!({"k": "1"})),
         (&["set", "-s", "k={\"a\":1}"], json!({"k": "{\"a\":1}"})),
         (&["set", "k=1", "-s"], json!({"k": "1"})),
@@ -140,10 +134,7 @@ fn set_and_unset_store_as_snapd_does() {
             &["set", "a.b.c=1", "a.b.d=2"],
             json!({"a": {"b": {"c": 1, "d": 2}}}),
         ),
-        (
-            &["set", "a={\"x\":1}", "a.y=2"],
-            json!({"a": {"x": 1, "y": 2}}),
-        ),
+        (&["set", "a={\"x\":1}", "a.y=2"], json!({"a": {"x": 1, "y": 2}})),
         (&["set", "k=1", "k=2"], json!({"k": 2})),
         // A null, or a name with !, unsets; what is above it appears.
         (&["set", "k=null"], json!({})),
@@ -194,20 +185,12 @@ fn changes_meet_what_is_there_already() {
         (&["set", "text={}", "text.a=1"], false, before.clone()),
         // One bad assignment, and none of the call is kept.
         (&["set", "new=1", "text.a=1"], false, before.clone()),
-        (
-            &["set", "-t", "new=1", "other={broken"],
-            false,
-            before.clone(),
-        ),
+        (&["set", "-t", "new=1", "other={broken"], false, before.clone()),
     ];
     for (arguments, succeeds, expected) in rows {
         let store = Store::new(&json!({ "config": before }));
         let output = store.run(arguments);
-        assert_eq!(
-            output.status.success(),
-            *succeeds,
-            "{arguments:?}: {output:?}"
-        );
+        assert_eq!(output.status.success(), *succeeds, "{arguments:?}: {output:?}");
         assert_eq!(store.config(), *expected, "{arguments:?}");
     }
 }
@@ -311,10 +294,7 @@ fn outside_of_a_snap_nothing_works() {
 fn help_needs_no_snap() {
     for arguments in [&["--help"][..], &["get", "-h"]] {
         let output = snapctl(arguments).output().unwrap();
-        assert!(
-            output.status.success() && !output.stdout.is_empty(),
-            "{output:?}"
-        );
+        assert!(output.status.success() && !output.stdout.is_empty(), "{output:?}");
     }
 }
 

@@ -200,10 +200,7 @@ fn a_full_tpm_takes_no_further_persistent_object() {
     let tpm = TestTpm::new().unwrap();
     let made = tpm.fill_nv_persistent().unwrap();
     assert_eq!(tpm.persistent_handles().unwrap().len(), made);
-    let refusal = tpm
-        .persist_foreign_key(0x8101_8C00)
-        .unwrap_err()
-        .to_string();
+    let refusal = tpm.persist_foreign_key(0x8101_8C00).unwrap_err().to_string();
     assert!(refusal.contains("0x14b"), "{refusal}");
     assert!(tpm.transient_handles().unwrap().is_empty());
 }
@@ -218,10 +215,7 @@ fn a_foreign_key_stands_where_it_was_put() {
         public.contains("curve-id") || public.contains("NIST p256"),
         "{public}"
     );
-    let refusal = tpm
-        .persist_foreign_key(0x8101_8C00)
-        .unwrap_err()
-        .to_string();
+    let refusal = tpm.persist_foreign_key(0x8101_8C00).unwrap_err().to_string();
     assert!(refusal.contains("0x14c"), "{refusal}");
 }
 
@@ -268,10 +262,7 @@ fn a_tpm_ends_when_its_owner_is_killed() {
 
     let deadline = Instant::now() + Duration::from_secs(30);
     while is_there(process) && !is_zombie(process) {
-        assert!(
-            Instant::now() < deadline,
-            "process {process} is still there"
-        );
+        assert!(Instant::now() < deadline, "process {process} is still there");
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -35,8 +35,7 @@ fn measure() -> Result<ExitStatus> {
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN)
         .context("cannot read the memory used")?
         .max_rss();
-    fs::write(&file, peak.to_string())
-        .with_context(|| format!("cannot write {}", file.display()))?;
+    fs::write(&file, peak.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(status)
 }
 
