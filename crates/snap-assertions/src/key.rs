@@ -10,7 +10,8 @@ use spki::SubjectPublicKeyInfoRef;
 
 use crate::digest::sha3_384;
 use crate::openpgp::{
-    PacketError, SignaturePacket, decode_text, encode_text, public_key_packet, read_public_key,
+    PacketError, SignaturePacket, decode_text, encode_text, public_key_packet, read_first_public_key,
+    read_public_key,
 };
 
 /// rsaEncryption (RFC 8017, appendix A.1).
@@ -160,6 +161,27 @@ impl PublicKey {
         let key = spki.subject_public_key.as_bytes().unwrap_or_default();
         let (n, e) = rsa_components(key)?;
         Self::from_components(n, e)
+    }
+
+    /// Reads the primary key at the start of binary OpenPGP packets, as `gpg --export` writes them. Its creation
+    /// time there does not matter, so that the id is another number than GnuPG's fingerprint.
+    ///
+    /// ```
+    /// use base64::prelude::{BASE64_STANDARD, Engine};
+    /// use snap_assertions::PublicKey;
+    ///
+    /// let text = include_str!("../tests/vectors/issuer.public-key");
+    /// let bytes = BASE64_STANDARD.decode(text.replace('\n', ""))?;
+    /// let packets = [&bytes[1..], b"what follows the key"].concat();
+    /// assert_eq!(PublicKey::from_openpgp(&packets)?, PublicKey::decode(text)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If they do not start with an RSA key of a usable size.
+    pub fn from_openpgp(packets: &[u8]) -> Result<Self, KeyError> {
+        let (n, e) = read_first_public_key(packets)?;
+        Self::from_components(&n, &e)
     }
 
     /// Makes a key of a modulus and an exponent, both big-endian.

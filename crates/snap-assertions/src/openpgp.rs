@@ -8,7 +8,7 @@ mod public_key;
 
 pub use error::PacketError;
 pub(crate) use framing::{decode_text, encode_text};
-pub(crate) use public_key::{public_key_packet, read_public_key};
+pub(crate) use public_key::{public_key_packet, read_first_public_key, read_public_key};
 
 use aws_lc_rs::digest::{Context, Digest, SHA512};
 

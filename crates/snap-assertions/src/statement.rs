@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::headers::{Headers, Value, is_header_name};
 
@@ -34,7 +35,7 @@ pub struct Statement {
 impl Statement {
     /// Reads the JSON form.
     ///
-    /// It can also be read through serde, from a reader or from a stream of objects.
+    /// It can also be read through serde, from a reader or from a stream of objects, and is written through it.
     ///
     /// # Errors
     /// If the text is not JSON, or if a value is of a kind that headers cannot have; the error names the
@@ -47,6 +48,35 @@ impl Statement {
 impl<'de> Deserialize<'de> for Statement {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(StatementVisitor)
+    }
+}
+
+impl Serialize for Statement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let body = (!self.body.is_empty()).then_some(("body", &self.body));
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in self.headers.iter() {
+            map.serialize_entry(name, &Json(value))?;
+        }
+        if let Some((name, body)) = body {
+            map.serialize_entry(name, body)?;
+        }
+        map.end()
+    }
+}
+
+/// A value in its JSON form.
+struct Json<'a>(&'a Value);
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::String(text) => serializer.serialize_str(text),
+            Value::List(items) => serializer.collect_seq(items.iter().map(Json)),
+            Value::Map(entries) => {
+                serializer.collect_map(entries.iter().map(|(name, value)| (name, Json(value))))
+            }
+        }
     }
 }
 

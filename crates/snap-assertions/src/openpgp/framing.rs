@@ -60,6 +60,13 @@ pub(super) fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
 /// Tag and body of the one packet in `packet`, in the old or the new format (RFC 4880, section 4.2).
 pub(super) fn unframe(packet: &[u8]) -> Result<(u8, &[u8]), PacketError> {
     let mut rest = Bytes(packet);
+    let found = unframe_first(&mut rest)?;
+    rest.end()?;
+    Ok(found)
+}
+
+/// Tag and body of the packet at the start of `rest`, which then holds what follows.
+pub(super) fn unframe_first<'a>(rest: &mut Bytes<'a>) -> Result<(u8, &'a [u8]), PacketError> {
     let first = rest.byte()?;
     let (tag, length) = match first {
         0xc0.. => (first & 0x3f, rest.length(224)?),
@@ -78,7 +85,5 @@ pub(super) fn unframe(packet: &[u8]) -> Result<(u8, &[u8]), PacketError> {
             });
         }
     };
-    let body = rest.take(length)?;
-    rest.end()?;
-    Ok((tag, body))
+    Ok((tag, rest.take(length)?))
 }

@@ -1,7 +1,7 @@
 //! The version 4 packet of an RSA public key (RFC 4880, section 5.5.2).
 
 use super::bytes::Bytes;
-use super::framing::{frame, unframe};
+use super::framing::{frame, unframe, unframe_first};
 use super::{PacketError, RSA, VERSION};
 
 /// Section 4.3.
@@ -31,6 +31,17 @@ pub(crate) fn public_key_packet(n: &[u8], e: &[u8]) -> Vec<u8> {
 /// Modulus and exponent of the RSA public key in `packet`. Its creation time does not matter.
 pub(crate) fn read_public_key(packet: &[u8]) -> Result<(Vec<u8>, Vec<u8>), PacketError> {
     let (tag, body) = unframe(packet)?;
+    read_fields(tag, body)
+}
+
+/// Modulus and exponent of the RSA public key in the first of `packets`; an export of GnuPG starts with the
+/// primary key (RFC 4880, section 11.1).
+pub(crate) fn read_first_public_key(packets: &[u8]) -> Result<(Vec<u8>, Vec<u8>), PacketError> {
+    let (tag, body) = unframe_first(&mut Bytes(packets))?;
+    read_fields(tag, body)
+}
+
+fn read_fields(tag: u8, body: &[u8]) -> Result<(Vec<u8>, Vec<u8>), PacketError> {
     if tag != TAG_PUBLIC_KEY && tag != TAG_PUBLIC_SUBKEY {
         let (found, expected) = (tag, TAG_PUBLIC_KEY);
         return Err(PacketError::Tag { found, expected });
