@@ -1,0 +1,32 @@
+//! The hardware identity of an Ubuntu Core device: a signing key that only the device's own TPM can use.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`identity`] | the identity itself: make it once, open it, sign with it |
+//! | [`record`] | the file that remembers which identity this device has |
+//! | [`tpm`] | the TPM: the key's template, the persistent handle, errors, retries |
+//! | [`public_key`] | the key as the assertion carries it, and its digest in both forms |
+//! | [`algorithm`] | the algorithms a device can choose from |
+//! | [`config`] | the gadget's settings: file, then snap configuration |
+//! | [`hardware_id`] | the device's serial number, from where the settings say |
+//! | [`snapctl`] | the conversation with snapd |
+//! | [`time`] | the timestamps of record and assertion |
+//! | [`environment`] | what snapd's environment says of the snap |
+//! | [`patience`] | waiting out what passes by itself |
+//! | [`outcome`] | the line that a failed program leaves behind |
+//!
+//! Dependencies point downwards: hooks and the tool use `identity`, which uses `tpm`, `record` and
+//! `public_key`.
+
+pub mod algorithm;
+pub mod config;
+pub mod environment;
+pub mod hardware_id;
+pub mod identity;
+pub mod outcome;
+pub mod patience;
+pub mod public_key;
+pub mod record;
+pub mod snapctl;
+pub mod time;
+pub mod tpm;
