@@ -1,0 +1,57 @@
+//! This device as the tool sees it: settings, record, and how long to wait for the TPM.
+
+use std::env;
+use std::time::Duration;
+
+use hardware_identity::config::{OPTION, Settings};
+use hardware_identity::environment::SnapEnvironment;
+use hardware_identity::identity::{self, Identity, Recognition};
+use hardware_identity::patience::Patience;
+use hardware_identity::record::RecordFolder;
+use hardware_identity::snapctl;
+use hardware_identity::tpm::Tpm;
+
+/// Somebody is watching: no time to wait as long as an unattended hook does.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+pub(crate) struct Device {
+    pub(crate) settings: Settings,
+    pub(crate) records: Option<RecordFolder>,
+}
+
+impl Device {
+    /// Reads the settings as the hooks do; the snap's configuration only where this runs as an app of the
+    /// snap.
+    pub(crate) fn read() -> anyhow::Result<Self> {
+        let environment = SnapEnvironment::read();
+        let in_snap = ["SNAP_COOKIE", "SNAP_CONTEXT"]
+            .iter()
+            .any(|name| env::var_os(name).is_some());
+        let options = match in_snap {
+            true => snapctl::get(&[OPTION])?,
+            false => serde_json::Map::new(),
+        };
+        Ok(Device {
+            settings: environment.settings(options.get(OPTION))?,
+            records: environment.records(),
+        })
+    }
+
+    /// Opens the identity and hands it to `work`. What the tool says of it leaves the device, so that nothing is taken on
+    /// trust.
+    pub(crate) fn open<T>(
+        &self,
+        work: impl FnMut(&mut Tpm<'_>, &Identity) -> Result<T, identity::Error>,
+    ) -> anyhow::Result<T> {
+        let mut patience = Patience::new(self.settings.tpm_wait.min(LONGEST_WAIT));
+        let records = self.records.as_ref();
+        let outcome = identity::open(
+            &self.settings,
+            &mut patience,
+            records,
+            Recognition::ByDerivation,
+            work,
+        );
+        Ok(outcome?)
+    }
+}
