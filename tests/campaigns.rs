@@ -1,0 +1,137 @@
+//! The same identity whatever cuts in: kills at random moments, and runs at the same time.
+//!
+//! Short by default; `CAMPAIGN=full` (`./swtpm-test.sh --full`) runs the whole length.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::env;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Expect as _, NONCE, World};
+use serde_json::json;
+
+fn length(full: u32, short: u32) -> u32 {
+    match env::var("CAMPAIGN").as_deref() {
+        Ok("full") => full,
+        _ => short,
+    }
+}
+
+/// Numbers that look random and are the same in every run (Knuth's MMIX generator).
+struct Numbers(u64);
+
+impl Numbers {
+    /// From 0 to 1.
+    fn next(&mut self) -> f64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// A device as it leaves the factory, whose identity was known before: TPM cleared, no record, no body.
+fn reset(world: &World) {
+    world.tpm.clear_by_platform().unwrap();
+    let _ = fs::remove_file(world.record_file());
+    world.device.set_config("registration.body", json!(null)).unwrap();
+}
+
+fn check_identity(world: &World, name: &str) {
+    assert_eq!(world.name_at_handle(), name);
+    assert_eq!(world.record()["name"], name);
+    assert_eq!(world.tpm.persistent_handles().unwrap(), [common::HANDLE]);
+    let mut files: Vec<_> = fs::read_dir(world.device.save_data())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    assert_eq!(files, [".hardware-identity.lock", "hardware-identity.json"]);
+}
+
+/// Kills the hook somewhere in its run; whether that came before its end.
+fn kill_in_passing(world: &World, hook: &str, within: Duration, numbers: &mut Numbers) -> bool {
+    let mut running = world.hook(hook).spawn().unwrap();
+    thread::sleep(within.mul_f64(numbers.next()));
+    running.kill();
+    !running.wait().unwrap().status.success()
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_the_same_identity() {
+    let world = World::prepared();
+    let name = world.name_at_handle();
+    let mut numbers = Numbers(2026);
+    let start = Instant::now();
+    reset(&world);
+    world.prepare_device().succeeded();
+    let whole_run = start.elapsed();
+    let rounds = length(500, 30);
+    let mut killed = 0;
+    for round in 0..rounds {
+        // Without a resource manager a killed run leaves its transient key in the TPM.
+        world.tpm.resource_manager(round % 2 == 0);
+        reset(&world);
+        killed += u32::from(kill_in_passing(
+            &world,
+            common::PREPARE_DEVICE,
+            whole_run,
+            &mut numbers,
+        ));
+        world.prepare_device().succeeded();
+        check_identity(&world, &name);
+    }
+    println!("{killed} of {rounds} runs were killed before their end");
+    assert!(
+        killed > rounds / 4,
+        "{killed} of {rounds}: the kills come too late to show anything"
+    );
+}
+
+#[test]
+fn a_kill_while_signing_leaves_a_whole_body_or_none() {
+    let world = World::prepared();
+    let name = world.name_at_handle();
+    let mut numbers = Numbers(8);
+    let start = Instant::now();
+    world.prepare_serial_request().succeeded();
+    let whole_run = start.elapsed();
+    let rounds = length(500, 30);
+    let mut killed = 0;
+    for _ in 0..rounds {
+        world.device.set_config("registration.body", json!(null)).unwrap();
+        let hook = common::PREPARE_SERIAL_REQUEST;
+        killed += u32::from(kill_in_passing(&world, hook, whole_run, &mut numbers));
+        if let Some(body) = world.body() {
+            assert_eq!(body.as_object().unwrap().len(), 4, "{body}");
+        }
+        check_identity(&world, &name);
+    }
+    println!("{killed} of {rounds} runs were killed before their end");
+    assert!(
+        killed > rounds / 4,
+        "{killed} of {rounds}: the kills come too late to show anything"
+    );
+    world.give_nonce(json!(NONCE));
+    world.prepare_serial_request().succeeded();
+}
+
+#[test]
+fn two_runs_at_once_make_one_identity() {
+    let world = World::prepared();
+    let name = world.name_at_handle();
+    for _ in 0..length(100, 15) {
+        reset(&world);
+        let runs = [(); 2].map(|()| world.hook(common::PREPARE_DEVICE).spawn().unwrap());
+        for run in runs {
+            run.wait().unwrap().succeeded();
+        }
+        check_identity(&world, &name);
+        world.prepare_serial_request().succeeded();
+    }
+}

@@ -1,0 +1,215 @@
+//! A world of its own for each test: a software TPM behind a proxy, and a device with a gadget snap.
+
+// Each test binary uses another part of it.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use testbed::{Device, HookCommand, HookOutcome, TestTpm};
+
+pub(crate) const PREPARE_DEVICE: &str = env!("CARGO_BIN_EXE_prepare-device");
+pub(crate) const PREPARE_SERIAL_REQUEST: &str = env!("CARGO_BIN_EXE_prepare-serial-request");
+pub(crate) const HARDWARE_IDENTITY: &str = env!("CARGO_BIN_EXE_hardware-identity");
+
+/// Both hooks, in the order in which snapd runs them.
+pub(crate) const HOOKS: [&str; 2] = [PREPARE_DEVICE, PREPARE_SERIAL_REQUEST];
+
+/// Runs a script that the environment holds.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/script.sh");
+
+pub(crate) const HANDLE: u32 = 0x8101_8C00;
+pub(crate) const NONCE: &str = "a nonce of the model service";
+
+/// A device and its TPM.
+pub(crate) struct World {
+    pub(crate) tpm: TestTpm,
+    pub(crate) device: Device,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        World {
+            tpm: TestTpm::new().unwrap(),
+            device: Device::new().unwrap(),
+        }
+    }
+
+    /// A device whose settings file holds `settings`.
+    pub(crate) fn with_settings(settings: &str) -> Self {
+        let world = World::new();
+        world.device.write_settings(settings).unwrap();
+        world
+    }
+
+    /// A device without an identity that has a nonce to sign.
+    pub(crate) fn unprepared() -> Self {
+        let world = World::new();
+        world.give_nonce(json!(NONCE));
+        world
+    }
+
+    /// A device that has its identity and a nonce to sign.
+    pub(crate) fn prepared() -> Self {
+        let world = World::new();
+        world.prepare_device().succeeded();
+        world.give_nonce(json!(NONCE));
+        world
+    }
+
+    pub(crate) fn give_nonce(&self, nonce: Value) {
+        self.device.set_config("registration.request-id", nonce).unwrap();
+    }
+
+    pub(crate) fn hook(&self, executable: &str) -> HookCommand<'_> {
+        self.device
+            .hook(Path::new(executable))
+            .env("TCTI", self.tpm.tcti())
+    }
+
+    /// A hook that is started by a script of the shell, as `"$HOOK"`.
+    pub(crate) fn hook_in(&self, script: &str, executable: &str) -> HookCommand<'_> {
+        let name = Path::new(executable).file_name().unwrap().to_str().unwrap();
+        self.device
+            .hook(Path::new(SCRIPT))
+            .name(name)
+            .env("TCTI", self.tpm.tcti())
+            .env("HOOK", executable)
+            .env("HOOK_SCRIPT", script)
+    }
+
+    /// A hook that may no more than the permissions of files allow, also where the tests run as root.
+    pub(crate) fn unprivileged_hook(&self, executable: &str) -> HookCommand<'_> {
+        let script =
+            "[ $(id -u) = 0 ] || exec \"$HOOK\"; exec setpriv --bounding-set=-all --inh-caps=-all \"$HOOK\"";
+        self.hook_in(script, executable)
+    }
+
+    /// A hook that talks to a script of the shell in the place of snapctl; the script has snapctl as
+    /// `"$SNAPCTL"`.
+    pub(crate) fn hook_with_snapctl(&self, script: &str, executable: &str) -> HookCommand<'_> {
+        self.hook(executable)
+            .snapctl(Path::new(SCRIPT))
+            .env("SNAPCTL", Path::new(executable).with_file_name("snapctl"))
+            .env("SNAPCTL_SCRIPT", script)
+    }
+
+    pub(crate) fn set_option(&self, name: &str, value: Value) {
+        let option = format!("hardware-identity.{name}");
+        self.device.set_config(&option, value).unwrap();
+    }
+
+    /// What hooks leave behind: on the disk, in the TPM, and with snapd.
+    pub(crate) fn traces(&self) -> Traces {
+        let files = fs::read_dir(self.device.save_data()).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            // A folder has no content.
+            (
+                entry.file_name().into_string().unwrap(),
+                fs::read(entry.path()).ok(),
+            )
+        });
+        Traces {
+            // The lock file is empty and always stays.
+            files: files
+                .filter(|(name, _)| name != ".hardware-identity.lock")
+                .collect(),
+            persistent: self.tpm.persistent_handles().unwrap(),
+            body: self.body(),
+        }
+    }
+
+    /// Runs a hook that has to fail with one line that holds all `parts`, and to leave no trace.
+    pub(crate) fn refused(&self, hook: HookCommand<'_>, parts: &[&str]) {
+        let before = self.traces();
+        hook.run().unwrap().failed(parts);
+        assert_eq!(self.traces(), before);
+    }
+
+    /// Runs both hooks, which have to fail alike and to leave no trace.
+    pub(crate) fn both_refused(&self, parts: &[&str]) {
+        for executable in HOOKS {
+            self.refused(self.hook(executable), parts);
+        }
+    }
+
+    /// Runs both hooks, which have to succeed.
+    pub(crate) fn both_work(&self) {
+        self.prepare_device().succeeded();
+        self.prepare_serial_request().succeeded();
+        assert!(self.body().is_some());
+    }
+
+    pub(crate) fn prepare_device(&self) -> HookOutcome {
+        self.hook(PREPARE_DEVICE).run().unwrap()
+    }
+
+    pub(crate) fn prepare_serial_request(&self) -> HookOutcome {
+        self.hook(PREPARE_SERIAL_REQUEST).run().unwrap()
+    }
+
+    pub(crate) fn body(&self) -> Option<Value> {
+        self.device.config("registration.body").unwrap()
+    }
+
+    pub(crate) fn record_file(&self) -> PathBuf {
+        self.device.save_data().join("hardware-identity.json")
+    }
+
+    pub(crate) fn record(&self) -> Value {
+        serde_json::from_str(&fs::read_to_string(self.record_file()).unwrap()).unwrap()
+    }
+
+    /// The Name of the key at the persistent handle, as tpm2-tools reads it.
+    pub(crate) fn name_at_handle(&self) -> String {
+        let text = self.tpm.tpm2(&["tpm2_readpublic", "-c", "0x81018C00"]).unwrap();
+        let line = text.lines().find(|line| line.starts_with("name:")).unwrap();
+        line.trim_start_matches("name:").trim().to_owned()
+    }
+
+    /// The tool, with the device's folders.
+    pub(crate) fn tool(&self, arguments: &[&str]) -> Output {
+        Command::new(HARDWARE_IDENTITY)
+            .args(arguments)
+            .env_clear()
+            .env("TCTI", self.tpm.tcti())
+            .env("SNAP", self.device.snap())
+            .env("SNAP_SAVE_DATA", self.device.save_data())
+            .output()
+            .unwrap()
+    }
+}
+
+/// What hooks leave behind.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Traces {
+    files: BTreeMap<String, Option<Vec<u8>>>,
+    persistent: Vec<u32>,
+    body: Option<Value>,
+}
+
+/// Says what a run of a hook has to have been.
+pub(crate) trait Expect {
+    /// It succeeded and printed nothing.
+    fn succeeded(&self);
+    /// It failed with status 1 and left one line, with all of `parts` in it.
+    fn failed(&self, parts: &[&str]);
+}
+
+impl Expect for HookOutcome {
+    fn succeeded(&self) {
+        assert!(self.status.success(), "{}", self.merged);
+        assert_eq!(self.merged, "", "an expected path prints nothing");
+    }
+
+    fn failed(&self, parts: &[&str]) {
+        assert_eq!(self.status.code(), Some(1), "{}", self.merged);
+        assert_eq!(self.merged.lines().count(), 1, "one line: {}", self.merged);
+        for part in parts {
+            assert!(self.merged.contains(part), "`{part}` is missing: {}", self.merged);
+        }
+    }
+}

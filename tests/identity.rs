@@ -1,0 +1,337 @@
+//! One device, one identity: what is made, and what outlives everything that happens to a device.
+//!
+//! The judges are tpm2-tools and openssl.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use common::{Expect as _, NONCE, World};
+use serde_json::{Value, json};
+use testbed::TestTpm;
+
+/// Runs a command of the shell in a folder of the test.
+fn shell(folder: &std::path::Path, script: &str) -> Vec<u8> {
+    let output = Command::new("sh")
+        .current_dir(folder)
+        .args(["-ec", script])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{script}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
+
+/// What tpm2-tools and openssl make of the key at the handle: digest in the text form and in the DER form.
+fn digests_by_outsiders(world: &World, folder: &std::path::Path) -> (String, String) {
+    let pem = folder.join("key.pem");
+    let pem = pem.to_str().unwrap();
+    world
+        .tpm
+        .tpm2(&["tpm2_readpublic", "-c", "0x81018C00", "-f", "pem", "-o", pem])
+        .unwrap();
+    let digest = |of: &str| {
+        let script =
+            format!("openssl pkey -pubin -in key.pem -outform DER {of} | openssl dgst -sha3-384 -binary");
+        URL_SAFE_NO_PAD.encode(shell(folder, &script))
+    };
+    (digest("| openssl base64 -A"), digest(""))
+}
+
+fn signature_verifies(folder: &std::path::Path, body: &Value, hash: &str) {
+    let signature = STANDARD
+        .decode(body["request-id-signature"].as_str().unwrap())
+        .unwrap();
+    fs::write(folder.join("signature"), signature).unwrap();
+    fs::write(folder.join("nonce"), NONCE).unwrap();
+    shell(
+        folder,
+        &format!("openssl dgst -{hash} -verify key.pem -signature signature nonce"),
+    );
+}
+
+fn each_algorithm(algorithm: &str, form: &str, hash: &str) {
+    let world = World::with_settings(&format!(
+        "algorithm = \"{algorithm}\"\ndigest-form = \"{form}\"\n"
+    ));
+    let folder = tempfile::tempdir().unwrap();
+    world.prepare_device().succeeded();
+    world.give_nonce(json!(NONCE));
+    world.prepare_serial_request().succeeded();
+
+    let (text, der) = digests_by_outsiders(&world, folder.path());
+    let expected = if form == "text" { &text } else { &der };
+    let body = world.body().unwrap();
+    assert_eq!(body["hardware-id-key-sha3-384"], expected.as_str());
+    assert_eq!(body["hardware-id-key-sha384"], expected.as_str());
+    assert_eq!(body["signature-hash-algorithm"], hash);
+    assert_eq!(body.as_object().unwrap().len(), 4);
+    signature_verifies(folder.path(), &body, hash);
+
+    let record = world.record();
+    assert_eq!(record["algorithm"], algorithm);
+    assert_eq!(record["digest"], expected.as_str());
+    assert_eq!(record["name"], world.name_at_handle());
+    let shown: Value = serde_json::from_slice(&world.tool(&["show", "--json", "--check"]).stdout).unwrap();
+    assert_eq!(shown["digest-text"], text.as_str());
+    assert_eq!(shown["digest-der"], der.as_str());
+    assert_eq!(shown["checked"], true);
+    assert!(world.tpm.transient_handles().unwrap().is_empty());
+}
+
+#[test]
+fn ecdsa_p256_agrees_with_outsiders() {
+    each_algorithm("ecdsa-p256", "text", "sha256");
+    each_algorithm("ecdsa-p256", "der", "sha256");
+}
+
+#[test]
+fn ecdsa_p384_agrees_with_outsiders() {
+    each_algorithm("ecdsa-p384", "text", "sha384");
+}
+
+#[test]
+fn rsa_2048_agrees_with_outsiders() {
+    each_algorithm("rsa-2048", "der", "sha256");
+}
+
+#[test]
+fn rsa_3072_agrees_with_outsiders() {
+    each_algorithm("rsa-3072", "text", "sha256");
+}
+
+#[test]
+fn the_key_has_the_attributes_of_the_template() {
+    let world = World::prepared();
+    let public = world.tpm.tpm2(&["tpm2_readpublic", "-c", "0x81018C00"]).unwrap();
+    assert!(
+        public.contains("fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|sign\n"),
+        "{public}"
+    );
+    assert!(public.contains("raw: 0x40472"), "{public}");
+    // tpm2-tools derives the same key from the same template; it takes `unique` as tpm2-tss holds it in
+    // memory.
+    let folder = tempfile::tempdir().unwrap();
+    let unique = [&17u16.to_ne_bytes()[..], b"hardware-identity", &[0; 128 - 17]].concat();
+    fs::write(folder.path().join("unique"), [unique.clone(), unique].concat()).unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let made = world.tpm.tpm2(&[
+        "tpm2_createprimary",
+        "-C",
+        "e",
+        "-g",
+        "sha256",
+        "-G",
+        "ecc256:ecdsa-sha256",
+        "-u",
+        &path("unique"),
+        "-a",
+        "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|sign",
+        "-c",
+        &path("context"),
+    ]);
+    made.unwrap();
+    let read = world
+        .tpm
+        .tpm2(&["tpm2_readpublic", "-c", &path("context")])
+        .unwrap();
+    assert!(read.contains(&world.name_at_handle()), "{read}");
+}
+
+#[test]
+fn a_second_run_changes_nothing() {
+    let world = World::prepared();
+    let (name, record) = (world.name_at_handle(), fs::read(world.record_file()).unwrap());
+    world.prepare_device().succeeded();
+    assert_eq!(world.name_at_handle(), name);
+    assert_eq!(fs::read(world.record_file()).unwrap(), record);
+}
+
+#[test]
+fn a_clear_by_platform_or_lockout_changes_nothing() {
+    let world = World::prepared();
+    let name = world.name_at_handle();
+    for clear in [TestTpm::clear_by_platform, TestTpm::clear_by_lockout] {
+        clear(&world.tpm).unwrap();
+        assert!(world.tpm.persistent_handles().unwrap().is_empty());
+        // Before prepare-device has made it persistent again.
+        world.prepare_serial_request().succeeded();
+        assert!(
+            world.tpm.persistent_handles().unwrap().is_empty(),
+            "opening leaves nothing behind"
+        );
+        world.prepare_device().succeeded();
+        assert_eq!(world.name_at_handle(), name);
+    }
+}
+
+#[test]
+fn a_re_imaged_device_has_the_same_identity() {
+    let mut world = World::prepared();
+    let name = world.name_at_handle();
+    world.tpm.clear_by_platform().unwrap();
+    world.device = testbed::Device::new().unwrap();
+    world.prepare_device().succeeded();
+    assert_eq!(world.name_at_handle(), name);
+}
+
+#[test]
+fn a_changed_setting_is_warned_about_and_not_followed() {
+    let world = World::prepared();
+    let record = world.record();
+    world
+        .device
+        .write_settings("algorithm = \"rsa-2048\"\ndigest-form = \"der\"\n")
+        .unwrap();
+    let outcome = world.prepare_device();
+    assert!(outcome.status.success());
+    for warned in [
+        "stays ecdsa-p256",
+        "`algorithm` now says rsa-2048",
+        "stays in the form text",
+    ] {
+        assert!(outcome.stderr.contains(warned), "{}", outcome.stderr);
+    }
+    assert_eq!(outcome.merged.lines().count(), 2, "{}", outcome.merged);
+    assert_eq!(world.record(), record);
+    // Nor after a clear, nor without a record.
+    world.tpm.clear_by_platform().unwrap();
+    assert!(world.prepare_device().status.success());
+    assert_eq!(world.name_at_handle(), record["name"]);
+    fs::remove_file(world.record_file()).unwrap();
+    assert!(world.prepare_device().stderr.contains("stays ecdsa-p256"));
+    assert_eq!(world.record()["name"], record["name"]);
+    world.prepare_serial_request().succeeded();
+}
+
+#[test]
+fn a_deleted_and_a_restored_record_change_nothing() {
+    let world = World::prepared();
+    let first = world.record();
+    let backup = fs::read(world.record_file()).unwrap();
+    fs::remove_file(world.record_file()).unwrap();
+    world.prepare_serial_request().succeeded();
+    assert!(
+        !world.record_file().exists(),
+        "only prepare-device writes records"
+    );
+    world.prepare_device().succeeded();
+    for part in [
+        "algorithm",
+        "template-version",
+        "name",
+        "public-key",
+        "digest",
+        "digest-form",
+    ] {
+        assert_eq!(world.record()[part], first[part]);
+    }
+    fs::write(world.record_file(), backup).unwrap();
+    world.prepare_device().succeeded();
+    world.prepare_serial_request().succeeded();
+    assert_eq!(world.record(), first);
+}
+
+#[test]
+fn another_handle_moves_the_key_and_keeps_the_identity() {
+    let world = World::prepared();
+    let name = world.name_at_handle();
+    world
+        .device
+        .set_config("hardware-identity.handle", json!("0x81018C05"))
+        .unwrap();
+    world.prepare_device().succeeded();
+    assert_eq!(
+        world.tpm.persistent_handles().unwrap(),
+        [common::HANDLE, 0x8101_8C05]
+    );
+    let read = world.tpm.tpm2(&["tpm2_readpublic", "-c", "0x81018C05"]).unwrap();
+    assert!(read.contains(&name));
+}
+
+/// The record of one device on another TPM: a replaced TPM, or a cloned disk.
+fn on_another_tpm(prepare: impl Fn(&World)) {
+    let mut world = World::prepared();
+    world.tpm = TestTpm::new().unwrap();
+    prepare(&world);
+    let handles = world.tpm.persistent_handles().unwrap();
+    let record = fs::read(world.record_file()).unwrap();
+    let parts = [
+        "not the TPM that made the hardware identity",
+        "issuer has to import",
+        "delete",
+    ];
+    world.prepare_device().failed(&parts);
+    world.prepare_serial_request().failed(&parts);
+    assert_eq!(world.body(), None);
+    assert_eq!(
+        world.tpm.persistent_handles().unwrap(),
+        handles,
+        "nothing is written"
+    );
+    assert_eq!(
+        fs::read(world.record_file()).unwrap(),
+        record,
+        "nothing is written"
+    );
+}
+
+#[test]
+fn another_tpm_is_refused() {
+    on_another_tpm(|_| ());
+}
+
+#[test]
+fn another_tpm_with_its_own_identity_is_refused() {
+    on_another_tpm(|world| {
+        let other = testbed::Device::new().unwrap();
+        let hook = other.hook(std::path::Path::new(common::PREPARE_DEVICE));
+        hook.env("TCTI", world.tpm.tcti()).run().unwrap().succeeded();
+    });
+}
+
+#[test]
+fn a_changed_seed_is_refused() {
+    let world = World::prepared();
+    world.tpm.change_eps().unwrap();
+    world
+        .prepare_device()
+        .failed(&["not the TPM that made the hardware identity"]);
+    world
+        .prepare_serial_request()
+        .failed(&["not the TPM that made the hardware identity"]);
+}
+
+#[test]
+fn without_prepare_device_there_is_no_identity_to_open() {
+    let world = World::new();
+    world.give_nonce(json!(NONCE));
+    world
+        .prepare_serial_request()
+        .failed(&["no hardware identity yet", "Run prepare-device"]);
+    assert_eq!(world.body(), None);
+    assert!(world.tpm.persistent_handles().unwrap().is_empty());
+}
+
+#[test]
+fn a_device_that_gets_a_save_folder_keeps_its_record() {
+    let world = World::with_settings("digest-form = \"der\"\n");
+    let run = |hook| world.hook(hook).without_env("SNAP_SAVE_DATA").run().unwrap();
+    run(common::PREPARE_DEVICE).succeeded();
+    let older = world.device.common().join("hardware-identity.json");
+    assert!(older.exists() && !world.record_file().exists());
+    world.give_nonce(json!(NONCE));
+    run(common::PREPARE_SERIAL_REQUEST).succeeded();
+    // With the folder, the record is found where it was, and moves on.
+    world.device.write_settings("").unwrap();
+    assert!(world.prepare_device().stderr.contains("stays in the form der"));
+    assert_eq!(fs::read(world.record_file()).unwrap(), fs::read(older).unwrap());
+}
