@@ -1,0 +1,26 @@
+# Installs what the build and the tests need and this machine lacks. Sourced by demo.sh and swtpm-test.sh; the only list
+# of packages. Debian 12, Ubuntu 22.04 and 24.04.
+
+packages=(
+    gcc libc6-dev pkg-config libtss2-dev        # to build: aws-lc has C in it
+    swtpm softhsm2                              # what plays the TPM and the HSM
+    tpm2-tools openssl opensc gnupg snapd       # the outsiders that check our work
+    jq                                          # what a hook written as a shell script needs, for the benchmark
+    util-linux                                  # unshare and setpriv, for disks that are full and users that may not
+)
+
+missing=()
+for package in "${packages[@]}"; do
+    dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    echo "Installing missing packages with apt-get: ${missing[*]}"
+    as_root=()
+    [ "$(id -u)" = 0 ] || as_root=(sudo)
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
+fi
+if ! command -v cargo >/dev/null; then
+    echo "cargo is missing: install Rust from https://rustup.rs and run this again" >&2
+    exit 1
+fi
