@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha3::{Digest as _, Sha3_384};
 
@@ -418,10 +419,7 @@ fn an_interrupt_ends_the_wait_for_input() {
     // More than a pipe holds: once it is written, the tool is reading.
     let input = child.stdin.as_mut().unwrap();
     input.write_all(&lines((0..500).map(export))).unwrap();
-    let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(kill.unwrap().success());
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     // Its standard input is still open.
     let input = child.stdin.take();
     assert!(!child.wait().unwrap().success());
@@ -443,10 +441,7 @@ fn an_interrupt_leaves_nothing_behind() {
     while fs::read_dir(station.folder.path()).unwrap().count() < 3 {
         std::thread::yield_now();
     }
-    let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(kill.unwrap().success());
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(
