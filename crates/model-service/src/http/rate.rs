@@ -1,0 +1,110 @@
+//! The request rate of each address.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Addresses that are remembered. Beyond that all start anew, which only lets more through.
+const ADDRESSES: usize = 100_000;
+const MINUTE: f64 = 60.0;
+
+/// A bucket for each address: it holds a minute's requests and fills steadily.
+pub(crate) struct RateLimit {
+    per_minute: f64,
+    loopback: bool,
+    buckets: Mutex<HashMap<IpAddr, Bucket>>,
+}
+
+struct Bucket {
+    left: f64,
+    at: Instant,
+}
+
+impl RateLimit {
+    /// No limit for `per_minute` 0, nor for loopback addresses unless `loopback`.
+    pub(crate) fn new(per_minute: u32, loopback: bool) -> Self {
+        Self {
+            per_minute: per_minute.into(),
+            loopback,
+            buckets: Mutex::default(),
+        }
+    }
+
+    /// Counts a request, and says whether it is within the limit.
+    pub(crate) fn allows(&self, address: IpAddr) -> bool {
+        self.allows_at(address, Instant::now())
+    }
+
+    fn allows_at(&self, address: IpAddr, now: Instant) -> bool {
+        let address = address.to_canonical();
+        if self.per_minute == 0.0 || address.is_loopback() && !self.loopback {
+            return true;
+        }
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = network(address);
+        if buckets.len() >= ADDRESSES && !buckets.contains_key(&key) {
+            buckets.clear();
+        }
+        let bucket = buckets.entry(key).or_insert(Bucket {
+            left: self.per_minute,
+            at: now,
+        });
+        let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
+        bucket.left = (bucket.left + passed * self.per_minute / MINUTE).min(self.per_minute);
+        bucket.at = now;
+        let allowed = bucket.left >= 1.0;
+        if allowed {
+            bucket.left -= 1.0;
+        }
+        allowed
+    }
+}
+
+/// A host with IPv6 usually has a whole /64 to choose addresses from.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => (v6.to_bits() >> 64 << 64).to_be_bytes().into(),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_minutes_requests_at_once_then_a_steady_flow() {
+        let limit = RateLimit::new(6, false);
+        let start = Instant::now();
+        let ask = |address: &str, seconds| {
+            limit.allows_at(address.parse().unwrap(), start + Duration::from_secs(seconds))
+        };
+        assert!((0..6).all(|_| ask("192.0.2.1", 0)));
+        assert!(!ask("192.0.2.1", 0));
+        assert!(!ask("::ffff:192.0.2.1", 9), "the same host");
+        assert!(ask("192.0.2.2", 0), "another host");
+        assert!(ask("192.0.2.1", 10));
+        assert!(!ask("192.0.2.1", 10));
+    }
+
+    #[test]
+    fn loopback_counts_only_where_asked_for() {
+        let loopback = "127.0.0.2".parse().unwrap();
+        assert!((0..9).all(|_| RateLimit::new(1, false).allows(loopback)));
+        let limit = RateLimit::new(1, true);
+        assert!(limit.allows(loopback) && !limit.allows(loopback));
+        let none = RateLimit::new(0, true);
+        assert!((0..9).all(|_| none.allows(loopback)));
+    }
+
+    #[test]
+    fn neighbours_in_a_64_are_one() {
+        let limit = RateLimit::new(1, false);
+        assert!(limit.allows("2001:db8::1".parse().unwrap()));
+        assert!(!limit.allows("2001:db8::2".parse().unwrap()));
+        assert!(limit.allows("2001:db8:0:1::1".parse().unwrap()));
+    }
+}

@@ -1,0 +1,145 @@
+//! The page for people: identities, registrations, import and open nonces, behind a login.
+//!
+//! Plain HTML made here, without scripts. maud escapes every value that goes into it.
+
+mod frame;
+mod identities;
+mod import;
+mod registrations;
+mod session;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Extension, Form, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::{get, post};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+pub(crate) use session::Sessions;
+use session::{Session, cookie_of};
+
+use crate::http::Peer;
+use crate::service::Service;
+
+const STYLE: &str = include_str!("style.css");
+
+/// The page's addresses.
+pub(crate) fn routes() -> Router<Arc<Service>> {
+    Router::new()
+        .route("/", get(identities::show))
+        .route("/registrations", get(registrations::show))
+        .route("/nonces", get(registrations::nonces))
+        .route("/import", get(import::form).post(import::upload))
+        .route("/login", get(login_form).post(login))
+        .route("/logout", post(logout))
+        .route("/style.css", get(style))
+        .layer(middleware::from_fn(secure))
+}
+
+/// Nothing on the page may be run, framed, sent elsewhere or kept.
+async fn secure(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn style() -> Response {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
+}
+
+/// The session of a request, or the way to the login.
+#[allow(clippy::result_large_err, reason = "the error is the answer")]
+fn authorized(service: &Service, headers: &HeaderMap) -> Result<Session, Response> {
+    cookie_of(headers)
+        .and_then(|cookie| service.sessions.find(cookie))
+        .ok_or_else(|| Redirect::to("/login").into_response())
+}
+
+async fn login_form() -> Response {
+    frame::bare("Log in", &login_markup(None)).into_response()
+}
+
+fn login_markup(problem: Option<&str>) -> Markup {
+    html! {
+        @if let Some(problem) = problem {
+            p.problem role="alert" { (problem) }
+        }
+        form method="post" action="/login" {
+            label for="password" { "Password" }
+            input #password type="password" name="password" autocomplete="current-password" required autofocus;
+            button { "Log in" }
+        }
+        p.hint { "It stands in the file that the setting " code { "page-password-file" } " names." }
+    }
+}
+
+#[derive(Deserialize)]
+struct Login {
+    password: String,
+}
+
+async fn login(
+    State(service): State<Arc<Service>>,
+    Extension(Peer(address)): Extension<Peer>,
+    Form(login): Form<Login>,
+) -> Response {
+    let problem = |status, text| (status, frame::bare("Log in", &login_markup(Some(text)))).into_response();
+    if !service.sessions.may_try(address) {
+        return problem(StatusCode::TOO_MANY_REQUESTS, "Too many attempts. Wait a minute.");
+    }
+    if !service.page_password.is(login.password.trim().as_bytes()) {
+        tracing::warn!(%address, "a wrong password for the page");
+        service.sessions.failed(address);
+        return problem(StatusCode::UNAUTHORIZED, "The password is wrong.");
+    }
+    match service.sessions.start() {
+        Ok(cookie) => {
+            let secure = if service.tls { "; Secure" } else { "" };
+            let cookie = format!("session={cookie}; Path=/; HttpOnly; SameSite=Strict{secure}");
+            ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The system gives no random numbers. Try again.",
+            )
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Logout {
+    csrf: String,
+}
+
+async fn logout(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    Form(form): Form<Logout>,
+) -> Response {
+    match authorized(&service, &headers) {
+        Ok(session) if session.accepts(&form.csrf) => {
+            service.sessions.end(&session);
+            Redirect::to("/login").into_response()
+        }
+        Ok(_) => frame::stale(),
+        Err(response) => response,
+    }
+}

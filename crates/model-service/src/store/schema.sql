@@ -1,0 +1,68 @@
+-- Times are seconds since 1970-01-01T00:00:00Z.
+
+-- Issued in the order of their ids, so that the oldest are the first to be given up.
+CREATE TABLE nonces (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    nonce TEXT NOT NULL UNIQUE,
+    expires INTEGER NOT NULL,
+    used INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE identities (
+    id INTEGER PRIMARY KEY,
+    issuer TEXT NOT NULL,
+    -- The header hardware-id-key-sha3-384, in whichever form it has.
+    digest TEXT NOT NULL,
+    -- The digest of the key's DER bytes, the same whatever form the header has.
+    key_digest TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    hardware_id TEXT NOT NULL,
+    hardware_name TEXT NOT NULL,
+    manufacturer TEXT NOT NULL,
+    imported INTEGER NOT NULL,
+    UNIQUE (digest, issuer)
+) STRICT;
+CREATE INDEX identities_by_hardware_id ON identities (hardware_id);
+
+-- The assertion of each identity, apart from the columns that the page searches, which are then a tenth of the bytes to go through.
+CREATE TABLE identity_texts (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL
+) STRICT;
+
+-- Which device a serial belongs to. `device` names a hardware identity's key or a device key.
+CREATE TABLE serials (
+    brand TEXT NOT NULL,
+    model TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    device TEXT NOT NULL,
+    PRIMARY KEY (brand, model, serial),
+    UNIQUE (brand, model, device)
+) STRICT, WITHOUT ROWID;
+
+-- Every serial assertion that was signed.
+CREATE TABLE issued (
+    id INTEGER PRIMARY KEY,
+    brand TEXT NOT NULL,
+    model TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    device_key TEXT NOT NULL,
+    sign_key TEXT NOT NULL,
+    text TEXT NOT NULL,
+    UNIQUE (brand, model, serial, revision)
+) STRICT;
+
+-- What was asked for and how it ended, for people to read.
+CREATE TABLE registrations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    time INTEGER NOT NULL,
+    address TEXT NOT NULL,
+    brand TEXT NOT NULL,
+    model TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    -- The key digest that the request named, or the id of the device key.
+    device TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;

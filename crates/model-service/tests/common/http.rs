@@ -1,0 +1,165 @@
+//! A small HTTP client. It sends exactly what it is told to, which may be wrong.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use serde_json::Value;
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    method: String,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    /// The announced length, where it is not that of the body.
+    length: Option<usize>,
+}
+
+impl Request {
+    pub fn get(path: &str) -> Self {
+        Self {
+            method: "GET".into(),
+            path: path.into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            length: None,
+        }
+    }
+
+    pub fn post(path: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            method: "POST".into(),
+            body: body.into(),
+            ..Self::get(path)
+        }
+    }
+
+    /// With the form's fields in the body.
+    pub fn form(path: &str, fields: &[(&str, &str)]) -> Self {
+        let encode = |text: &str| -> String { text.bytes().map(|byte| format!("%{byte:02x}")).collect() };
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encode(value)))
+            .collect();
+        Self::post(path, fields.join("&")).header("content-type", "application/x-www-form-urlencoded")
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn announced(mut self, length: usize) -> Self {
+        self.length = Some(length);
+        self
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut text = format!(
+            "{} {} HTTP/1.1\r\nhost: service\r\nconnection: close\r\n",
+            self.method, self.path
+        );
+        for (name, value) in &self.headers {
+            text += &format!("{name}: {value}\r\n");
+        }
+        text += &format!(
+            "content-length: {}\r\n\r\n",
+            self.length.unwrap_or(self.body.len())
+        );
+        [text.as_bytes(), &self.body].concat()
+    }
+
+    pub fn send(&self, address: SocketAddr) -> Answer {
+        self.send_over(TcpStream::connect(address).unwrap(), |stream| {
+            // A body that was announced and does not come.
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+        })
+    }
+
+    pub fn send_over<S: Read + Write>(&self, mut stream: S, sent: impl FnOnce(&mut S)) -> Answer {
+        // A service that has heard enough may close before everything is sent.
+        let _ = stream.write_all(&self.bytes());
+        if self.length.is_some() {
+            sent(&mut stream);
+        }
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        Answer::parse(&answer)
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers: Vec<(String, String)> = lines
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        let mut answer = Answer {
+            status,
+            headers,
+            body: body.to_owned(),
+        };
+        if answer.header("transfer-encoding") == Some("chunked") {
+            answer.body = dechunked(body);
+        }
+        answer
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// The code of a refusal, which has to be in the form that snapd reads.
+    #[track_caller]
+    pub fn code(&self) -> String {
+        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
+        let json = self.json();
+        let message = json["message"].as_str().unwrap();
+        for list in ["error-list", "error_list"] {
+            assert_eq!(json[list].as_array().unwrap().len(), 1);
+            assert_eq!(json[list][0]["message"], message);
+        }
+        assert!(message.len() > 20, "a sentence: {message}");
+        json["error_list"][0]["code"].as_str().unwrap().to_owned()
+    }
+
+    /// Fails unless this is the refusal.
+    #[track_caller]
+    pub fn refused(&self, status: u16, code: &str) {
+        assert_eq!(
+            (self.status, self.code().as_str()),
+            (status, code),
+            "{}",
+            self.body
+        );
+    }
+}
+
+fn dechunked(mut body: &str) -> String {
+    let mut whole = String::new();
+    loop {
+        let (length, rest) = body.split_once("\r\n").unwrap();
+        let length = usize::from_str_radix(length, 16).unwrap();
+        if length == 0 {
+            return whole;
+        }
+        whole += &rest[..length];
+        body = &rest[length + 2..];
+    }
+}

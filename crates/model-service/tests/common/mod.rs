@@ -1,0 +1,239 @@
+//! A bench for each test: a folder with settings, a running service, and devices that register with it.
+
+// Each test binary uses another part of it.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+pub mod device;
+pub mod http;
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use der::SecretDocument;
+use der::pem::LineEnding;
+use http::{Answer, Request};
+use rusqlite::Connection;
+use serde_json::json;
+use snap_assertions::{DigestForm, LocalSigner, SignOptions, Statement};
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_model-service");
+pub const TOKEN: &str = "the-import-token-of-the-tests";
+pub const PASSWORD: &str = "the-password-of-the-page";
+pub const API_KEY: &str = "the-api-key-of-the-model";
+pub const ASSERTIONS: &str = "application/x.ubuntu.assertion";
+
+/// A file of the assertion library's vectors.
+pub fn vector(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snap-assertions/tests/vectors");
+    fs::read(folder.join(name)).unwrap()
+}
+
+pub fn text_vector(name: &str) -> String {
+    String::from_utf8(vector(name)).unwrap()
+}
+
+/// One of the keys with 4096 bits: `brand`, `issuer` or `device`.
+pub fn signer(name: &str) -> LocalSigner {
+    LocalSigner::from_der(&vector(&format!("{name}.pk8"))).unwrap()
+}
+
+pub fn sign(statement: serde_json::Value, key: &str) -> String {
+    sign_as(statement, key, DigestForm::Text)
+}
+
+pub fn sign_as(statement: serde_json::Value, key: &str, digest_form: DigestForm) -> String {
+    let statement: Statement = serde_json::from_value(statement).unwrap();
+    let options = SignOptions {
+        digest_form,
+        ..SignOptions::now()
+    };
+    statement.sign(&signer(key), &options).unwrap().to_string()
+}
+
+/// The model assertion of a model of the brand.
+pub fn model(name: &str) -> String {
+    model_by("brand-acme", name, "brand")
+}
+
+pub fn model_by(brand: &str, name: &str, key: &str) -> String {
+    let snaps = json!([
+        { "name": "gadget", "type": "gadget" }, { "name": "pc-kernel", "type": "kernel" }
+    ]);
+    let statement = json!({
+        "type": "model", "authority-id": brand, "brand-id": brand, "series": "16", "model": name,
+        "architecture": "amd64", "base": "core24", "grade": "dangerous", "snaps": snaps,
+        "timestamp": "2026-01-01T00:00:00Z",
+    });
+    sign(statement, key)
+}
+
+/// A folder with settings for the models `edge-box`, `edge-box-2` (hardware identity) and `edge-box-key` (API key).
+pub struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        Self::with("", "")
+    }
+
+    /// With further settings: `top` stands before all tables, `limits` in that table.
+    pub fn with(top: &str, limits: &str) -> Self {
+        let bench = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let serial_key = SecretDocument::try_from(vector("brand.pk8")).unwrap();
+        let serial_key = serial_key.to_pem("PRIVATE KEY", LineEnding::LF).unwrap();
+        for (name, content) in [
+            ("serial.pem", serial_key.as_str()),
+            ("token", TOKEN),
+            ("password", PASSWORD),
+            ("api-key", API_KEY),
+            ("brand.account-key", &text_vector("account-key-brand.assert")),
+            ("issuer.account-key", &text_vector("account-key-issuer.assert")),
+            ("settings.toml", &settings(top, limits)),
+        ] {
+            bench.write(name, content.as_bytes());
+        }
+        bench
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A file for its owner alone.
+    pub fn write(&self, name: &str, content: &[u8]) -> PathBuf {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(self.path(name)).unwrap();
+        file.write_all(content).unwrap();
+        self.path(name)
+    }
+
+    pub fn serve(&self) -> Service {
+        let mut child = Command::new(PROGRAM)
+            .args(["serve", "--config"])
+            .arg(self.path("settings.toml"))
+            .env("RUST_LOG", "warn")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        let url = line
+            .strip_prefix("listening on ")
+            .expect("the line with the address");
+        let address = url.trim().split('/').nth(2).unwrap().parse().unwrap();
+        Service { child, address }
+    }
+
+    /// `model-service import` with files.
+    pub fn import(&self, files: &[&Path]) -> Output {
+        Command::new(PROGRAM)
+            .args(["import", "--config"])
+            .arg(self.path("settings.toml"))
+            .args(files)
+            .output()
+            .unwrap()
+    }
+
+    /// Imports a stream, which has to succeed.
+    pub fn import_text(&self, assertions: &str) {
+        let file = self.write("import.assert", assertions.as_bytes());
+        let output = self.import(&[&file]);
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    pub fn count(&self, what: &str) -> i64 {
+        let database = Connection::open(self.path("database.sqlite")).unwrap();
+        database
+            .query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get(0))
+            .unwrap()
+    }
+
+    /// The last entry of the log: outcome and serial.
+    pub fn last_logged(&self) -> (String, String) {
+        let database = Connection::open(self.path("database.sqlite")).unwrap();
+        let last = "SELECT outcome, serial FROM registrations ORDER BY id DESC LIMIT 1";
+        database
+            .query_row(last, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+    }
+}
+
+fn settings(top: &str, limits: &str) -> String {
+    let model = |name: &str| {
+        format!(
+            "[[model]]\nbrand-id = \"brand-acme\"\nmodel = \"{name}\"\nprovisioning = \"hardware-identity\"\n\
+             issuers = [\"acme\"]\nserial-key = \"serial.pem\"\n\n"
+        )
+    };
+    format!(
+        "listen = \"127.0.0.1:0\"\ndatabase = \"database.sqlite\"\n\
+         account-keys = [\"brand.account-key\", \"issuer.account-key\"]\n\
+         import-token-file = \"token\"\npage-password-file = \"password\"\n{top}\n[limits]\n{limits}\n{}{}\
+         [[model]]\nbrand-id = \"brand-acme\"\nmodel = \"edge-box-key\"\nprovisioning = \"api-key\"\n\
+         api-key-file = \"api-key\"\nserial-key = \"serial.pem\"\n",
+        model("edge-box"),
+        model("edge-box-2"),
+    )
+}
+
+/// A running service, which is killed at the end.
+pub struct Service {
+    pub child: Child,
+    pub address: SocketAddr,
+}
+
+impl Service {
+    pub fn send(&self, request: &Request) -> Answer {
+        request.send(self.address)
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.send(&Request::get(path))
+    }
+
+    pub fn nonce(&self) -> String {
+        let answer = self.send(&Request::post("/v1/request-id", ""));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        answer.json()["request-id"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks for a serial.
+    pub fn serial(&self, stream: &str) -> Answer {
+        self.send(&Request::post("/v1/serial", stream).header("content-type", ASSERTIONS))
+    }
+
+    /// Imports with the token.
+    pub fn import(&self, assertions: &str) -> Answer {
+        let request = Request::post("/v1/hardware-identities", assertions).header("content-type", ASSERTIONS);
+        self.send(&request.header("authorization", &format!("Bearer {TOKEN}")))
+    }
+
+    /// As a crash or the kernel would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
