@@ -18,13 +18,14 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use der::SecretDocument;
 use der::pem::LineEnding;
 use http::{Answer, Request};
 use rusqlite::Connection;
 use serde_json::json;
-use snap_assertions::{DigestForm, LocalSigner, SignOptions, Statement};
+use snap_assertions::{DigestForm, LocalSigner, SignOptions, Signer as _, Statement};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_model-service");
 pub const TOKEN: &str = "the-import-token-of-the-tests";
@@ -43,8 +44,29 @@ pub fn text_vector(name: &str) -> String {
 }
 
 /// One of the keys with 4096 bits: `brand`, `issuer` or `device`.
-pub fn signer(name: &str) -> LocalSigner {
-    LocalSigner::from_der(&vector(&format!("{name}.pk8"))).unwrap()
+pub fn signer(name: &str) -> &'static LocalSigner {
+    static SIGNERS: [OnceLock<LocalSigner>; 3] = [OnceLock::new(), OnceLock::new(), OnceLock::new()];
+    let index = ["brand", "issuer", "device"]
+        .iter()
+        .position(|known| *known == name);
+    SIGNERS[index.unwrap()].get_or_init(|| LocalSigner::from_der(&vector(&format!("{name}.pk8"))).unwrap())
+}
+
+/// The same private key as a PEM file holds it.
+pub fn pem(name: &str) -> String {
+    let document = SecretDocument::try_from(vector(&format!("{name}.pk8"))).unwrap();
+    document
+        .to_pem("PRIVATE KEY", LineEnding::LF)
+        .unwrap()
+        .to_string()
+}
+
+pub fn encoded_key(name: &str) -> String {
+    signer(name).public_key().encode()
+}
+
+pub fn key_id(name: &str) -> String {
+    signer(name).public_key().id().to_owned()
 }
 
 pub fn sign(statement: serde_json::Value, key: &str) -> String {
@@ -57,7 +79,7 @@ pub fn sign_as(statement: serde_json::Value, key: &str, digest_form: DigestForm)
         digest_form,
         ..SignOptions::now()
     };
-    statement.sign(&signer(key), &options).unwrap().to_string()
+    statement.sign(signer(key), &options).unwrap().to_string()
 }
 
 /// The model assertion of a model of the brand.
@@ -92,10 +114,8 @@ impl Bench {
         let bench = Self {
             folder: tempfile::tempdir().unwrap(),
         };
-        let serial_key = SecretDocument::try_from(vector("brand.pk8")).unwrap();
-        let serial_key = serial_key.to_pem("PRIVATE KEY", LineEnding::LF).unwrap();
         for (name, content) in [
-            ("serial.pem", serial_key.as_str()),
+            ("serial.pem", pem("brand").as_str()),
             ("token", TOKEN),
             ("password", PASSWORD),
             ("api-key", API_KEY),
@@ -122,21 +142,7 @@ impl Bench {
     }
 
     pub fn serve(&self) -> Service {
-        let mut child = Command::new(PROGRAM)
-            .args(["serve", "--config"])
-            .arg(self.path("settings.toml"))
-            .env("RUST_LOG", "warn")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
-        let url = line
-            .strip_prefix("listening on ")
-            .expect("the line with the address");
-        let address = url.trim().split('/').nth(2).unwrap().parse().unwrap();
-        Service { child, address }
+        serve(&self.path("settings.toml"))
     }
 
     /// `model-service import` with files.
@@ -189,6 +195,25 @@ fn settings(top: &str, limits: &str) -> String {
         model("edge-box"),
         model("edge-box-2"),
     )
+}
+
+/// Starts the service and waits until it listens.
+pub fn serve(settings: &Path) -> Service {
+    let mut child = Command::new(PROGRAM)
+        .args(["serve", "--config"])
+        .arg(settings)
+        .env("RUST_LOG", "error")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    let url = line
+        .strip_prefix("listening on ")
+        .expect("the line with the address");
+    let address = url.trim().split('/').nth(2).unwrap().parse().unwrap();
+    Service { child, address }
 }
 
 /// A running service, which is killed at the end.

@@ -1,0 +1,155 @@
+//! Remodels: a device that has a serial of one model asks for one of another.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::device::Device;
+use common::http::{Answer, Request};
+use common::{API_KEY, ASSERTIONS, Bench, Service, sign};
+use serde_json::{Value, json};
+
+const NEW: &str = "edge-box-2";
+
+/// A bench with a device that has the serial `SN-1` in its first model.
+struct World {
+    bench: Bench,
+    service: Service,
+    device: Device,
+    old_serial: String,
+}
+
+impl World {
+    fn new() -> Self {
+        let bench = Bench::new();
+        let device = Device::new("p256");
+        bench.import_text(&device.identity());
+        let service = bench.serve();
+        let old_serial = device.register(&service, "SN-1").body;
+        Self {
+            bench,
+            service,
+            device,
+            old_serial,
+        }
+    }
+
+    /// `device` asks for a serial of `model` as snapd does in a remodel.
+    fn remodel(&self, device: &Device, model: &str, old: &str, changes: Value) -> Answer {
+        let device = Device {
+            model: model.to_owned(),
+            key: Device::new("p256").key,
+            spki: device.spki.clone(),
+            hardware_id: device.hardware_id.clone(),
+            ..*device
+        };
+        let mut headers = json!({
+            "original-brand-id": "brand-acme", "original-model": "edge-box", "original-serial": "SN-1",
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            headers[name] = value.clone();
+        }
+        let stream = device.stream_with(&self.service.nonce(), "SN-NEW", headers);
+        let stream = if old.is_empty() {
+            stream
+        } else {
+            format!("{stream}\n{old}")
+        };
+        let request = Request::post("/v1/serial", stream).header("content-type", ASSERTIONS);
+        self.service.send(&request.header("api-key", API_KEY))
+    }
+}
+
+#[test]
+fn a_device_keeps_its_identity() {
+    let world = World::new();
+    let answer = world.remodel(&world.device, NEW, &world.old_serial, json!({}));
+    let remodeled = Device {
+        model: NEW.to_owned(),
+        ..Device::new("p256")
+    };
+    assert_eq!(remodeled.accepts(&answer), ("SN-NEW".to_owned(), 0));
+}
+
+#[test]
+fn the_old_serial_has_to_come_along_and_to_fit() {
+    let world = World::new();
+    let refused = |old: &str, changes| {
+        world
+            .remodel(&world.device, NEW, old, changes)
+            .refused(403, "remodel-serial")
+    };
+    refused("", json!({}));
+    refused(&world.old_serial, json!({ "original-serial": "SN-2" }));
+    refused(&world.old_serial, json!({ "original-model": "edge-box-2" }));
+    refused(&world.old_serial, json!({ "original-brand-id": null }));
+    refused(
+        &world.old_serial.replace("SN-1", "SN-2"),
+        json!({ "original-serial": "SN-2" }),
+    );
+    let by = |key, serial| {
+        sign(
+            json!({
+                "type": "serial", "authority-id": "brand-acme", "brand-id": "brand-acme", "model": "edge-box",
+                "serial": serial, "timestamp": "2026-11-01T00:00:00Z",
+                "device-key": common::encoded_key("device"), "device-key-sha3-384": common::key_id("device"),
+            }),
+            key,
+        )
+    };
+    // By a key that is not the brand's, then by the brand but not from here.
+    refused(&by("device", "SN-1"), json!({}));
+    refused(&by("brand", "SN-5"), json!({ "original-serial": "SN-5" }));
+}
+
+#[test]
+fn the_old_serial_of_another_device_key() {
+    let world = World::new();
+    let anew = Device {
+        device_key: "issuer",
+        ..Device::new("p256")
+    };
+    world
+        .remodel(&anew, NEW, &world.old_serial, json!({}))
+        .refused(403, "remodel-serial");
+}
+
+#[test]
+fn the_old_serial_of_another_hardware_identity() {
+    let world = World::new();
+    // With the device key too, as on a disk that was cloned, but with a hardware key of its own.
+    let clone = Device {
+        model: NEW.to_owned(),
+        ..Device::fresh("clone")
+    };
+    world.bench.import_text(&clone.identity());
+    let original = json!({
+        "original-brand-id": "brand-acme", "original-model": "edge-box", "original-serial": "SN-1",
+    });
+    let stream = clone.stream_with(&world.service.nonce(), "SN-NEW", original);
+    let answer = world.service.serial(&format!("{stream}\n{}", world.old_serial));
+    answer.refused(403, "remodel-identity");
+}
+
+#[test]
+fn not_between_provisioning_methods() {
+    let world = World::new();
+    world
+        .remodel(&world.device, "edge-box-key", &world.old_serial, json!({}))
+        .refused(403, "remodel-provisioning");
+    let device = Device {
+        model: "edge-box-key".to_owned(),
+        ..Device::new("p256")
+    };
+    let old = device.register_with_key(&world.service, "SN-1", Some(API_KEY));
+    device.accepts(&old);
+    world
+        .remodel(
+            &world.device,
+            NEW,
+            &old.body,
+            json!({ "original-model": "edge-box-key" }),
+        )
+        .refused(403, "remodel-provisioning");
+    assert_eq!(world.bench.count("serials"), 2);
+}
