@@ -1,0 +1,325 @@
+//! The import of hardware identities: all or nothing, again and again, and through a crash.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use common::device::Device;
+use common::http::{Answer, Request};
+use common::{ASSERTIONS, Bench, PROGRAM, TOKEN, pem, sign_as, text_vector};
+use rusqlite::Connection;
+use serde_json::json;
+use snap_assertions::DigestForm;
+
+/// Identities of new devices, as one stream.
+fn stream(count: usize) -> String {
+    let identities: Vec<_> = (0..count)
+        .map(|index| Device::fresh(&format!("hw-{index}")).identity())
+        .collect();
+    identities.join("\n")
+}
+
+/// The counts of a report: new, replaced, present, older, refused.
+fn counts(answer: &Answer) -> [u64; 5] {
+    let json = answer.json();
+    let counts = ["new", "replaced", "present", "older", "refused"].map(|name| json[name].as_u64().unwrap());
+    assert_eq!(
+        json["assertions"].as_array().unwrap().len() as u64,
+        counts.iter().sum::<u64>()
+    );
+    assert_eq!(json["stored"], counts[4] == 0);
+    assert_eq!(answer.status, if counts[4] == 0 { 200 } else { 422 });
+    counts
+}
+
+#[test]
+fn again_and_again() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let stream = stream(5);
+    let answer = service.import(&stream);
+    assert_eq!(counts(&answer), [5, 0, 0, 0, 0]);
+    let first = &answer.json()["assertions"][0];
+    assert_eq!((&first["number"], &first["outcome"]), (&json!(1), &json!("new")));
+    assert_eq!(first["hardware-id"], "hw-0");
+    assert_eq!(counts(&service.import(&stream)), [0, 0, 5, 0, 0]);
+    assert_eq!(bench.count("identities"), 5);
+    assert_eq!(counts(&service.import("")), [0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn higher_revisions_replace_lower_ones() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let device = Device::new("p256");
+    let revision =
+        |revision: &str, id: &str| device.identity_with(json!({ "revision": revision, "hardware-id": id }));
+    let (zero, two) = (revision("0", "zero"), revision("2", "two"));
+    assert_eq!(counts(&service.import(&zero)), [1, 0, 0, 0, 0]);
+    assert_eq!(counts(&service.import(&two)), [0, 1, 0, 0, 0]);
+    assert_eq!(counts(&service.import(&zero)), [0, 0, 0, 1, 0]);
+    // In one stream too, in which the last word is the highest.
+    let (three, four) = (revision("3", "three"), revision("4", "four"));
+    assert_eq!(
+        counts(&service.import(&format!("{three}\n{four}\n{three}"))),
+        [0, 2, 0, 1, 0]
+    );
+    // Other content needs a higher revision.
+    let answer = service.import(&revision("4", "other"));
+    assert_eq!(counts(&answer), [0, 0, 0, 0, 1]);
+    assert!(answer.body.contains("higher revision"), "{}", answer.body);
+    let database = Connection::open(bench.path("database.sqlite")).unwrap();
+    let all: Vec<String> = database
+        .prepare("SELECT hardware_id || revision || instr(text, 'hardware-id: four') FROM identities JOIN identity_texts USING (id)")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(all.len(), 1);
+    assert!(all[0].starts_with("four4") && !all[0].ends_with("40"), "{all:?}");
+    device.accepts(&device.register(&service, "SN-1"));
+}
+
+#[test]
+fn one_bad_assertion_and_nothing_is_stored() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let good = Device::new("p256").identity();
+    let changed = Device::new("p384").identity().replace("Acme", "Bcme");
+    let by_nobody = sign_as(Device::new("p384").export(), "device", DigestForm::Text);
+    let by_the_brand = sign_as(Device::new("p384").export(), "brand", DigestForm::Text);
+    let model = text_vector("model.assert");
+    let digest = Device::new("p384")
+        .identity()
+        .replace("hardware-id-key-sha3-384: ", "hardware-id-key-sha3-384: x");
+    for bad in [&changed, &by_nobody, &by_the_brand, &model, &digest] {
+        let answer = service.import(&format!("{good}\n{bad}\n{good}"));
+        assert_eq!(counts(&answer)[4], 1, "{}", answer.body);
+        assert_eq!(answer.json()["assertions"][1]["outcome"], "refused");
+        assert!(answer.json()["assertions"][1]["reason"].as_str().unwrap().len() > 20);
+        assert_eq!(bench.count("identities"), 0);
+    }
+}
+
+#[test]
+fn streams_that_end_in_the_middle_or_in_garbage() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let stream = stream(3);
+    for bad in [
+        &stream[..stream.len() - 900],
+        &format!("{stream}\ngarbage\n\n"),
+        "garbage",
+    ] {
+        let answer = service.import(bad);
+        assert_eq!(counts(&answer)[4], 1, "{}", answer.body);
+    }
+    // Announced, and not sent.
+    let request = Request::post("/v1/hardware-identities", stream.clone()).header("content-type", ASSERTIONS);
+    let request = request
+        .header("authorization", &format!("Bearer {TOKEN}"))
+        .announced(stream.len() + 1);
+    service.send(&request).refused(400, "incomplete");
+    assert_eq!(bench.count("identities"), 0);
+}
+
+#[test]
+fn without_the_token() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let request = Request::post("/v1/hardware-identities", stream(1)).header("content-type", ASSERTIONS);
+    service.send(&request).refused(401, "unauthorized");
+    let prefix = &TOKEN[1..];
+    for wrong in [
+        format!("Bearer x{TOKEN}"),
+        format!("Bearer {prefix}"),
+        "Bearer ".into(),
+        format!("Basic {TOKEN}"),
+    ] {
+        service
+            .send(&request.clone().header("authorization", &wrong))
+            .refused(401, "unauthorized");
+    }
+    assert_eq!(bench.count("identities"), 0);
+}
+
+#[test]
+fn bodies_that_are_too_large() {
+    let bench = Bench::with("", "import-body-bytes = 3000");
+    let service = bench.serve();
+    service.import(&stream(3)).refused(413, "too-large");
+    assert_eq!(bench.count("identities"), 0);
+    assert_eq!(counts(&service.import(&stream(1))), [1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn only_the_forms_that_the_settings_allow() {
+    let bench = Bench::with("digest-forms = [\"text\"]", "");
+    let service = bench.serve();
+    let device = Device {
+        form: DigestForm::Der,
+        ..Device::new("p256")
+    };
+    let answer = service.import(&device.identity());
+    assert_eq!(counts(&answer), [0, 0, 0, 0, 1]);
+    assert!(answer.body.contains("digest-forms"), "{}", answer.body);
+}
+
+#[test]
+fn keys_count_only_while_they_are_valid() {
+    let bench = Bench::new();
+    let statement = json!({
+        "type": "account-key", "authority-id": "acme", "account-id": "acme", "name": "default",
+        "public-key-sha3-384": common::key_id("issuer"), "since": "2020-01-01T00:00:00Z",
+        "until": "2021-01-01T00:00:00Z", "body": common::encoded_key("issuer"),
+    });
+    bench.write("issuer.account-key", common::sign(statement, "issuer").as_bytes());
+    let answer = bench.serve().import(&Device::new("p256").identity());
+    assert_eq!(counts(&answer), [0, 0, 0, 0, 1]);
+    assert!(answer.body.contains("not valid"), "{}", answer.body);
+}
+
+#[test]
+fn by_the_command() {
+    let bench = Bench::new();
+    let one = bench.write("one", stream(2).as_bytes());
+    let two = bench.write("two", Device::new("p256").identity().as_bytes());
+    let bad = bench.write("bad", b"garbage");
+    let output = bench.import(&[&one, &bad, &two]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("1 of 4 assertions were refused"), "{text}");
+    assert_eq!(text.lines().count(), 1);
+    assert_eq!(bench.count("identities"), 0);
+
+    let output = bench.import(&[&one, &two]);
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(lines.lines().count(), 3);
+    assert!(
+        lines.ends_with(&format!("{}:1: new \"p256\"\n", two.display())),
+        "{lines}"
+    );
+    assert_eq!(bench.count("identities"), 3);
+}
+
+#[test]
+fn by_the_command_while_the_service_runs() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let device = Device::new("p256");
+    bench.import_text(&device.identity());
+    device.accepts(&device.register(&service, "SN-1"));
+}
+
+#[test]
+fn secrets_that_others_can_read_are_not_used() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for secret in ["serial.pem", "token", "password", "api-key"] {
+        let bench = Bench::new();
+        bench.write("serial.pem", pem("brand").as_bytes());
+        fs::set_permissions(bench.path(secret), fs::Permissions::from_mode(0o640)).unwrap();
+        let output = Command::new(PROGRAM)
+            .args(["serve", "--config"])
+            .arg(bench.path("settings.toml"))
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text.contains("chmod 600") && text.contains(secret), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+}
+
+/// Kills the service at several points of an import: then all or nothing is there, and the import can be done
+/// again.
+#[test]
+fn a_crash_during_an_import_leaves_nothing_half_done() {
+    const COUNT: usize = 600;
+    let stream = stream(COUNT);
+    let request = Request::post("/v1/hardware-identities", stream.clone()).header("content-type", ASSERTIONS);
+    let request = request
+        .header("authorization", &format!("Bearer {TOKEN}"))
+        .bytes();
+    for moment in [
+        Moment::HalfSent,
+        Moment::AllSent,
+        Moment::Writing,
+        Moment::Writing,
+    ] {
+        let bench = Bench::new();
+        let mut service = bench.serve();
+        let before = wal_length(&bench);
+        let mut connection = TcpStream::connect(service.address).unwrap();
+        let end = if moment == Moment::HalfSent {
+            request.len() / 2
+        } else {
+            request.len()
+        };
+        connection.write_all(&request[..end]).unwrap();
+        while moment == Moment::Writing && wal_length(&bench) == before {
+            thread::yield_now();
+        }
+        service.kill();
+        let left = bench.count("identities");
+        assert!(left == 0 || left == COUNT as i64, "{left} of {COUNT} are there");
+        if moment == Moment::HalfSent {
+            assert_eq!(left, 0);
+        }
+        assert_eq!(
+            bench.count("pragma_integrity_check WHERE integrity_check = 'ok'"),
+            1
+        );
+        assert_eq!(bench.count("identities JOIN identity_texts USING (id)"), left);
+        let service = bench.serve();
+        let [new, _, present, ..] = counts(&service.import(&stream));
+        assert_eq!((new, present), (COUNT as u64 - left as u64, left as u64));
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Moment {
+    HalfSent,
+    AllSent,
+    /// As soon as something reaches the database's log.
+    Writing,
+}
+
+fn wal_length(bench: &Bench) -> u64 {
+    fs::metadata(bench.path("database.sqlite-wal")).map_or(0, |metadata| metadata.len())
+}
+
+#[test]
+fn a_crash_of_the_command_too() {
+    let bench = Bench::new();
+    let mut child = Command::new(PROGRAM)
+        .args(["import", "--config"])
+        .arg(bench.path("settings.toml"))
+        .arg("-")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stream = stream(50);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(stream.as_bytes()).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    bench.import_text(&stream);
+    assert_eq!(bench.count("identities"), 50);
+    // What was verified stood in files without a name.
+    let names: Vec<_> = fs::read_dir(bench.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert!(
+        names.iter().all(|name| !name.to_string_lossy().starts_with('.')),
+        "{names:?}"
+    );
+}
