@@ -40,12 +40,6 @@ fn identity(
         ));
     }
     let view = HardwareIdentity::check_any_form(assertion.headers()).map_err(|error| error.to_string())?;
-    if i64::try_from(assertion.revision()).is_err() {
-        return Err(format!(
-            "its revision {} is too high to be stored",
-            assertion.revision()
-        ));
-    }
     let form = match view.digest_form() {
         DigestForm::Text => Form::Text,
         DigestForm::Der => Form::Der,

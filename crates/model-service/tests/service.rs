@@ -1,0 +1,355 @@
+//! The program itself: `init`, the settings, TLS, time-outs and how it ends.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use common::device::Device;
+use common::http::Request;
+use common::{Bench, PROGRAM, TOKEN};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::json;
+use snap_assertions::types::{Account, AccountKey, Serial};
+use snap_assertions::{LocalSigner, SignOptions, Signer as _, Statement, decode};
+
+fn run(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(PROGRAM)
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+/// One line on stderr, with all of `parts` in it.
+#[track_caller]
+fn failed(output: &Output, parts: &[&str]) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    for part in parts {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn init_makes_all_that_a_registration_needs() {
+    let place = tempfile::tempdir().unwrap();
+    let output = run(
+        &[
+            "init",
+            "bench",
+            "--brand-id",
+            "my-brand",
+            "--issuer-id",
+            "my-issuer",
+            "--model",
+            "my-box",
+        ],
+        place.path(),
+    );
+    assert!(output.status.success(), "{output:?}");
+    let bench = place.path().join("bench");
+    only_for_the_owner(&bench);
+    let read = |name: &str| fs::read_to_string(bench.join(name)).unwrap();
+    for name in ["brand", "issuer"] {
+        let account = decode(read(&format!("assertions/{name}.account")).as_bytes()).unwrap();
+        let key = decode(read(&format!("assertions/{name}.account-key")).as_bytes()).unwrap();
+        let (account, key) = (
+            Account::try_from(&account).unwrap(),
+            AccountKey::try_from(&key).unwrap(),
+        );
+        assert_eq!(account.account_id(), key.account_id());
+        assert_eq!(key.public_key().bits(), 4096);
+    }
+
+    // Any free port in place of the one that the settings have.
+    let settings = read("model-service.toml").replace("127.0.0.1:8650", "127.0.0.1:0");
+    fs::write(bench.join("model-service.toml"), settings).unwrap();
+    let service = common::serve(&bench.join("model-service.toml"));
+    let signer = |name: &str| LocalSigner::from_pem(&read(&format!("keys/{name}.pem"))).unwrap();
+    let sign = |statement, key: &LocalSigner| {
+        let statement: Statement = serde_json::from_value(statement).unwrap();
+        statement.sign(key, &SignOptions::now()).unwrap().to_string()
+    };
+    let device = Device::new("p256");
+    let mut identity = device.export();
+    identity["authority-id"] = "my-issuer".into();
+    identity["issuer-id"] = "my-issuer".into();
+    let request = Request::post("/v1/hardware-identities", sign(identity, &signer("issuer")));
+    let request = request.header("content-type", common::ASSERTIONS);
+    let token = read("secrets/import-token");
+    let answer = service.send(&request.header("authorization", &format!("Bearer {}", token.trim())));
+    assert_eq!(answer.status, 200, "{answer:?}");
+
+    let mut statement = device.statement(&service.nonce(), "SN-1");
+    statement["brand-id"] = "my-brand".into();
+    statement["model"] = "my-box".into();
+    let stream = format!(
+        "{}\n{}",
+        common::sign(statement, "device"),
+        read("assertions/my-box.model")
+    );
+    let answer = service.serial(&stream);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let assertion = decode(answer.body.as_bytes()).unwrap();
+    let key = decode(read("assertions/serial.account-key").as_bytes()).unwrap();
+    AccountKey::try_from(&key)
+        .unwrap()
+        .verify(&assertion, jiff::Timestamp::now())
+        .unwrap();
+    assert_eq!(Serial::try_from(&assertion).unwrap().brand_id(), "my-brand");
+    assert_eq!(assertion.sign_key_id(), signer("serial").public_key().id());
+    // Of the secrets each does its own work only.
+    let login = |password: &str| {
+        service
+            .send(&Request::form("/login", &[("password", password)]))
+            .status
+    };
+    assert_eq!((login(&read("secrets/page-password")), login(&token)), (303, 401));
+
+    let before = fs::read(bench.join("keys/brand.pem")).unwrap();
+    failed(
+        &run(&["init", "bench"], place.path()),
+        &["nothing is overwritten"],
+    );
+    assert_eq!(fs::read(bench.join("keys/brand.pem")).unwrap(), before);
+}
+
+fn only_for_the_owner(path: &Path) {
+    let metadata = fs::metadata(path).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o077, 0, "{}", path.display());
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            only_for_the_owner(&entry.unwrap().path());
+        }
+    }
+}
+
+#[test]
+fn init_leaves_nothing_of_a_bench_that_cannot_be() {
+    let place = tempfile::tempdir().unwrap();
+    failed(
+        &run(&["init", "bench", "--model", "No Model"], place.path()),
+        &["model"],
+    );
+    fs::write(place.path().join("file"), "").unwrap();
+    failed(&run(&["init", "file"], place.path()), &["not an empty folder"]);
+    failed(&run(&["init", "none/bench"], place.path()), &["cannot be made"]);
+    let names: Vec<_> = fs::read_dir(place.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["file"]);
+}
+
+#[test]
+fn settings_that_cannot_be_used() {
+    let bench = Bench::new();
+    let good = fs::read_to_string(bench.path("settings.toml")).unwrap();
+    let model = "[[model]]\nbrand-id = \"brand-acme\"\nmodel = \"edge-box\"\nprovisioning = \"hardware-identity\"\nserial-key = \"serial.pem\"\n";
+    for (settings, part) in [
+        (good.replace("database =", "data-base ="), "data-base"),
+        (good.replace("\"api-key\"", "\"shared-secret\""), "shared-secret"),
+        (format!("{good}{model}"), "twice"),
+        (good.replace("api-key-file = \"api-key\"\n", ""), "api-key-file"),
+        (good.replace("127.0.0.1:0", "nowhere"), "listen"),
+        (good.replace("\"token\"", "\"none\""), "none"),
+        (good.replace("\"brand.account-key\", ", ""), "account-key"),
+        (
+            good.replace("issuer.account-key", "settings.toml"),
+            "settings.toml",
+        ),
+        (
+            good.replace("[limits]", "[limits]\nconnections = 0"),
+            "limit of 0",
+        ),
+        (
+            good.replace(
+                "[limits]",
+                "[tls]\ncertificate = \"token\"\nkey = \"token\"\n[limits]",
+            ),
+            "certificate",
+        ),
+    ] {
+        bench.write("settings.toml", settings.as_bytes());
+        failed(
+            &run(&["serve", "--config", "settings.toml"], &bench.path("")),
+            &[part],
+        );
+    }
+    failed(
+        &run(&["serve", "--config", "missing.toml"], &bench.path("")),
+        &["model-service init"],
+    );
+    bench.write("settings.toml", good.as_bytes());
+    bench.write("token", b"short");
+    failed(
+        &run(&["serve", "--config", "settings.toml"], &bench.path("")),
+        &["16 characters"],
+    );
+}
+
+#[test]
+fn a_port_in_use() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
+    let settings = settings.replace("127.0.0.1:0", &service.address.to_string());
+    bench.write("settings.toml", settings.as_bytes());
+    failed(
+        &run(&["serve", "--config", "settings.toml"], &bench.path("")),
+        &["listen"],
+    );
+}
+
+#[test]
+fn signals_end_it_after_the_requests_that_run() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let bench = Bench::new();
+        let mut service = bench.serve();
+        let device = Device::new("p256");
+        bench.import_text(&device.identity());
+        let stream = device.stream(&service.nonce(), "SN-1");
+        let request = Request::post("/v1/serial", stream)
+            .header("content-type", common::ASSERTIONS)
+            .bytes();
+        let mut connection = TcpStream::connect(service.address).unwrap();
+        // The body follows when the service has the head, which it answers with "continue".
+        let body = request
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .unwrap()
+            + 4;
+        let head = String::from_utf8(request[..body - 2].to_vec()).unwrap() + "expect: 100-continue\r\n\r\n";
+        connection.write_all(head.as_bytes()).unwrap();
+        let mut interim = [0; 25];
+        connection.read_exact(&mut interim).unwrap();
+        assert!(interim.starts_with(b"HTTP/1.1 100"), "{interim:?}");
+        kill(Pid::from_raw(service.child.id() as i32), signal).unwrap();
+        connection.write_all(&request[body..]).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+        assert!(service.child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn bodies_that_never_come() {
+    let bench = Bench::with("", "request-seconds = 1");
+    let service = bench.serve();
+    for (path, token) in [("/v1/serial", ""), ("/v1/hardware-identities", TOKEN)] {
+        let request = Request::post(path, "type: ")
+            .header("content-type", common::ASSERTIONS)
+            .announced(100);
+        let request = request.header("authorization", &format!("Bearer {token}"));
+        let connection = TcpStream::connect(service.address).unwrap();
+        request.send_over(connection, |_| {}).refused(408, "timeout");
+    }
+    // Nor a head: the connection ends without an answer.
+    let mut connection = TcpStream::connect(service.address).unwrap();
+    connection.write_all(b"POST /v1/ser").unwrap();
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).unwrap();
+}
+
+#[test]
+fn connections_beyond_the_limit_wait() {
+    let bench = Bench::with("", "connections = 1\nrequest-seconds = 1");
+    let service = bench.serve();
+    // Says nothing, and is in the way until its time is over.
+    let _idle = TcpStream::connect(service.address).unwrap();
+    service.nonce();
+}
+
+#[test]
+fn with_tls() {
+    let bench = Bench::new();
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+        ])
+        .args([
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+            "tls.key",
+            "-out",
+            "tls.pem",
+        ])
+        .current_dir(bench.path(""))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
+    let tls = "[tls]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n\n[limits]";
+    bench.write("settings.toml", settings.replace("[limits]", tls).as_bytes());
+    let service = bench.serve();
+
+    let certificate = CertificateDer::from_pem_file(bench.path("tls.pem")).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let config = Arc::new(config);
+    let send = |request: &Request| {
+        let name = ServerName::try_from("localhost").unwrap();
+        let client = ClientConnection::new(Arc::clone(&config), name).unwrap();
+        let stream = StreamOwned::new(client, TcpStream::connect(service.address).unwrap());
+        request.send_over(stream, |_| {})
+    };
+    assert!(send(&Request::post("/request-id", "")).json()["request-id"].is_string());
+    let answer = send(&Request::form("/login", &[("password", common::PASSWORD)]));
+    assert!(answer.header("set-cookie").unwrap().contains("; Secure"));
+    // Plain HTTP gets nowhere.
+    let mut plain = TcpStream::connect(service.address).unwrap();
+    plain
+        .write_all(&Request::post("/request-id", "").bytes())
+        .unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"));
+
+    fs::set_permissions(bench.path("tls.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    failed(
+        &run(&["serve", "--config", "settings.toml"], &bench.path("")),
+        &["tls.key", "chmod 600"],
+    );
+}
+
+#[test]
+fn health() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    assert_eq!(service.get("/health").status, 200);
+    assert_eq!(json!(service.get("/health").body), "ok\n");
+}
