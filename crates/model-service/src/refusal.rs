@@ -2,6 +2,9 @@
 
 use axum::http::StatusCode;
 
+/// Characters of a message.
+const LONGEST: usize = 1000;
+
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -11,11 +14,14 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// What the client sent and the message repeats is cut and kept on one line: it stands in logs too.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
+        let mut message: String = message.into();
+        if let Some((end, _)) = message.char_indices().nth(LONGEST) {
+            message.replace_range(end.., "…");
         }
+        let message = message.replace(char::is_control, " ");
+        Self { code, message }
     }
 }
 
@@ -101,6 +107,8 @@ codes! {
     RemodelIdentity = "remodel-identity", FORBIDDEN;
     /// Too many requests from one address.
     RateLimit = "rate-limit", TOO_MANY_REQUESTS;
+    /// The same, where snapd is to come again by itself.
+    RateLimitNonces = "rate-limit", SERVICE_UNAVAILABLE;
     /// The token, password or session is missing or wrong.
     Unauthorized = "unauthorized", UNAUTHORIZED;
     /// There is nothing at this address, or not with this method.

@@ -77,12 +77,12 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            serial_body_bytes: 1024 * 1024,
+            serial_body_bytes: 256 * 1024,
             import_body_bytes: 4 * 1024 * 1024 * 1024,
             requests_per_minute: 600,
             limit_loopback: false,
             open_nonces: 100_000,
-            connections: 1024,
+            connections: 512,
             request_seconds: 30,
             logged_registrations: 100_000,
         }

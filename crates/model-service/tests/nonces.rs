@@ -169,7 +169,7 @@ fn too_many_requests_from_one_address() {
     }
     // Above 500, as snapd then asks for a nonce again; for a serial, where its retry would fail, it is not.
     let answer = service.send(&Request::post("/request-id", ""));
-    answer.refused(503, "unavailable");
+    answer.refused(503, "rate-limit");
     assert_eq!(answer.header("retry-after"), Some("60"));
     let stream = Device::new("p256").stream_with("nonce", "SN-1", json!({}));
     service.serial(&stream).refused(429, "rate-limit");

@@ -339,6 +339,28 @@ fn serials_of_other_devices() {
 }
 
 #[test]
+fn what_a_message_repeats_is_short_and_on_one_line() {
+    let world = World::new();
+    let long = format!("a\n{}", "b".repeat(50_000));
+    let request = sign(
+        {
+            let mut statement = world.device.statement(&world.service.nonce(), "SN-1");
+            statement["brand-id"] = long.into();
+            statement
+        },
+        "device",
+    );
+    let answer = world.service.serial(&format!("{request}\n{}", model("edge-box")));
+    answer.refused(403, "model-unknown");
+    let message = answer.json()["message"].as_str().unwrap().to_owned();
+    assert!(
+        message.len() < 1100 && !message.contains('\n'),
+        "{}",
+        message.len()
+    );
+}
+
+#[test]
 fn other_paths_and_methods() {
     let world = World::new();
     for request in [

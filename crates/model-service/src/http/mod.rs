@@ -62,7 +62,7 @@ async fn limit_rate(State(service): State<Arc<Service>>, request: Request, next:
     // Asked too often for a nonce, snapd comes again after a minute if the status is above 500; its retry of a
     // request for a serial would fail at the body that its hook has left, and hide this message.
     let code = match request.uri().path().ends_with("/request-id") {
-        true => Code::Unavailable,
+        true => Code::RateLimitNonces,
         false => Code::RateLimit,
     };
     refused(&Refusal::new(

@@ -24,8 +24,9 @@ use crate::settings::Form;
 use crate::store::{self, Identity, Placed, StoreError, connect};
 use crate::trust::AccountKeys;
 
-/// Assertions that are verified together. The next ones are decoded meanwhile.
+/// Assertions that are verified together, at most and in bytes. The next ones are decoded meanwhile.
 const BATCH: usize = 512;
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why an import did not come to an end; nothing of it is stored.
 #[derive(Debug, thiserror::Error)]
@@ -103,11 +104,15 @@ impl Importer {
         let mut decoder = Decoder::new(reader);
         let (mut number, mut broken) = (0, None);
         let mut decode = || -> Vec<Assertion> {
-            let mut batch = Vec::new();
-            for assertion in decoder.by_ref().take(BATCH) {
-                match assertion {
-                    Ok(assertion) => batch.push(assertion),
-                    Err(error) => broken = Some(format!("{error}; nothing after it was read")),
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            while batch.len() < BATCH && bytes < BATCH_BYTES {
+                match decoder.next() {
+                    None => break,
+                    Some(Ok(assertion)) => {
+                        bytes += assertion.content().len() + assertion.signature_text().len();
+                        batch.push(assertion);
+                    }
+                    Some(Err(error)) => broken = Some(format!("{error}; nothing after it was read")),
                 }
             }
             batch

@@ -46,6 +46,7 @@ impl Registrar {
         proposed: &str,
         entry: &mut Entry,
     ) -> Result<Registered, Refusal> {
+        self.check_signer(model)?;
         for _ in 0..ATTEMPTS {
             let number = self.choose(model, device, proposed)?;
             entry.serial.clone_from(&number.serial);
@@ -83,6 +84,17 @@ impl Registrar {
         Err(unavailable(
             &"another request for the same serial was faster, four times",
         ))
+    }
+
+    /// The key was valid when the service started; no device takes a serial by one that is no longer.
+    fn check_signer(&self, model: &KnownModel) -> Result<(), Refusal> {
+        let key = self.account_keys.get(model.signer.public_key().id());
+        match key.is_some_and(|key| key.is_valid_at(Timestamp::now())) {
+            true => Ok(()),
+            false => Err(unavailable(
+                &"the account-key of the key that signs serials is no longer valid",
+            )),
+        }
     }
 
     fn choose(&self, model: &KnownModel, device: &str, proposed: &str) -> Result<Number, Refusal> {
