@@ -108,6 +108,24 @@ fn a_wrong_password() {
 }
 
 #[test]
+fn bodies_that_are_too_large_or_never_come() {
+    let bench = Bench::with("", "request-seconds = 1\nimport-body-bytes = 4000000");
+    let service = bench.serve();
+    assert_eq!(log_in(&service, &"x".repeat(100_000)).status, 413);
+    let form = "application/x-www-form-urlencoded";
+    let request = Request::post("/login", "password=")
+        .header("content-type", form)
+        .announced(100);
+    let connection = std::net::TcpStream::connect(service.address).unwrap();
+    assert_eq!(request.send_over(connection, |_| {}).status, 408);
+    // An upload has a limit of its own, which stands in the settings.
+    let browser = Browser::log_in(&service);
+    let csrf = browser.csrf();
+    assert_eq!(browser.upload(&csrf, &"x".repeat(3_900_000)).status, 422);
+    assert_eq!(browser.upload(&csrf, &"x".repeat(4_000_001)).status, 413);
+}
+
+#[test]
 fn every_page_forbids_scripts_and_frames() {
     let bench = Bench::new();
     let service = bench.serve();

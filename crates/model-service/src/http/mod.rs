@@ -40,10 +40,9 @@ fn router(service: Arc<Service>) -> Router {
         .route("/v1/serial", post(device::serial))
         .route("/v1/hardware-identities", post(import::import))
         .route("/health", get(|| async { "ok\n" }))
-        .merge(page::routes())
+        .merge(page::routes(&service))
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
-        .layer(axum::extract::DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(Arc::clone(&service), limit_rate))
         .with_state(service)
 }

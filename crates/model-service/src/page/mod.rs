@@ -9,15 +9,17 @@ mod registrations;
 mod session;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Extension, Form, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, Form, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use maud::{Markup, html};
 use serde::Deserialize;
+use tokio::time::timeout;
 
 pub(crate) use session::Sessions;
 use session::{Session, cookie_of};
@@ -27,17 +29,33 @@ use crate::service::Service;
 
 const STYLE: &str = include_str!("style.css");
 
+/// Bytes of a form without a file.
+const FORM: usize = 16 * 1024;
+
 /// The page's addresses.
-pub(crate) fn routes() -> Router<Arc<Service>> {
-    Router::new()
+pub(crate) fn routes(service: &Service) -> Router<Arc<Service>> {
+    let time = Duration::from_secs(service.limits.request_seconds.into());
+    let short = Router::new()
         .route("/", get(identities::show))
         .route("/registrations", get(registrations::show))
         .route("/nonces", get(registrations::nonces))
-        .route("/import", get(import::form).post(import::upload))
         .route("/login", get(login_form).post(login))
         .route("/logout", post(logout))
         .route("/style.css", get(style))
-        .layer(middleware::from_fn(secure))
+        .layer(DefaultBodyLimit::max(FORM))
+        .layer(middleware::from_fn_with_state(time, in_time));
+    // It has limits of its own.
+    let import = Router::new()
+        .route("/import", get(import::form).post(import::upload))
+        .layer(DefaultBodyLimit::disable());
+    short.merge(import).layer(middleware::from_fn(secure))
+}
+
+async fn in_time(State(time): State<Duration>, request: Request, next: Next) -> Response {
+    timeout(time, next.run(request)).await.unwrap_or_else(|_| {
+        let text = html! { p.problem role="alert" { "That took too long. Try again." } };
+        (StatusCode::REQUEST_TIMEOUT, frame::bare("Too late", &text)).into_response()
+    })
 }
 
 /// Nothing on the page may be run, framed, sent elsewhere or kept.
