@@ -175,12 +175,10 @@ fn only_the_forms_that_the_settings_allow() {
 #[test]
 fn keys_count_only_while_they_are_valid() {
     let bench = Bench::new();
-    let statement = json!({
-        "type": "account-key", "authority-id": "acme", "account-id": "acme", "name": "default",
-        "public-key-sha3-384": common::key_id("issuer"), "since": "2020-01-01T00:00:00Z",
-        "until": "2021-01-01T00:00:00Z", "body": common::encoded_key("issuer"),
-    });
-    bench.write("issuer.account-key", common::sign(statement, "issuer").as_bytes());
+    bench.write(
+        "issuer.account-key",
+        common::expired_key("acme", "issuer").as_bytes(),
+    );
     let answer = bench.serve().import(&Device::new("p256").identity());
     assert_eq!(counts(&answer), [0, 0, 0, 0, 1]);
     assert!(answer.body.contains("not valid"), "{}", answer.body);

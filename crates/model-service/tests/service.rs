@@ -194,6 +194,14 @@ fn settings_that_cannot_be_used() {
         &["model-service init"],
     );
     bench.write("settings.toml", good.as_bytes());
+    let expired = common::expired_key("brand-acme", "brand");
+    let valid = fs::read(bench.path("brand.account-key")).unwrap();
+    bench.write("brand.account-key", expired.as_bytes());
+    failed(
+        &run(&["serve", "--config", "settings.toml"], &bench.path("")),
+        &["not valid now"],
+    );
+    bench.write("brand.account-key", &valid);
     bench.write("token", b"short");
     failed(
         &run(&["serve", "--config", "settings.toml"], &bench.path("")),

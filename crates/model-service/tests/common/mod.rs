@@ -69,6 +69,16 @@ pub fn key_id(name: &str) -> String {
     signer(name).public_key().id().to_owned()
 }
 
+/// An account-key that is valid no more.
+pub fn expired_key(account: &str, key: &str) -> String {
+    let statement = json!({
+        "type": "account-key", "authority-id": account, "account-id": account, "name": "default",
+        "public-key-sha3-384": key_id(key), "since": "2020-01-01T00:00:00Z", "until": "2021-01-01T00:00:00Z",
+        "body": encoded_key(key),
+    });
+    sign(statement, key)
+}
+
 pub fn sign(statement: serde_json::Value, key: &str) -> String {
     sign_as(statement, key, DigestForm::Text)
 }
