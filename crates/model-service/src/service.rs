@@ -1,6 +1,9 @@
 //! What the running service is made of, from the settings.
 
 use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::Semaphore;
 
 use crate::explain::Explain as _;
 use crate::http::RateLimit;
@@ -13,10 +16,15 @@ use crate::settings::{Limits, Settings};
 use crate::store::Store;
 use crate::trust::AccountKeys;
 
+/// Registrations on each core: while some wait for the disk, others sign.
+const TURNS: usize = 4;
+
 /// Everything that requests are answered with.
 pub(crate) struct Service {
     pub(crate) store: Store,
     pub(crate) registrar: Registrar,
+    /// For the registrations that are worked on at a time.
+    pub(crate) turns: Arc<Semaphore>,
     pub(crate) importer: Importer,
     pub(crate) import_token: Secret,
     pub(crate) page_password: Secret,
@@ -41,6 +49,7 @@ impl Service {
             "Check `database` in the settings, and that its folder can be written",
         )?;
         let limits = settings.limits.clone();
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             registrar: Registrar {
                 store: store.clone(),
@@ -48,6 +57,7 @@ impl Service {
                 models,
                 logged: limits.logged_registrations.into(),
             },
+            turns: Arc::new(Semaphore::new(TURNS * cores)),
             importer,
             store,
             import_token,

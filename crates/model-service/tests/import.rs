@@ -224,11 +224,7 @@ fn secrets_that_others_can_read_are_not_used() {
         let bench = Bench::new();
         bench.write("serial.pem", pem("brand").as_bytes());
         fs::set_permissions(bench.path(secret), fs::Permissions::from_mode(0o640)).unwrap();
-        let output = Command::new(PROGRAM)
-            .args(["serve", "--config"])
-            .arg(bench.path("settings.toml"))
-            .output()
-            .unwrap();
+        let output = common::refuses_to_serve(&bench.path("settings.toml"));
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert!(text.contains("chmod 600") && text.contains(secret), "{text}");

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use common::device::Device;
 use common::http::Request;
-use common::{Bench, PROGRAM, TOKEN};
+use common::{Bench, PROGRAM, TOKEN, refuses_to_serve};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustls::pki_types::pem::PemObject as _;
@@ -184,13 +184,10 @@ fn settings_that_cannot_be_used() {
         ),
     ] {
         bench.write("settings.toml", settings.as_bytes());
-        failed(
-            &run(&["serve", "--config", "settings.toml"], &bench.path("")),
-            &[part],
-        );
+        failed(&refuses_to_serve(&bench.path("settings.toml")), &[part]);
     }
     failed(
-        &run(&["serve", "--config", "missing.toml"], &bench.path("")),
+        &refuses_to_serve(&bench.path("missing.toml")),
         &["model-service init"],
     );
     bench.write("settings.toml", good.as_bytes());
@@ -198,13 +195,13 @@ fn settings_that_cannot_be_used() {
     let valid = fs::read(bench.path("brand.account-key")).unwrap();
     bench.write("brand.account-key", expired.as_bytes());
     failed(
-        &run(&["serve", "--config", "settings.toml"], &bench.path("")),
+        &refuses_to_serve(&bench.path("settings.toml")),
         &["not valid now"],
     );
     bench.write("brand.account-key", &valid);
     bench.write("token", b"short");
     failed(
-        &run(&["serve", "--config", "settings.toml"], &bench.path("")),
+        &refuses_to_serve(&bench.path("settings.toml")),
         &["16 characters"],
     );
 }
@@ -216,10 +213,7 @@ fn a_port_in_use() {
     let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
     let settings = settings.replace("127.0.0.1:0", &service.address.to_string());
     bench.write("settings.toml", settings.as_bytes());
-    failed(
-        &run(&["serve", "--config", "settings.toml"], &bench.path("")),
-        &["listen"],
-    );
+    failed(&refuses_to_serve(&bench.path("settings.toml")), &["listen"]);
 }
 
 #[test]
@@ -349,7 +343,7 @@ fn with_tls() {
 
     fs::set_permissions(bench.path("tls.key"), fs::Permissions::from_mode(0o644)).unwrap();
     failed(
-        &run(&["serve", "--config", "settings.toml"], &bench.path("")),
+        &refuses_to_serve(&bench.path("settings.toml")),
         &["tls.key", "chmod 600"],
     );
 }

@@ -98,7 +98,11 @@ async fn register(
     body: Vec<u8>,
 ) -> Result<Registered, Refusal> {
     let api_key = headers.get("api-key").map(|value| value.as_bytes().to_vec());
+    // In the order in which they came: with all at once on few cores, some would wait for most of the others.
+    let turn = Arc::clone(&service.turns).acquire_owned().await;
+    let turn = turn.map_err(|error| Refusal::new(Code::Unavailable, error.to_string()))?;
     let registration = spawn_blocking(move || {
+        let _turn = turn;
         service.registrar.register(&Incoming {
             body: &body,
             api_key: api_key.as_deref(),

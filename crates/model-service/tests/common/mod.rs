@@ -226,6 +226,28 @@ pub fn serve(settings: &Path) -> Service {
     Service { child, address }
 }
 
+/// Starts the service, which must not come to listen.
+#[track_caller]
+pub fn refuses_to_serve(settings: &Path) -> Output {
+    let mut child = Command::new(PROGRAM)
+        .args(["serve", "--config"])
+        .arg(settings)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    if !line.is_empty() {
+        child.kill().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(line, "", "it listens");
+    output
+}
+
 /// A running service, which is killed at the end.
 pub struct Service {
     pub child: Child,
