@@ -2,13 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+use std::env;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use model_service::InitArguments;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// A reference model service: gives Ubuntu Core devices their serial assertions.
 #[derive(Debug, Parser)]
@@ -48,11 +51,13 @@ Exit status:
   2  the command line is wrong";
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter = env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok());
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
-        .with_target(false)
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(filter.unwrap_or(Targets::new().with_default(LevelFilter::INFO)))
         .init();
     let outcome = match Cli::parse().command {
         Command::Init(arguments) => model_service::init(&arguments),
