@@ -11,6 +11,7 @@ mod configuration;
 mod device;
 mod fault;
 mod hook;
+mod json;
 mod proxy;
 mod snapctl;
 mod store;

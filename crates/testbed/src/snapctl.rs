@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
-use serde_json::ser::PrettyFormatter;
-use serde_json::{Map, Serializer, Value};
+use serde_json::{Map, Value};
 
+use crate::json;
 use crate::store::{Store, SystemMode};
 
 const HELP: &str = "Usage: snapctl get|set|unset|system-mode|reboot ...\n\
@@ -131,7 +131,7 @@ fn get(store: &mut Store, call: &Call) -> Result<String> {
         None if typed => "null\n".to_owned(),
         None => "\n".to_owned(),
         Some(Value::String(text)) if !typed => format!("{text}\n"),
-        Some(value) => format!("{}\n", document_text(&value)?),
+        Some(value) => format!("{}\n", json::indented(&value)?),
     })
 }
 
@@ -241,39 +241,4 @@ fn reboot(store: &mut Store, call: &Call) -> Result<String> {
 /// Whether an operand names a plug or a slot and not an option.
 fn is_endpoint(operand: &str) -> bool {
     operand.contains(':')
-}
-
-/// JSON as snapd prints it: indented with tabs, members in the order of their names, and the characters that HTML and
-/// JavaScript care for written as escapes. Outside of strings none of them can stand.
-fn document_text(value: &Value) -> Result<String> {
-    let mut bytes = Vec::new();
-    let mut serializer = Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(b"\t"));
-    serde::Serialize::serialize(&sorted(value), &mut serializer)?;
-    let mut text = String::from_utf8(bytes)?;
-    for (character, escape) in [
-        ('<', "\\u003c"),
-        ('>', "\\u003e"),
-        ('&', "\\u0026"),
-        ('\u{2028}', "\\u2028"),
-        ('\u{2029}', "\\u2029"),
-    ] {
-        text = text.replace(character, escape);
-    }
-    Ok(text)
-}
-
-/// The same value with the members of all its objects in order, whichever order they are kept in.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> = members
-                .iter()
-                .map(|(name, value)| (name.clone(), sorted(value)))
-                .collect();
-            members.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(members.into_iter().collect())
-        }
-        Value::Array(values) => Value::Array(values.iter().map(sorted).collect()),
-        other => other.clone(),
-    }
 }

@@ -1,0 +1,51 @@
+//! JSON as Go's encoder writes it: members in the order of their names, and escapes for what HTML and JavaScript mind.
+
+use anyhow::Result;
+use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
+use serde_json::{Serializer, Value};
+
+/// On one line, as snapd stores and sends it.
+pub(crate) fn compact(value: &Value) -> Result<String> {
+    encode(value, CompactFormatter)
+}
+
+/// Indented with tabs, as snapctl prints it.
+pub(crate) fn indented(value: &Value) -> Result<String> {
+    encode(value, PrettyFormatter::with_indent(b"\t"))
+}
+
+fn encode(value: &Value, formatter: impl Formatter) -> Result<String> {
+    let mut bytes = Vec::new();
+    serde::Serialize::serialize(
+        &sorted(value),
+        &mut Serializer::with_formatter(&mut bytes, formatter),
+    )?;
+    let mut text = String::from_utf8(bytes)?;
+    // Outside of strings none of them can stand.
+    for (character, escape) in [
+        ('<', "\\u003c"),
+        ('>', "\\u003e"),
+        ('&', "\\u0026"),
+        ('\u{2028}', "\\u2028"),
+        ('\u{2029}', "\\u2029"),
+    ] {
+        text = text.replace(character, escape);
+    }
+    Ok(text)
+}
+
+/// The same value with the members of all its objects in order, whichever order they are kept in.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members
+                .iter()
+                .map(|(name, value)| (name.clone(), sorted(value)))
+                .collect();
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(members.into_iter().collect())
+        }
+        Value::Array(values) => Value::Array(values.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
