@@ -62,6 +62,11 @@ impl Device {
         Ok(device)
     }
 
+    /// Where all of the device is kept.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// `$SNAP`: the gadget snap's own files.
     pub fn snap(&self) -> PathBuf {
         self.folder.join("snap")
@@ -130,6 +135,11 @@ impl Device {
     /// Sets what `snapctl system-mode` tells.
     pub fn set_system_mode(&self, system: SystemMode) -> Result<()> {
         self.change(|state| state.system = system)
+    }
+
+    /// What `snapctl system-mode` tells.
+    pub fn system_mode(&self) -> Result<SystemMode> {
+        Ok(Store::open(&self.state_file())?.device.system)
     }
 
     /// What a hook asked for with `snapctl reboot`: `halt`, `poweroff`, or nothing.

@@ -3,6 +3,7 @@
 //! - [`TestTpm`]: a software TPM behind a proxy that counts commands and injects faults. One per test.
 //! - [`Device`]: the folders and the configuration of a gadget snap, and runs of its hooks as snapd runs them.
 //! - [`snapctl()`]: what the stand-in for snapd's `snapctl` does; hooks find the program of that name on their PATH.
+//! - [`onboard`]: snapd's registration of a device, with any hooks and any model service.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ mod device;
 mod fault;
 mod hook;
 mod json;
+pub mod onboard;
 mod proxy;
 mod snapctl;
 mod store;

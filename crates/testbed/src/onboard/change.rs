@@ -1,0 +1,171 @@
+//! One change `become-operational`: the hook prepare-device, the device key, and the task request-serial.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use serde_json::json;
+use snap_assertions::{Assertion, LocalSigner};
+
+use super::gadget::Gadget;
+use super::model::DeviceModel;
+use super::serial::TrustedKeys;
+use super::service::{Failure, Service};
+use super::{Options, body, device_key, serial, serial_request};
+use crate::Device;
+
+pub(super) struct Change<'a> {
+    pub(super) options: &'a Options,
+    pub(super) device: &'a Device,
+    pub(super) model: &'a DeviceModel,
+    pub(super) trusted: &'a TrustedKeys,
+    pub(super) tcti: &'a OsStr,
+}
+
+/// The task request-serial over its runs.
+struct Task<'a> {
+    change: &'a Change<'a>,
+    key: LocalSigner,
+    /// The stream that the service has accepted for later, which a re-run would send again.
+    accepted: Option<String>,
+}
+
+impl Change<'_> {
+    pub(super) fn run(&self, log: &mut dyn FnMut(&str)) -> Result<Assertion> {
+        self.device_is_in_run_mode()?;
+        match &self.options.prepare_device {
+            Some(executable) => self.hook("prepare-device", executable, log)?,
+            None => log("  prepare-device: the gadget has no such hook"),
+        }
+        let (key, made) = device_key::ensure(self.device.folder())?;
+        log(&format!("  generate-device-key: {made}"));
+        let mut task = Task {
+            change: self,
+            key,
+            accepted: None,
+        };
+        let mut run = 1;
+        loop {
+            log(&format!("  request-serial, run {run}"));
+            let (retry, error) = match task.run(log) {
+                Ok(serial) => return Ok(serial),
+                Err(Failure::Final(error)) => {
+                    return Err(error.context(format!("request-serial failed at run {run}")));
+                }
+                Err(Failure::Later) => ("the serial-request is accepted, to be asked for again", None),
+                Err(Failure::Passing(error)) => ("snapd takes this for passing", Some(error)),
+            };
+            if let Some(error) = &error {
+                log(&format!("    {error:#}"));
+            }
+            if run == self.options.runs {
+                let error =
+                    error.unwrap_or_else(|| anyhow!("the service answered 202 each time. Let it decide"));
+                return Err(error.context(format!("request-serial failed {run} times, and is given up")));
+            }
+            let pause = self.options.pause;
+            log(&format!(
+                "    {retry}: snapd runs request-serial again after 60 s, the testbed after {} s",
+                pause.as_secs_f64()
+            ));
+            thread::sleep(pause);
+            run += 1;
+        }
+    }
+
+    /// Runs a hook. What it printed is shown; where it failed, snapd has nothing else to show either.
+    fn hook(&self, name: &str, executable: &Path, log: &mut dyn FnMut(&str)) -> Result<()> {
+        let run = self.device.hook(executable).name(name).env("TCTI", self.tcti);
+        let outcome = run.run()?;
+        for line in outcome.merged.lines() {
+            log(&format!("    {name}| {line}"));
+        }
+        ensure!(
+            !outcome.timed_out,
+            "the hook {name} was killed after 10 minutes, the time that snapd gives it. Make it end sooner"
+        );
+        ensure!(
+            outcome.status.success(),
+            "the hook {name} ({}) failed: {}",
+            executable.display(),
+            outcome.change_text()
+        );
+        log(&format!("  hook {name}: done"));
+        Ok(())
+    }
+
+    fn device_is_in_run_mode(&self) -> Result<()> {
+        let mode = self.device.system_mode()?.mode;
+        ensure!(
+            mode == "run",
+            "the device is in mode {mode}, and snapd registers it in mode run alone. Use another device folder"
+        );
+        Ok(())
+    }
+}
+
+impl Task<'_> {
+    fn run(&mut self, log: &mut dyn FnMut(&str)) -> Result<Assertion, Failure> {
+        let options = self.change.options;
+        // Each run reads the gadget's configuration anew, before anything else: that is where a body that the hook has
+        // left as an object ends the change.
+        let mut gadget = Gadget::read(self.change.device)?;
+        gadget.stand_over(options, log);
+        let service = Service::new(&gadget, &options.certificates)?;
+        let stream = match self.accepted.take() {
+            Some(stream) => stream,
+            None => self.prepare(&gadget, &service, log)?,
+        };
+        let answer = match service.submit(&stream, log) {
+            Err(Failure::Later) => {
+                self.accepted = Some(stream);
+                return Err(Failure::Later);
+            }
+            other => other?,
+        };
+        let serial = serial::read(&answer)?;
+        let step = || format!("the serial that {} gave", service.serial_url());
+        serial::check(&serial, self.change.model, &self.key).with_context(step)?;
+        let verified = self.change.trusted.verify(&serial).with_context(step)?;
+        log(&format!("    {verified}"));
+        Ok(serial)
+    }
+
+    /// Makes the stream of serial-request and model.
+    fn prepare(
+        &self,
+        gadget: &Gadget,
+        service: &Service,
+        log: &mut dyn FnMut(&str),
+    ) -> Result<String, Failure> {
+        let request_id = service.request_id(log)?;
+        let body = self.body(gadget, &request_id, log)?;
+        let serial = gadget.proposed_serial.as_deref();
+        log(&match serial {
+            Some(serial) => {
+                format!("    serial-request: signed with the device key, proposes the serial {serial:?}")
+            }
+            None => "    serial-request: signed with the device key, proposes no serial".to_owned(),
+        });
+        let request = serial_request::sign(self.change.model, &self.key, &request_id, serial, &body)?;
+        Ok(serial_request::stream(&request, self.change.model)?)
+    }
+
+    fn body(&self, gadget: &Gadget, request_id: &str, log: &mut dyn FnMut(&str)) -> Result<String> {
+        let Some(executable) = &self.change.options.prepare_serial_request else {
+            log("    prepare-serial-request: the gadget has no such hook");
+            return Ok(gadget.body.clone());
+        };
+        let device = self.change.device;
+        device.set_config("registration.request-id", json!(request_id))?;
+        self.change.hook("prepare-serial-request", executable, log)?;
+        let body = device.config("registration.body")?;
+        let (body, warning) = body::after_hook(body)?;
+        log(&format!("    registration.body: {body}"));
+        if let Some(warning) = warning {
+            log(&format!("    warning: {warning}"));
+        }
+        Ok(body)
+    }
+}
