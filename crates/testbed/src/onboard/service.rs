@@ -161,7 +161,7 @@ impl Answer {
         let next = "Correct what it refuses; its log may say more";
         Failure::Final(match self.message() {
             Some(message) => anyhow!("{url} refused with {status}: {message}"),
-            None => anyhow!("{url} refused with {status}, without a message that snapd can read. {next}"),
+            None => anyhow!("{url} answered {status}, without a message that snapd can read. {next}"),
         })
     }
 
