@@ -44,12 +44,18 @@ struct Bench {
 
 impl Bench {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With further settings at the end.
+    fn start_with(further: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bench = folder.path().join("bench");
         succeed(Command::new(program("model-service")).arg("init").arg(&bench));
         let config = bench.join("model-service.toml");
         let settings = fs::read_to_string(&config).unwrap();
-        fs::write(&config, settings.replace("127.0.0.1:8650", "127.0.0.1:0")).unwrap();
+        let settings = settings.replace("127.0.0.1:8650", "127.0.0.1:0") + further;
+        fs::write(&config, settings).unwrap();
         let mut service = Command::new(program("model-service"))
             .args(["serve", "--config"])
             .arg(&config)
@@ -241,5 +247,51 @@ fn a_serial_of_another_signer_is_not_taken() {
         stderr(&output).contains("no --account-key is for"),
         "{}",
         stderr(&output)
+    );
+}
+
+#[test]
+fn over_https() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (certificate, key) = (made("tls.pem"), made("tls.key"));
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+        ])
+        .args([
+            "-days",
+            "2",
+            "-subj",
+            "/CN=bench",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &key, "-out", &certificate]);
+    succeed(&mut openssl);
+    let tls = format!("\n[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n");
+    let bench = Bench::start_with(&tls);
+    assert!(bench.url.starts_with("https://"), "{}", bench.url);
+    let factory = Factory::new("");
+    bench.enroll(&factory);
+    let arguments = ["--proposed-serial", "SN-1", "--certificates", &certificate];
+    assert_eq!(
+        serial(&bench.onboard(factory.folder(), &arguments)).header("serial"),
+        Some("SN-1")
+    );
+
+    let stranger = bench.onboard(factory.folder(), &["--proposed-serial", "SN-1", "--runs", "1"]);
+    let log = stderr(&stranger);
+    assert!(
+        stranger.status.code() == Some(1) && log.contains("certificate"),
+        "{log}"
     );
 }

@@ -556,6 +556,35 @@ fn a_failed_prepare_device_leaves_nothing() {
 }
 
 #[test]
+fn hooks_are_files_of_this_folder() {
+    let (service, gadget) = (Service::new(&[]), Gadget::new(UNSET, Some(SIGN)));
+    let onboard = |hook: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_testbed"))
+            .args([
+                "onboard",
+                "--device-service-url",
+                &service.url,
+                "--prepare-device",
+                hook,
+            ])
+            .args([
+                "--prepare-serial-request",
+                "request.sh",
+                "--device-folder",
+                "device",
+                "--model",
+            ])
+            .arg(fs::canonicalize(vector("model.assert")).unwrap())
+            .current_dir(gadget.folder.path())
+            .env("TCTI", "none")
+            .output();
+        Onboarding(output.unwrap())
+    };
+    onboard("device.sh").serial();
+    onboard("missing.sh").failed(&["cannot run", "missing.sh"]);
+}
+
+#[test]
 fn no_service() {
     let gadget = Gadget::new(UNSET, Some(SIGN));
     // A port that was free a moment ago.

@@ -76,7 +76,10 @@ impl Change<'_> {
 
     /// Runs a hook. What it printed is shown; where it failed, snapd has nothing else to show either.
     fn hook(&self, name: &str, executable: &Path, log: &mut dyn FnMut(&str)) -> Result<()> {
-        let run = self.device.hook(executable).name(name).env("TCTI", self.tcti);
+        // A bare name is a file of this folder, not a program on PATH.
+        let program = std::path::absolute(executable)
+            .with_context(|| format!("the hook {name} has no path. Name its executable"))?;
+        let run = self.device.hook(&program).name(name).env("TCTI", self.tcti);
         let outcome = run.run()?;
         for line in outcome.merged.lines() {
             log(&format!("    {name}| {line}"));
