@@ -1,5 +1,5 @@
 # Installs what the build and the tests need and this machine lacks. Sourced by demo.sh and swtpm-test.sh; the only list
-# of packages. Debian 12, Ubuntu 22.04 and 24.04.
+# of packages, by Debian 12's names.
 
 packages=(
     gcc libc6-dev pkg-config libtss2-dev        # to build: aws-lc has C in it
