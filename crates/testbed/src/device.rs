@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::configuration::Transaction;
+use crate::gadget_snap::GadgetSnap;
 use crate::hook::HookCommand;
 use crate::store::{self, DeviceState, Store, SystemMode};
 
@@ -18,6 +19,7 @@ const BASE: &str = "core26";
 #[derive(Debug)]
 pub struct Device {
     folder: PathBuf,
+    gadget: Option<GadgetSnap>,
     _temporary: Option<TempDir>,
 }
 
@@ -39,6 +41,7 @@ impl Device {
     fn at(folder: PathBuf, temporary: Option<TempDir>) -> Result<Self> {
         let device = Device {
             folder,
+            gadget: None,
             _temporary: temporary,
         };
         for folder in [
@@ -62,6 +65,34 @@ impl Device {
         Ok(device)
     }
 
+    /// Installs the gadget snap that lies unpacked in `folder`: `$SNAP` is there, and snap.yaml gives the base and further
+    /// variables of the hooks' environment.
+    ///
+    /// # Errors
+    /// Where the folder has no `meta/snap.yaml` that can be read.
+    pub fn use_gadget(&mut self, folder: &Path) -> Result<()> {
+        let gadget = GadgetSnap::open(folder)?;
+        self.set_base(gadget.base())?;
+        self.gadget = Some(gadget);
+        Ok(())
+    }
+
+    /// The executable of the gadget's hook `name`; of any hook where `name` is a path.
+    ///
+    /// # Errors
+    /// Where `name` is no path and there is no such hook.
+    pub fn hook_file(&self, name: &Path) -> Result<PathBuf> {
+        let is_name = name.components().count() == 1;
+        match &self.gadget {
+            Some(gadget) if is_name => gadget.hook(name).with_context(|| {
+                let (folder, name) = (gadget.folder.display(), name.display());
+                format!("{folder} has no hook {name}. Name one of those in its meta/hooks, or an executable by its path")
+            }),
+            // A bare name is a file of this folder, not a program on PATH.
+            _ => std::path::absolute(name).context("the hook has no path. Name its executable"),
+        }
+    }
+
     /// Where all of the device is kept.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -69,7 +100,10 @@ impl Device {
 
     /// `$SNAP`: the gadget snap's own files.
     pub fn snap(&self) -> PathBuf {
-        self.folder.join("snap")
+        match &self.gadget {
+            Some(gadget) => gadget.folder.clone(),
+            None => self.folder.join("snap"),
+        }
     }
 
     /// `$SNAP_DATA`: data of one revision of the gadget.
@@ -145,6 +179,24 @@ impl Device {
     /// What a hook asked for with `snapctl reboot`: `halt`, `poweroff`, or nothing.
     pub fn reboot_request(&self) -> Result<Option<String>> {
         Ok(Store::open(&self.state_file())?.device.reboot)
+    }
+
+    /// The same, and forgets it.
+    pub fn take_reboot_request(&self) -> Result<Option<String>> {
+        let mut store = Store::open(&self.state_file())?;
+        let request = store.device.reboot.take();
+        store.write_device()?;
+        Ok(request)
+    }
+
+    /// The gadget's name.
+    pub(crate) fn snap_name(&self) -> &str {
+        self.gadget.as_ref().map_or("gadget", GadgetSnap::name)
+    }
+
+    /// The gadget snap, if the device has more of it than single hooks.
+    pub(crate) fn gadget(&self) -> Option<&GadgetSnap> {
+        self.gadget.as_ref()
     }
 
     fn change(&self, work: impl FnOnce(&mut DeviceState)) -> Result<()> {

@@ -24,6 +24,7 @@ use tempfile::TempDir;
 use crate::companion;
 use crate::device::Device;
 use crate::fault::lock;
+use crate::gadget_snap::GadgetSnap;
 use crate::store::{self, HookRun, Store};
 
 /// snapd's limit for hooks that set none of their own.
@@ -136,14 +137,19 @@ impl<'a> HookCommand<'a> {
             tempfile::tempdir_in(self.device.runs()).context("cannot make a folder for the run of a hook")?;
         let cookie = self.make_cookie(folder.path())?;
         let memory = self.measure.then(|| folder.path().join("memory"));
-        let mut command = match &memory {
-            Some(file) => {
-                let mut command = Command::new(companion::find("peak-memory")?);
-                command.arg(file).arg(&self.executable);
-                command
-            }
-            None => Command::new(&self.executable),
-        };
+        let mut words = Vec::new();
+        if let Some(file) = &memory {
+            words.extend([companion::find("peak-memory")?, file.clone()]);
+        }
+        words.extend(
+            self.device
+                .gadget()
+                .into_iter()
+                .flat_map(|gadget| gadget.command_chain(&self.name)),
+        );
+        words.push(self.executable.clone());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         command
             .env_clear()
             .envs(self.environment(folder.path(), &cookie)?);
@@ -187,12 +193,16 @@ impl<'a> HookCommand<'a> {
         };
 
         let device = self.device;
+        let name = device.snap_name();
+        let version = device
+            .gadget()
+            .map_or_else(|| "1".to_owned(), GadgetSnap::version);
         let variables: [(&str, OsString); 13] = [
             ("SNAP", device.snap().into()),
-            ("SNAP_NAME", "gadget".into()),
-            ("SNAP_INSTANCE_NAME", "gadget".into()),
+            ("SNAP_NAME", name.into()),
+            ("SNAP_INSTANCE_NAME", name.into()),
             ("SNAP_REVISION", "1".into()),
-            ("SNAP_VERSION", "1".into()),
+            ("SNAP_VERSION", version.into()),
             ("SNAP_ARCH", "amd64".into()),
             ("SNAP_DATA", device.data().into()),
             ("SNAP_COMMON", device.common().into()),
@@ -206,6 +216,9 @@ impl<'a> HookCommand<'a> {
             .into_iter()
             .map(|(name, value)| (name.into(), value))
             .collect();
+        if let Some(gadget) = device.gadget() {
+            gadget.extend(&self.name, &mut environment)?;
+        }
         for (name, value) in &self.variables {
             match value {
                 Some(value) => environment.insert(name.clone(), value.clone()),

@@ -10,7 +10,9 @@
 mod companion;
 mod configuration;
 mod device;
+mod device_options;
 mod fault;
+mod gadget_snap;
 mod hook;
 mod json;
 pub mod onboard;
@@ -22,6 +24,7 @@ mod tpm;
 mod wire;
 
 pub use device::Device;
+pub use device_options::DeviceOptions;
 pub use fault::{Fault, Gate, When};
 pub use hook::{HookCommand, HookOutcome, RunningHook};
 pub use snapctl::run as snapctl;

@@ -1,7 +1,7 @@
 //! One change `become-operational`: the hook prepare-device, the device key, and the task request-serial.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -34,8 +34,8 @@ struct Task<'a> {
 impl Change<'_> {
     pub(super) fn run(&self, log: &mut dyn FnMut(&str)) -> Result<Assertion> {
         self.device_is_in_run_mode()?;
-        match &self.options.prepare_device {
-            Some(executable) => self.hook("prepare-device", executable, log)?,
+        match self.find_hook("prepare-device", self.options.prepare_device.as_deref())? {
+            Some(executable) => self.run_hook("prepare-device", &executable, log)?,
             None => log("  prepare-device: the gadget has no such hook"),
         }
         let (key, made) = device_key::ensure(self.device.folder())?;
@@ -74,12 +74,21 @@ impl Change<'_> {
         }
     }
 
+    /// The hook that the command line names, else the gadget's, if there is one.
+    fn find_hook(&self, name: &str, named: Option<&Path>) -> Result<Option<PathBuf>> {
+        match named {
+            Some(executable) => {
+                Ok(Some(std::path::absolute(executable).with_context(|| {
+                    format!("the hook {name} has no path. Name its executable")
+                })?))
+            }
+            None => Ok(self.device.gadget().and_then(|gadget| gadget.hook(name))),
+        }
+    }
+
     /// Runs a hook. What it printed is shown; where it failed, snapd has nothing else to show either.
-    fn hook(&self, name: &str, executable: &Path, log: &mut dyn FnMut(&str)) -> Result<()> {
-        // A bare name is a file of this folder, not a program on PATH.
-        let program = std::path::absolute(executable)
-            .with_context(|| format!("the hook {name} has no path. Name its executable"))?;
-        let run = self.device.hook(&program).name(name).env("TCTI", self.tcti);
+    fn run_hook(&self, name: &str, executable: &Path, log: &mut dyn FnMut(&str)) -> Result<()> {
+        let run = self.device.hook(executable).name(name).env("TCTI", self.tcti);
         let outcome = run.run()?;
         for line in outcome.merged.lines() {
             log(&format!("    {name}| {line}"));
@@ -156,13 +165,14 @@ impl Task<'_> {
     }
 
     fn body(&self, gadget: &Gadget, request_id: &str, log: &mut dyn FnMut(&str)) -> Result<String> {
-        let Some(executable) = &self.change.options.prepare_serial_request else {
+        let named = self.change.options.prepare_serial_request.as_deref();
+        let Some(executable) = self.change.find_hook("prepare-serial-request", named)? else {
             log("    prepare-serial-request: the gadget has no such hook");
             return Ok(gadget.body.clone());
         };
         let device = self.change.device;
         device.set_config("registration.request-id", json!(request_id))?;
-        self.change.hook("prepare-serial-request", executable, log)?;
+        self.change.run_hook("prepare-serial-request", &executable, log)?;
         let body = device.config("registration.body")?;
         let (body, warning) = body::after_hook(body)?;
         log(&format!("    registration.body: {body}"));

@@ -8,9 +8,6 @@ use serde::de::DeserializeOwned;
 use super::Options;
 use crate::Device;
 
-/// The name that the testbed's device gives its gadget.
-const SNAP: &str = "gadget";
-
 /// snapd's getSerialRequestConfig (handlers_serial.go), in its order.
 #[derive(Debug)]
 pub(super) struct Gadget {
@@ -69,6 +66,7 @@ fn read<T: DeserializeOwned + Default>(device: &Device, name: &str, go_type: &st
     let json = value.to_string();
     serde_json::from_value(value).map_err(|_| {
         // snapd's own words (overlord/configstate/config), by which it is known on the device.
-        anyhow::anyhow!("cannot unmarshal snap {SNAP:?} option {name:?} into *{go_type}: it is {json}")
+        let snap = device.snap_name();
+        anyhow::anyhow!("cannot unmarshal snap {snap:?} option {name:?} into *{go_type}: it is {json}")
     })
 }

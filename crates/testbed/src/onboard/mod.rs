@@ -22,17 +22,13 @@ mod serial;
 mod serial_request;
 mod service;
 
-use std::env;
-use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::{Result, ensure};
 use snap_assertions::Assertion;
 
-use crate::{Device, TestTpm};
+use crate::DeviceOptions;
 use change::Change;
 use model::DeviceModel;
 use serial::TrustedKeys;
@@ -40,9 +36,9 @@ use serial::TrustedKeys;
 /// What a registration is tried with.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The gadget's hook `prepare-device`; `None` for a gadget without one.
+    /// The hook `prepare-device`; `None` for that of the device's gadget, if it has one.
     pub prepare_device: Option<PathBuf>,
-    /// The gadget's hook `prepare-serial-request`; `None` for a gadget without one.
+    /// The hook `prepare-serial-request`; `None` for that of the device's gadget, if it has one.
     pub prepare_serial_request: Option<PathBuf>,
     /// Stands over the option `device-service.url` that the gadget sets.
     pub device_service_url: Option<String>,
@@ -54,12 +50,8 @@ pub struct Options {
     pub account_keys: Vec<PathBuf>,
     /// Certificates in PEM that an https service is trusted by.
     pub certificates: PathBuf,
-    /// Where the device is kept; `None` for a new one that goes at the end.
-    pub device_folder: Option<PathBuf>,
-    /// The gadget's settings file.
-    pub settings: Option<PathBuf>,
-    /// Options of the gadget that are set before the first attempt.
-    pub set: Vec<(String, Value)>,
+    /// The device.
+    pub device: DeviceOptions,
     /// How many changes there may be.
     pub attempts: u32,
     /// How often `request-serial` may run in a change.
@@ -77,8 +69,8 @@ pub fn register(options: &Options, log: &mut dyn FnMut(&str)) -> Result<Assertio
         options.attempts > 0 && options.runs > 0,
         "no attempt is allowed. Give --attempts and --runs of at least 1"
     );
-    let device = device(options)?;
-    let (_tpm, tcti) = tpm(options.device_folder.as_deref())?;
+    let device = options.device.device()?;
+    let (_tpm, tcti) = options.device.tpm()?;
     let model = match &options.model {
         Some(file) => DeviceModel::read(file)?,
         None => {
@@ -104,6 +96,9 @@ pub fn register(options: &Options, log: &mut dyn FnMut(&str)) -> Result<Assertio
         };
         match change.run(log) {
             Ok(serial) => return Ok(serial),
+            Err(error) if attempt == options.attempts && options.model.is_none() => {
+                return Err(error.context("with a model of the testbed's own (there was no --model)"));
+            }
             Err(error) if attempt == options.attempts => return Err(error),
             Err(error) => {
                 log(&format!("the change failed: {error:#}"));
@@ -124,37 +119,6 @@ fn wait_after(attempt: u32) -> String {
         true => "24 hours".to_owned(),
         false => format!("{minutes} minutes"),
     }
-}
-
-fn device(options: &Options) -> Result<Device> {
-    let device = match &options.device_folder {
-        Some(folder) => Device::kept_in(folder)?,
-        None => Device::new()?,
-    };
-    if let Some(file) = &options.settings {
-        let text = fs::read_to_string(file)
-            .with_context(|| format!("cannot read the settings {}; check --settings", file.display()))?;
-        device.write_settings(&text)?;
-    }
-    for (name, value) in &options.set {
-        device
-            .set_config(name, value.clone())
-            .with_context(|| format!("cannot set the option {name}; correct --set"))?;
-    }
-    Ok(device)
-}
-
-/// The TPM that the environment names, or a software TPM, which is kept with the device.
-fn tpm(device_folder: Option<&Path>) -> Result<(Option<TestTpm>, OsString)> {
-    if let Some(tcti) = env::var_os("TCTI").filter(|tcti| !tcti.is_empty()) {
-        return Ok((None, tcti));
-    }
-    let tpm = match device_folder {
-        Some(folder) => TestTpm::kept_in(&folder.join("tpm"))?,
-        None => TestTpm::new()?,
-    };
-    let tcti = tpm.tcti().into();
-    Ok((Some(tpm), tcti))
 }
 
 #[cfg(test)]
