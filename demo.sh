@@ -1,71 +1,109 @@
 #!/usr/bin/env bash
-# Shows the main job on a fresh software TPM: a device makes its hardware identity, exports it, and signs a nonce with it;
-# then its TPM is cleared, and the same identity comes back. The judge is openssl.
+# Shows the main job: a device on a software TPM goes from the factory to its serial assertion, comes back with the same identity
+# after it was installed anew, and a clone of its disk gets nothing. The judges are openssl and the model service.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./install-packages.sh
 
-step() { printf '\n== %s\n' "$*"; }
+title() { printf '\n== %s\n\n' "$*"; }
+run() { printf '$ %s\n' "$*" >&2; "$@"; }
+fail() { echo "demo.sh: $*" >&2; exit 1; }
 
-step "Building"
-cargo build --release --workspace --locked
+title "Building"
+cargo build --release --workspace --bins --locked
+export PATH="$PWD/target/release:$PATH" RUST_LOG=warn
 
 work=$(mktemp -d)
-trap 'kill "$(cat "$work/swtpm.pid")" 2>/dev/null; rm -rf "$work"' EXIT
-mkdir "$work/tpm" "$work/save" "$work/snap"
+finish() {
+    for pid in "$work"/*.pid; do kill "$(cat "$pid")" || true; done 2>/dev/null
+    rm -rf "$work"
+}
+trap finish EXIT
+ln -s "$PWD/target/release" "$work/hooks"
+cd "$work"
 
-# A software TPM, on the first two neighbouring ports that are free.
+# Starts a software TPM on the first two neighbouring ports that are free; the hooks and the tool find it by TCTI.
 port=20000
-until swtpm socket --tpm2 --daemon --tpmstate "dir=$work/tpm" --pid "file=$work/swtpm.pid" --flags not-need-init,startup-clear \
-    --server "type=tcp,port=$port" --ctrl "type=tcp,port=$((port + 1))" 2>"$work/swtpm.log"; do
-    port=$((port + 2))
-    [ "$port" -lt 20100 ] || { cat "$work/swtpm.log" >&2; exit 1; }
-done
-
-# What snapd gives a hook. The stand-in for snapctl keeps the configuration in the file that SNAP_COOKIE names.
-echo '{}' > "$work/configuration"
-export PATH="$PWD/target/release:$PATH" SNAP="$work/snap" SNAP_SAVE_DATA="$work/save" SNAP_COOKIE="$work/configuration"
-export TCTI="swtpm:host=127.0.0.1,port=$port" TPM2TOOLS_TCTI="swtpm:host=127.0.0.1,port=$port"
-
-step "1. snapd runs the hook prepare-device: it makes the hardware identity key in the TPM"
-prepare-device
-hardware-identity show
-
-step "2. The factory line exports the identity, for the issuer to sign"
-hardware-identity export --issuer-id example-brand --manufacturer "Example Devices" --hardware-name example-box \
-    --hardware-id SN-0001 --output "$work/export.json"
-cat "$work/export.json"
-hardware-identity export --format pem --output "$work/key.pem"
-
-step "3. The model service gives a nonce, which snapd puts into the gadget's configuration"
-nonce=$(openssl rand -hex 32)
-snapctl set -s "registration.request-id=$nonce"
-echo "$nonce"
-
-step "4. snapd runs the hook prepare-serial-request: it signs the nonce and sets the body of the request"
-prepare-serial-request
-snapctl get registration.body
-
-# Checks the signature in the body with openssl, over the bytes of the nonce.
-verify() {
-    snapctl get registration.body.request-id-signature | base64 -d > "$work/signature"
-    printf %s "$nonce" | openssl dgst -sha256 -verify "$work/key.pem" -signature "$work/signature"
+start_tpm() {
+    mkdir "$1"      # swtpm takes whole paths only
+    until swtpm socket --tpm2 --daemon --tpmstate "dir=$work/$1" --pid "file=$work/$1.pid" --flags not-need-init,startup-clear \
+        --server "type=tcp,port=$port" --ctrl "type=tcp,port=$((port + 1))" 2>swtpm.log; do
+        port=$((port + 2))
+        [ "$port" -lt 20100 ] || fail "no software TPM: $(cat swtpm.log)"
+    done
+    export TCTI="swtpm:host=127.0.0.1,port=$port" TPM2TOOLS_TCTI="swtpm:host=127.0.0.1,port=$port"
 }
 
-step "5. openssl checks the signature with the exported key"
-verify
+# What snapd tells the programs of a gadget snap where its folders are. The testbed plays snapd and keeps a device in a folder.
+use_device() {
+    device=$1
+    export SNAP=$work/$1/snap SNAP_SAVE_DATA=$work/$1/save SNAP_COOKIE=$work/$1/state.json
+}
 
-step "6. The device is installed anew: the TPM is cleared, the data is gone, and the same identity comes back"
-before=$(hardware-identity export --format pem)
-tpm2_clear -c p
+# Registers the device as snapd does at first boot: prepare-device, device key, request-id, prepare-serial-request, serial.
+register() {
+    run testbed onboard --prepare-device hooks/prepare-device --prepare-serial-request hooks/prepare-serial-request \
+        --device-folder "$device" --device-service-url "$service" --model bench/assertions/example-box.model \
+        --account-key bench/assertions/serial.account-key --proposed-serial "$1"
+}
+
+# Registers the device, which has to fail for the given reason.
+refused() {
+    if register "$1" 2>refusal; then fail "the device was registered"; fi
+    cat refusal
+    grep -qF "$2" refusal || fail "the device was refused for another reason than: $2"
+}
+
+title "A bench: keys of a brand and an issuer, a model, and a model service"
+run model-service init bench
+sed -i 's/127.0.0.1:8650/127.0.0.1:0/' bench/model-service.toml     # any free port
+mkfifo address
+model-service serve --config bench/model-service.toml >address &
+echo $! >service.pid
+read -r line <address || fail "the model service did not start"
+service=${line#listening on }v1/
+echo "$line"
+
+title "1. Key generation: snapd runs the hook prepare-device, which makes the hardware identity key in the TPM"
+start_tpm tpm
+use_device device
+run testbed hook --device-folder "$device" hooks/prepare-device
+run hardware-identity show
+
+title "2. Export on the factory line, signature at the issuer's station, import at the model service"
+run hardware-identity export --issuer-id example-issuer --manufacturer "Example Devices" --hardware-name example-box \
+    --hardware-id SN-0001 --output export.json
+run hardware-identity sign --key bench/keys/issuer.pem --output signed.assert export.json
+run hardware-identity verify --issuer-key bench/assertions/issuer.account-key signed.assert
+run model-service import --config bench/model-service.toml signed.assert
+
+title "3. to 5. Nonce, signed request, serial assertion: snapd registers the device"
+register SN-0001 >serial
+echo
+cat serial
+
+title "openssl agrees: the signature over the nonce is the exported key's"
+hardware-identity export --format pem --output key.pem
+snapctl get registration.body.request-id-signature | base64 -d >signature
+printf %s "$(snapctl get registration.request-id)" |
+    openssl dgst -sha256 -verify key.pem -signature signature
+
+title "The device is installed anew: TPM cleared, data gone. It registers again, with the same identity and the same serial"
+cp -r "$device" clone
+rm -r "$device"
+run tpm2_clear -c p
+register "any other proposal" >serial-again
+hardware-identity export --format pem | cmp - key.pem || fail "another key than before: this must never happen"
+grep -E '^(serial|revision|device-key-sha3-384):' serial-again
+grep -qx 'serial: SN-0001' serial-again || fail "another serial than before"
+
+title "Its disk is cloned into another device: the record knows that this is not its TPM"
+start_tpm other-tpm
+use_device clone
+refused SN-0002 "this is not the TPM that made the hardware identity"
+
+title "The record is taken out of the clone: it has an identity of its own then, and nobody knows it"
 rm "$SNAP_SAVE_DATA/hardware-identity.json"
-prepare-device
-if [ "$(hardware-identity export --format pem)" = "$before" ]; then
-    echo "The same key as before."
-else
-    echo "Another key than before: this must never happen." >&2
-    exit 1
-fi
-prepare-serial-request
-verify
-hardware-identity show --check
+refused SN-0001 "was not imported"
+
+title "Done: one identity from the factory on, and no other device can take it"

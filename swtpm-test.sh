@@ -16,3 +16,4 @@ cargo test --workspace --locked
 # Size and memory have limits that only the release build can be held to.
 cargo build --release --workspace --bins --examples --locked
 ROUNDS=${ROUNDS:-20} cargo bench --locked --bench hooks
+./demo.sh
