@@ -5,33 +5,15 @@ set -euo pipefail
 cd "$(dirname "$0")"
 . ./install-packages.sh
 
-title() { printf '\n== %s\n\n' "$*"; }
-run() { printf '$ %s\n' "$*" >&2; "$@"; }
-fail() { echo "demo.sh: $*" >&2; exit 1; }
-
-title "Building"
 cargo build --release --workspace --bins --locked
-export PATH="$PWD/target/release:$PATH" RUST_LOG=warn
-
-work=$(mktemp -d)
-finish() {
-    for pid in "$work"/*.pid; do kill "$(cat "$pid")" || true; done 2>/dev/null
-    rm -rf "$work"
-}
-trap finish EXIT
+. crates/testbed/bench.sh
 ln -s "$PWD/target/release" "$work/hooks"
 cd "$work"
 
-# Starts a software TPM on the first two neighbouring ports that are free; the hooks and the tool find it by TCTI.
-port=20000
-start_tpm() {
-    mkdir "$1"      # swtpm takes whole paths only
-    until swtpm socket --tpm2 --daemon --tpmstate "dir=$work/$1" --pid "file=$work/$1.pid" --flags not-need-init,startup-clear \
-        --server "type=tcp,port=$port" --ctrl "type=tcp,port=$((port + 1))" 2>swtpm.log; do
-        port=$((port + 2))
-        [ "$port" -lt 20100 ] || fail "no software TPM: $(cat swtpm.log)"
-    done
-    export TCTI="swtpm:host=127.0.0.1,port=$port" TPM2TOOLS_TCTI="swtpm:host=127.0.0.1,port=$port"
+# The hooks and the tool find the TPM by TCTI.
+use_new_tpm() {
+    start_tpm "$1"
+    export TCTI=$tcti TPM2TOOLS_TCTI=$tcti
 }
 
 # What snapd tells the programs of a gadget snap where its folders are. The testbed plays snapd and keeps a device in a folder.
@@ -55,17 +37,10 @@ refused() {
 }
 
 title "A bench: keys of a brand and an issuer, a model, and a model service"
-run model-service init bench
-sed -i 's/127.0.0.1:8650/127.0.0.1:0/' bench/model-service.toml     # any free port
-mkfifo address
-model-service serve --config bench/model-service.toml >address &
-echo $! >service.pid
-read -r line <address || fail "the model service did not start"
-service=${line#listening on }v1/
-echo "$line"
+start_service
 
 title "1. Key generation: snapd runs the hook prepare-device, which makes the hardware identity key in the TPM"
-start_tpm tpm
+use_new_tpm tpm
 use_device device
 run testbed hook --device-folder "$device" hooks/prepare-device
 run hardware-identity show
@@ -98,7 +73,7 @@ grep -E '^(serial|revision|device-key-sha3-384):' serial-again
 grep -qx 'serial: SN-0001' serial-again || fail "another serial than before"
 
 title "Its disk is cloned into another device: the record knows that this is not its TPM"
-start_tpm other-tpm
+use_new_tpm other-tpm
 use_device clone
 refused SN-0002 "this is not the TPM that made the hardware identity"
 

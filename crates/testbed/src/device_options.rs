@@ -49,19 +49,23 @@ impl DeviceOptions {
         Ok(device)
     }
 
-    /// The way to the TPM that the environment variable TCTI names; else to a software TPM, which is kept with the device.
+    /// The way to the TPM for the environment variable TCTI: what this program's own has; else to a software TPM, which is
+    /// kept with the device. `None` where the option `hardware-identity.tcti` is among those that are set.
     ///
     /// # Errors
     /// Where the software TPM does not start.
-    pub fn tpm(&self) -> Result<(Option<TestTpm>, OsString)> {
+    pub fn tpm(&self) -> Result<(Option<TestTpm>, Option<OsString>)> {
+        if self.set.iter().any(|(name, _)| name == "hardware-identity.tcti") {
+            return Ok((None, None));
+        }
         if let Some(tcti) = env::var_os("TCTI").filter(|tcti| !tcti.is_empty()) {
-            return Ok((None, tcti));
+            return Ok((None, Some(tcti)));
         }
         let tpm = match &self.folder {
             Some(folder) => TestTpm::kept_in(&folder.join("tpm"))?,
             None => TestTpm::new()?,
         };
         let tcti = tpm.tcti().into();
-        Ok((Some(tpm), tcti))
+        Ok((Some(tpm), Some(tcti)))
     }
 }

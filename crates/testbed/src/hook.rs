@@ -100,6 +100,14 @@ impl<'a> HookCommand<'a> {
         self
     }
 
+    /// Sets the variable TCTI, the way to a TPM, if there is one.
+    pub fn tcti(self, tcti: Option<&OsStr>) -> Self {
+        match tcti {
+            Some(tcti) => self.env("TCTI", tcti),
+            None => self,
+        }
+    }
+
     /// Leaves out one of the environment variables that snapd sets, such as SNAP_SAVE_DATA where there is no
     /// ubuntu-save.
     pub fn without_env(mut self, name: impl AsRef<OsStr>) -> Self {

@@ -20,7 +20,7 @@ pub(super) struct Change<'a> {
     pub(super) device: &'a Device,
     pub(super) model: &'a DeviceModel,
     pub(super) trusted: &'a TrustedKeys,
-    pub(super) tcti: &'a OsStr,
+    pub(super) tcti: Option<&'a OsStr>,
 }
 
 /// The task request-serial over its runs.
@@ -88,7 +88,7 @@ impl Change<'_> {
 
     /// Runs a hook. What it printed is shown; where it failed, snapd has nothing else to show either.
     fn run_hook(&self, name: &str, executable: &Path, log: &mut dyn FnMut(&str)) -> Result<()> {
-        let run = self.device.hook(executable).name(name).env("TCTI", self.tcti);
+        let run = self.device.hook(executable).name(name).tcti(self.tcti);
         let outcome = run.run()?;
         for line in outcome.merged.lines() {
             log(&format!("    {name}| {line}"));

@@ -92,7 +92,7 @@ pub fn register(options: &Options, log: &mut dyn FnMut(&str)) -> Result<Assertio
             device: &device,
             model: &model,
             trusted: &trusted,
-            tcti: &tcti,
+            tcti: tcti.as_deref(),
         };
         match change.run(log) {
             Ok(serial) => return Ok(serial),

@@ -42,7 +42,7 @@ fn run_hook(options: &DeviceOptions, device: &Device, hook: &str) -> Result<()> 
     let (_tpm, tcti) = options.tpm()?;
     let executable = device.hook_file(hook.as_ref())?;
     device.take_reboot_request()?;
-    let outcome = device.hook(&executable).env("TCTI", &tcti).run()?;
+    let outcome = device.hook(&executable).tcti(tcti.as_deref()).run()?;
     print!("{}", outcome.stdout);
     eprint!("{}", outcome.stderr);
     if let Some(what) = device.take_reboot_request()? {

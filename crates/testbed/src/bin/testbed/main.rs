@@ -26,7 +26,8 @@ enum Command {
 
 const FURTHER: &str = "\
 Environment:
-  TCTI  the way to a TPM for the hooks; without it they get a software TPM (swtpm)
+  TCTI  the way to a TPM for the hooks. Without it they get a software TPM (swtpm), unless --set gives
+        hardware-identity.tcti
 
 Exit status:
   0  done

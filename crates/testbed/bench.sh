@@ -1,0 +1,39 @@
+# Sourced by scripts that show something on a bench: a folder, $work, in which software TPMs and a model service run, and which goes
+# with them at the end. The programs are those of target/release, built by the script.
+
+title() { printf '\n== %s\n\n' "$*"; }
+run() { printf '$ %s\n' "$*" >&2; "$@"; }
+fail() { echo "$(basename "$0"): $*" >&2; exit 1; }
+
+export PATH="$PWD/target/release:$PATH" RUST_LOG=warn
+work=$(mktemp -d)
+finish() {
+    for pid in "$work"/*.pid; do kill "$(cat "$pid")" || true; done 2>/dev/null
+    rm -rf "$work"
+}
+trap finish EXIT
+
+# Starts a software TPM with a name of its own, on the first two neighbouring ports that are free, and sets $tcti.
+port=20000
+start_tpm() {
+    mkdir "$work/$1"
+    until swtpm socket --tpm2 --daemon --tpmstate "dir=$work/$1" --pid "file=$work/$1.pid" --flags not-need-init,startup-clear \
+        --server "type=tcp,port=$port" --ctrl "type=tcp,port=$((port + 1))" 2>"$work/swtpm.log"; do
+        port=$((port + 2))
+        [ "$port" -lt 20200 ] || fail "no software TPM: $(cat "$work/swtpm.log")"
+    done
+    tcti=swtpm:host=127.0.0.1,port=$port
+}
+
+# Makes the keys of a bench in $work/bench and starts the model service on any free port; sets $service, where devices are sent.
+start_service() {
+    run model-service init "$work/bench"
+    sed -i 's/127.0.0.1:8650/127.0.0.1:0/' "$work/bench/model-service.toml"
+    mkfifo "$work/address"
+    model-service serve --config "$work/bench/model-service.toml" >"$work/address" &
+    echo $! >"$work/service.pid"
+    local line
+    read -r line <"$work/address" || fail "the model service did not start"
+    service=${line#listening on }v1/
+    echo "$line"
+}
