@@ -19,9 +19,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::companion;
+use crate::configuration::Transaction;
 use crate::device::Device;
 use crate::fault::lock;
 use crate::gadget_snap::GadgetSnap;
@@ -48,6 +50,7 @@ pub struct HookCommand<'a> {
     name: String,
     variables: BTreeMap<OsString, Option<OsString>>,
     snapctl: Option<PathBuf>,
+    patch: Vec<(String, Value)>,
     limit: Duration,
     measure: bool,
 }
@@ -82,6 +85,7 @@ impl<'a> HookCommand<'a> {
             name,
             variables: BTreeMap::new(),
             snapctl: None,
+            patch: Vec::new(),
             limit: TIME_LIMIT,
             measure: false,
         }
@@ -118,6 +122,13 @@ impl<'a> HookCommand<'a> {
     /// Puts another program in the place of `snapctl`; a path where there is none makes it missing.
     pub fn snapctl(mut self, program: &Path) -> Self {
         self.snapctl = Some(program.to_owned());
+        self
+    }
+
+    /// Sets an option as `snap set` and the gadget's defaults do, for the hook configure: the hook sees it, and it is kept only
+    /// if the hook succeeds.
+    pub fn snap_set(mut self, name: &str, value: Value) -> Self {
+        self.patch.push((name.to_owned(), value));
         self
     }
 
@@ -179,10 +190,23 @@ impl<'a> HookCommand<'a> {
             device: self.device.state_file(),
             hook: self.name.clone(),
             transactional: self.name != HOOK_WITHOUT_TRANSACTION,
-            transaction: None,
+            transaction: self.first_transaction()?,
         };
         store::write(&cookie, &run)?;
         Ok(cookie)
+    }
+
+    /// What the hook's transaction holds before its first call.
+    fn first_transaction(&self) -> Result<Option<Transaction>> {
+        if self.patch.is_empty() {
+            return Ok(None);
+        }
+        let mut store = Store::open(&self.device.state_file())?;
+        let mut transaction = store.begin();
+        for (name, value) in &self.patch {
+            transaction.set(&store.device.base, name, value.clone())?;
+        }
+        Ok(Some(transaction))
     }
 
     fn environment(&self, folder: &Path, cookie: &Path) -> Result<BTreeMap<OsString, OsString>> {

@@ -117,6 +117,18 @@ fn options_reach_the_hook_and_what_it_sets_stays() {
 }
 
 #[test]
+fn what_configure_refuses_is_not_kept() {
+    let gadget = Gadget::new();
+    gadget.executable("snap/meta/hooks/configure", "test \"$(snapctl get a)\" != wrong");
+    for (value, succeeds) in [("right", true), ("wrong", false)] {
+        let output = gadget.testbed(&["hook", "--set", &format!("a={value}"), "configure"]);
+        assert_eq!(output.status.success(), succeeds, "{output:?}");
+    }
+    gadget.executable("snap/meta/hooks/configure", "snapctl get a");
+    assert_eq!(printed(&gadget.testbed(&["hook", "configure"])).0, "right\n");
+}
+
+#[test]
 fn a_hook_that_fails_or_is_missing_is_said() {
     let gadget = Gadget::new();
     gadget.executable("snap/meta/hooks/configure", "echo no such option >&2; exit 3");

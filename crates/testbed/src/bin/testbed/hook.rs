@@ -1,7 +1,11 @@
 //! `testbed hook`.
 
+use std::mem;
+use std::path::Path;
+
 use anyhow::{Result, bail};
 use clap::Args;
+use serde_json::Value;
 use testbed::{Device, DeviceOptions, SystemMode};
 
 use crate::device::DeviceArguments;
@@ -24,7 +28,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
-    let options: DeviceOptions = arguments.device.into();
+    let mut options: DeviceOptions = arguments.device.into();
+    let is_configure = Path::new(&arguments.hook).file_name() == Some("configure".as_ref());
+    // snapd keeps what `snap set` has set only if this hook takes it.
+    let for_configure = match is_configure {
+        true => mem::take(&mut options.set),
+        false => Vec::new(),
+    };
     let device = options.device()?;
     let before = device.system_mode()?;
     device.set_system_mode(SystemMode {
@@ -32,17 +42,26 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         factory: arguments.factory,
         ..before.clone()
     })?;
-    let outcome = run_hook(&options, &device, &arguments.hook);
+    let outcome = run_hook(&options, &device, &arguments.hook, for_configure);
     // The next command finds a kept device in the mode in which it was.
     device.set_system_mode(before)?;
     outcome
 }
 
-fn run_hook(options: &DeviceOptions, device: &Device, hook: &str) -> Result<()> {
+fn run_hook(
+    options: &DeviceOptions,
+    device: &Device,
+    hook: &str,
+    snap_set: Vec<(String, Value)>,
+) -> Result<()> {
     let (_tpm, tcti) = options.tpm()?;
     let executable = device.hook_file(hook.as_ref())?;
     device.take_reboot_request()?;
-    let outcome = device.hook(&executable).tcti(tcti.as_deref()).run()?;
+    let mut command = device.hook(&executable).tcti(tcti.as_deref());
+    for (name, value) in snap_set {
+        command = command.snap_set(&name, value);
+    }
+    let outcome = command.run()?;
     print!("{}", outcome.stdout);
     eprint!("{}", outcome.stderr);
     if let Some(what) = device.take_reboot_request()? {
