@@ -9,6 +9,7 @@
 //! | [`algorithm`] | the algorithms a device can choose from |
 //! | [`config`] | the gadget's settings: file, then snap configuration |
 //! | [`hardware_id`] | the device's serial number, from where the settings say |
+//! | [`delivery`] | taking an export to where the factory line picks it up |
 //! | [`snapctl`] | the conversation with snapd |
 //! | [`time`] | the timestamps of record and assertion |
 //! | [`environment`] | what snapd's environment says of the snap |
@@ -20,6 +21,7 @@
 
 pub mod algorithm;
 pub mod config;
+pub mod delivery;
 pub mod environment;
 pub mod hardware_id;
 pub mod identity;

@@ -104,6 +104,72 @@ pub fn unset(key: &str) -> Result<(), SnapctlError> {
     run(&["unset", key]).map(drop)
 }
 
+/// How a device ends its installation, where it is not to boot into run mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The system halts; the power stays on.
+    Halt,
+    /// The power goes off.
+    Poweroff,
+}
+
+impl Stop {
+    /// Both.
+    pub const ALL: [Stop; 2] = [Stop::Halt, Stop::Poweroff];
+
+    /// As settings have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stop::Halt => "halt",
+            Stop::Poweroff => "poweroff",
+        }
+    }
+}
+
+/// Has snapd halt the device or power it off when the installation is done. Only for the hook install-device.
+///
+/// # Errors
+/// Where snapctl does not accept it.
+pub fn stop_after_installation(stop: Stop) -> Result<(), SnapctlError> {
+    run(&["reboot", &format!("--{}", stop.name())]).map(drop)
+}
+
+/// What snapd says of the boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemMode {
+    /// `run`, `install`, `recover` or `factory-reset`.
+    pub mode: String,
+    /// Whether the image is flagged for use in a factory. Anyone can build such an image.
+    pub factory: bool,
+}
+
+/// The mode in which the device was booted.
+///
+/// # Errors
+/// Where snapctl does not answer as it should.
+pub fn system_mode() -> Result<SystemMode, SnapctlError> {
+    let (call, output) = run(&["system-mode"])?;
+    let text = String::from_utf8_lossy(&output);
+    parse_system_mode(&text).ok_or_else(|| SnapctlError::Nonsense {
+        call,
+        problem: "its output has no line `system-mode:`".to_owned(),
+    })
+}
+
+/// snapd writes YAML, of which this needs two scalars at the top level; other lines are let through.
+fn parse_system_mode(yaml: &str) -> Option<SystemMode> {
+    let scalar = |name: &str| {
+        yaml.lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.trim().trim_matches(['"', '\'']))
+    };
+    Some(SystemMode {
+        mode: scalar("system-mode").filter(|mode| !mode.is_empty())?.to_owned(),
+        factory: scalar("factory") == Some("true"),
+    })
+}
+
 fn call_with(option: &str, pairs: impl Iterator<Item = String>) -> Result<(), SnapctlError> {
     let pairs: Vec<String> = pairs.collect();
     let mut arguments = vec!["set", option];
@@ -232,6 +298,45 @@ impl Pipe {
         match self.bytes.len() > LARGEST_OUTPUT {
             true => Err(io::Error::other("it wrote more than 1 MiB")),
             false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_lines_of_the_system_mode_count() {
+        for (yaml, mode, factory) in [
+            ("system-mode: run\nseed-loaded: true\n", "run", false),
+            (
+                "system-mode: install\nseed-loaded: true\nfactory: true\nstorage-encrypted: managed\n",
+                "install",
+                true,
+            ),
+            (
+                "factory: false\nsystem-mode: 'factory-reset'\r\n",
+                "factory-reset",
+                false,
+            ),
+            (
+                "later:\n  factory: true\n  system-mode: run\nsystem-mode: \"install\"\n",
+                "install",
+                false,
+            ),
+        ] {
+            let found = parse_system_mode(yaml).unwrap();
+            assert_eq!((found.mode.as_str(), found.factory), (mode, factory), "{yaml}");
+        }
+        for yaml in [
+            "",
+            "seed-loaded: true\n",
+            "system-mode:\n",
+            "  system-mode: run\n",
+            "run\n",
+        ] {
+            assert_eq!(parse_system_mode(yaml), None, "{yaml}");
         }
     }
 }
