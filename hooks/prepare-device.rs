@@ -7,12 +7,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use hardware_identity::config::{DeviceService, OPTION, ProposedSerial, Settings};
+use hardware_identity::config::{DeviceService, OPTION};
 use hardware_identity::environment::SnapEnvironment;
-use hardware_identity::identity::{self, Identity, Notice};
+use hardware_identity::identity;
 use hardware_identity::outcome;
 use hardware_identity::patience::Patience;
+use hardware_identity::serial;
 use hardware_identity::snapctl;
 use hardware_identity::tpm::silence_tss_log;
 use serde_json::{Value, json};
@@ -34,38 +34,11 @@ fn run() -> anyhow::Result<()> {
     let records = environment.hook_records()?;
     let mut patience = Patience::new(settings.tpm_wait);
     let identity = identity::ensure(&settings, &mut patience, &records)?;
-    warn(&identity, &settings);
-    let proposed = proposed_serial(&settings, &identity)?;
-    tell_snapd(&settings.device_service, proposed.as_deref())
-}
-
-fn warn(identity: &Identity, settings: &Settings) {
-    let not_persistent = (!identity.persistent).then_some(Notice::NotPersistent);
-    for notice in identity.deviations(settings).into_iter().chain(not_persistent) {
+    for notice in identity.notices(&settings) {
         eprintln!("{PROGRAM}: warning: {notice}.");
     }
-}
-
-fn proposed_serial(settings: &Settings, identity: &Identity) -> anyhow::Result<Option<String>> {
-    let serial = match settings.proposed_serial {
-        None => return Ok(None),
-        Some(ProposedSerial::KeyDigest) => identity.digest(),
-        Some(ProposedSerial::HardwareId) => settings
-            .hardware_id
-            .as_ref()
-            .context(
-                "the setting `registration.proposed-serial` asks for the hardware id, and there is none. Set \
-                 `hardware-id`, or set `registration.proposed-serial` to key-digest",
-            )?
-            .read(&identity.digest())?,
-    };
-    // A serial number is part of the serial assertion's primary key, which holds no slash.
-    anyhow::ensure!(
-        !serial.contains('/'),
-        "the proposed serial number \"{serial}\" has a slash in it, which a serial assertion cannot hold. \
-         Set `hardware-id` to another source, or `registration.proposed-serial` to key-digest"
-    );
-    Ok(Some(serial))
+    let proposed = serial::proposed(&settings, &identity.digest())?;
+    tell_snapd(&settings.device_service, proposed.as_deref())
 }
 
 fn tell_snapd(service: &DeviceService, proposed_serial: Option<&str>) -> anyhow::Result<()> {

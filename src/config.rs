@@ -2,20 +2,24 @@
 //!
 //! Every setting is described in docs/settings.md.
 
+mod read;
+mod value;
+
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 use thiserror::Error;
-use toml::de::{DeTable, DeValue};
 
 use crate::algorithm::Algorithm;
+use crate::delivery::Target;
 use crate::hardware_id::HardwareIdSource;
 use crate::public_key::DigestForm;
+use crate::snapctl::Stop;
 use crate::tpm::{PersistentHandle, Tcti};
+use value::{account_id, choice, handle, hardware_name, not_empty, url, wait};
 
 /// The settings file in the gadget snap.
 pub const FILE: &str = "hardware-identity.toml";
@@ -23,7 +27,7 @@ pub const FILE: &str = "hardware-identity.toml";
 pub const OPTION: &str = "hardware-identity";
 
 /// The names of all settings, as in the file; `headers` is followed by the name of an HTTP header.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 15] = [
     "algorithm",
     "handle",
     "digest-form",
@@ -37,14 +41,12 @@ const NAMES: [&str; 13] = [
     "device-service.headers.NAME",
     "device-service.access",
     "registration.proposed-serial",
+    "factory.export",
+    "factory.then",
 ];
 const HEADERS: &str = "device-service.headers.";
 
-/// Far above any settings file.
-const LARGEST: u64 = 64 * 1024;
 const DEFAULT_WAIT: Duration = Duration::from_secs(60);
-/// A hook has ten minutes in all; half of them for waiting leaves the rest for a slow TPM.
-const LONGEST_WAIT: u64 = 300;
 
 /// Why the settings cannot be used.
 #[derive(Debug, Error)]
@@ -104,6 +106,15 @@ pub struct DeviceService {
     pub offline: bool,
 }
 
+/// What install-device does on a factory boot beyond making the identity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Factory {
+    /// Where the export goes, if anywhere.
+    pub export: Option<Target>,
+    /// How the device ends the installation, where it is not to go on.
+    pub then: Option<Stop>,
+}
+
 /// All settings, with their defaults.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -129,6 +140,8 @@ pub struct Settings {
     pub device_service: DeviceService,
     /// What the proposed serial number is made from, if one is to be proposed.
     pub proposed_serial: Option<ProposedSerial>,
+    /// What install-device does on a factory boot.
+    pub factory: Factory,
 }
 
 impl Default for Settings {
@@ -145,6 +158,7 @@ impl Default for Settings {
             hardware_id: None,
             device_service: DeviceService::default(),
             proposed_serial: None,
+            factory: Factory::default(),
         }
     }
 }
@@ -155,96 +169,36 @@ impl Settings {
     /// `hardware-identity`, then `tcti`, the environment's variable TCTI.
     ///
     /// # Errors
-    /// [`ConfigError`], which names the line, the option or the variable.
+    /// The first [`ConfigError`], which names the line, the option or the variable.
     pub fn load(
         snap: Option<&Path>,
         options: Option<&Value>,
         tcti: Option<&str>,
     ) -> Result<Settings, ConfigError> {
+        let (settings, errors) = Settings::read(snap, options, tcti);
+        errors.into_iter().next().map_or(Ok(settings), Err)
+    }
+
+    /// As [`load`](Self::load), but gives all that is wrong; a setting that is wrong stays as it was.
+    pub fn read(
+        snap: Option<&Path>,
+        options: Option<&Value>,
+        tcti: Option<&str>,
+    ) -> (Settings, Vec<ConfigError>) {
         let mut settings = Settings::default();
+        let mut errors = Vec::new();
         if let Some(snap) = snap {
-            settings.read_file(&snap.join(FILE))?;
+            settings.read_file(&snap.join(FILE), &mut errors);
         }
         if let Some(options) = options {
-            settings.read_options(OPTION, options)?;
+            settings.read_options(OPTION, options, &mut errors);
         }
-        if let Some(tcti) = tcti {
-            settings.tcti = tcti.parse().map_err(ConfigError::Variable)?;
+        match tcti.map(str::parse).transpose() {
+            Ok(Some(tcti)) => settings.tcti = tcti,
+            Ok(None) => {}
+            Err(problem) => errors.push(ConfigError::Variable(problem)),
         }
-        Ok(settings)
-    }
-
-    fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let unreadable = |reason| ConfigError::Unreadable {
-            path: path.to_owned(),
-            reason,
-        };
-        let text = match File::open(path).and_then(read_limited) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(unreadable(error)),
-        };
-        let table = DeTable::parse(&text).map_err(|error| Misplaced {
-            offset: error.span().map_or(0, |span| span.start),
-            problem: error.message().to_owned(),
-        });
-        table
-            .and_then(|table| self.set_table("", table.get_ref()))
-            .map_err(|Misplaced { offset, problem }| ConfigError::Line {
-                path: path.to_owned(),
-                line: text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1,
-                problem,
-            })
-    }
-
-    fn set_table(&mut self, prefix: &str, table: &DeTable<'_>) -> Result<(), Misplaced> {
-        for (key, value) in table {
-            let name = format!("{prefix}{}", key.get_ref());
-            let misplaced = |problem| Misplaced {
-                offset: key.span().start,
-                problem,
-            };
-            let outcome = match value.get_ref() {
-                DeValue::Table(inner) => {
-                    self.set_table(&format!("{name}."), inner)?;
-                    continue;
-                }
-                DeValue::String(text) => self.set(&name, text),
-                DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-                    .map_err(|error| error.to_string())
-                    .and_then(|number| self.set(&name, &number.to_string())),
-                other => Err(format!(
-                    "expected a text in quotes, not this kind of value: {}",
-                    other.type_str()
-                )),
-            };
-            outcome.map_err(|problem| misplaced(format!("`{name}`: {problem}")))?;
-        }
-        Ok(())
-    }
-
-    fn read_options(&mut self, option: &str, value: &Value) -> Result<(), ConfigError> {
-        let name = option
-            .strip_prefix(OPTION)
-            .unwrap_or(option)
-            .trim_start_matches('.');
-        let outcome = match value {
-            Value::Null => Ok(()),
-            Value::Object(inner) => {
-                for (key, value) in inner {
-                    self.read_options(&format!("{option}.{key}"), value)?;
-                }
-                Ok(())
-            }
-            Value::String(text) => self.set(name, text),
-            // `snap set` makes a number of whatever looks like one.
-            Value::Number(number) if !number.is_f64() => self.set(name, &number.to_string()),
-            other => Err(format!("expected a text (`snap set -s`), found {other}")),
-        };
-        outcome.map_err(|problem| ConfigError::Option {
-            option: option.to_owned(),
-            problem,
-        })
+        (settings, errors)
     }
 
     /// Sets one setting from its text.
@@ -262,9 +216,9 @@ impl Settings {
             }
             "tcti" => self.tcti = text.parse()?,
             "tpm-wait" => self.tpm_wait = wait(text)?,
-            "issuer-id" => self.issuer_id = Some(text.to_owned()),
-            "manufacturer" => self.manufacturer = Some(text.to_owned()),
-            "hardware-name" => self.hardware_name = Some(text.to_owned()),
+            "issuer-id" => self.issuer_id = Some(account_id(text)?),
+            "manufacturer" => self.manufacturer = Some(not_empty(text)?),
+            "hardware-name" => self.hardware_name = Some(hardware_name(text)?),
             "hardware-id" => self.hardware_id = Some(text.parse()?),
             "device-service.url" => self.device_service.url = Some(url(text)?),
             "device-service.access" => self.device_service.offline = choice(text, &[("offline", true)])?,
@@ -274,6 +228,10 @@ impl Settings {
                     ("key-digest", ProposedSerial::KeyDigest),
                 ];
                 self.proposed_serial = Some(choice(text, &choices)?);
+            }
+            "factory.export" => self.factory.export = Some(text.parse()?),
+            "factory.then" => {
+                self.factory.then = Some(choice(text, &Stop::ALL.map(|stop| (stop.name(), stop)))?);
             }
             _ => {
                 let header = name
@@ -287,78 +245,6 @@ impl Settings {
         }
         Ok(())
     }
-}
-
-/// What is wrong in a settings file, and how many bytes into it.
-struct Misplaced {
-    offset: usize,
-    problem: String,
-}
-
-fn read_limited(file: File) -> io::Result<String> {
-    let mut text = String::new();
-    file.take(LARGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST {
-        return Err(io::Error::other(format!("it is larger than {LARGEST} bytes")));
-    }
-    Ok(text)
-}
-
-/// What is quoted in an error: snapd keeps 10 KiB of what a hook prints, from the end.
-fn shortened(text: &str) -> String {
-    const LONGEST: usize = 100;
-    match text.char_indices().nth(LONGEST) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
-    }
-}
-
-fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    let chosen = choices.iter().find(|(name, _)| *name == text);
-    chosen.map(|(_, value)| *value).ok_or_else(|| {
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        format!(
-            "`{}` is not allowed; allowed: {}",
-            shortened(text),
-            names.join(", ")
-        )
-    })
-}
-
-fn handle(text: &str) -> Result<PersistentHandle, String> {
-    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
-    let number = match digits {
-        Some(digits) => u32::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    number.ok().and_then(PersistentHandle::new).ok_or_else(|| {
-        format!(
-            "`{}` is no persistent handle; allowed: 0x{:08X} to 0x{:08X}",
-            shortened(text),
-            PersistentHandle::RANGE.start(),
-            PersistentHandle::RANGE.end()
-        )
-    })
-}
-
-fn wait(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(seconds) if seconds <= LONGEST_WAIT => Ok(Duration::from_secs(seconds)),
-        _ => Err(format!(
-            "`{}` is not allowed; allowed: seconds, 0 to {LONGEST_WAIT}",
-            shortened(text)
-        )),
-    }
-}
-
-fn url(text: &str) -> Result<String, String> {
-    if text.starts_with("https://") || text.starts_with("http://") {
-        return Ok(text.to_owned());
-    }
-    Err(format!(
-        "`{}` is not allowed; allowed: an address that begins with https:// or http://",
-        shortened(text)
-    ))
 }
 
 #[cfg(test)]

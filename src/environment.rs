@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use crate::config::Settings;
+use crate::config::{ConfigError, Settings};
 use crate::record::RecordFolder;
 
 /// What the environment says of the snap that this program belongs to.
@@ -42,6 +42,12 @@ impl SnapEnvironment {
     pub fn settings(&self, options: Option<&Value>) -> anyhow::Result<Settings> {
         let tcti = self.tcti.as_ref().map(|tcti| tcti.to_string_lossy());
         Ok(Settings::load(self.snap.as_deref(), options, tcti.as_deref())?)
+    }
+
+    /// As [`settings`](Self::settings), with all that is wrong.
+    pub fn read_settings(&self, options: Option<&Value>) -> (Settings, Vec<ConfigError>) {
+        let tcti = self.tcti.as_ref().map(|tcti| tcti.to_string_lossy());
+        Settings::read(self.snap.as_deref(), options, tcti.as_deref())
     }
 
     /// Where the record stands, if the environment names a folder.

@@ -109,6 +109,17 @@ impl HardwareIdSource {
         self.read_below(Path::new("/"), key_digest)
     }
 
+    /// What can be known without the device: whether a value of one's own can be a hardware id.
+    ///
+    /// # Errors
+    /// Where it is empty, has control characters, or is a placeholder.
+    pub fn check(&self) -> Result<(), HardwareIdError> {
+        match self {
+            HardwareIdSource::Literal(value) => checked(self, value).map(drop),
+            _ => Ok(()),
+        }
+    }
+
     fn read_below(&self, root: &Path, key_digest: &str) -> Result<String, HardwareIdError> {
         let path = match self {
             HardwareIdSource::KeyDigest => return Ok(key_digest.to_owned()),

@@ -138,6 +138,13 @@ impl Identity {
         });
         algorithm.into_iter().chain(form).collect()
     }
+
+    /// What a person should know after the identity was made or found.
+    pub fn notices(&self, settings: &Settings) -> Vec<Notice> {
+        let mut notices = self.deviations(settings);
+        notices.extend((!self.persistent).then_some(Notice::NotPersistent));
+        notices
+    }
 }
 
 /// Makes the identity, once and for good: opens the persistent key, or derives it and makes it persistent;

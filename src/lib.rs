@@ -9,6 +9,8 @@
 //! | [`algorithm`] | the algorithms a device can choose from |
 //! | [`config`] | the gadget's settings: file, then snap configuration |
 //! | [`hardware_id`] | the device's serial number, from where the settings say |
+//! | [`serial`] | the serial number that is proposed |
+//! | [`export`] | what the issuer signs: the unsigned assertion |
 //! | [`delivery`] | taking an export to where the factory line picks it up |
 //! | [`snapctl`] | the conversation with snapd |
 //! | [`time`] | the timestamps of record and assertion |
@@ -23,12 +25,14 @@ pub mod algorithm;
 pub mod config;
 pub mod delivery;
 pub mod environment;
+pub mod export;
 pub mod hardware_id;
 pub mod identity;
 pub mod outcome;
 pub mod patience;
 pub mod public_key;
 pub mod record;
+pub mod serial;
 pub mod snapctl;
 pub mod time;
 pub mod tpm;

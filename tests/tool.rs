@@ -116,7 +116,7 @@ fn every_header_rule_is_checked_first() {
     }
     refused(
         &export(&world, &HEADERS[..6]),
-        &["hardware-id is not set", "key-digest"],
+        &["not set: hardware-id (", "key-digest"],
     );
 }
 

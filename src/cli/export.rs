@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use hardware_identity::config::Settings;
+use hardware_identity::export::{Description, Export};
 use hardware_identity::hardware_id::HardwareIdSource;
 use hardware_identity::identity::Identity;
 use hardware_identity::public_key::DigestForm;
 use hardware_identity::time::utc_now;
-use serde::Serialize;
 use snap_assertions::types::HardwareIdentity;
 use snap_assertions::{SignOptions, Statement};
 
@@ -68,11 +67,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let text = match arguments.format {
         Format::Pem => identity.public_key().pem()?,
         Format::Json => {
-            let headers = arguments.headers(&device.settings, &identity)?;
-            let json = serde_json::to_string_pretty(&headers)?;
+            let json = arguments.export(device.settings, &identity)?.document()?;
             let statement = checked(&json)?;
             match &arguments.sign_with {
-                None => format!("{json}\n"),
+                None => json,
                 Some(signer) => sign(&statement, signer, &identity)?,
             }
         }
@@ -81,52 +79,22 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 impl Arguments {
-    fn headers(&self, settings: &Settings, identity: &Identity) -> anyhow::Result<Headers> {
-        let [issuer_id, manufacturer, hardware_name] = self.given(settings)?;
-        let digest = identity.digest();
-        let source = self
-            .hardware_id
-            .as_ref()
-            .or(settings.hardware_id.as_ref())
-            .context(
-                "the assertion cannot be exported: hardware-id is not set. Use --hardware-id or the setting \
-             `hardware-id`: dmi:product_serial, dmi:board_serial, device-tree, key-digest, or a value of \
-             your own",
-            )?;
-        Ok(Headers {
-            r#type: "hardware-identity",
-            authority_id: issuer_id.clone(),
-            issuer_id,
-            manufacturer,
-            hardware_name,
-            hardware_id: source.read(&digest)?,
-            hardware_id_key: identity.public_key().header_text(),
-            hardware_id_key_digest: digest,
-            timestamp: utc_now(),
-        })
-    }
-
-    /// Issuer id, manufacturer and hardware name, from the flags or the settings.
-    fn given(&self, settings: &Settings) -> anyhow::Result<[String; 3]> {
+    /// The export, with the flags over the settings.
+    fn export(&self, mut settings: Settings, identity: &Identity) -> anyhow::Result<Export> {
         let given = [
-            ("issuer-id", &self.issuer_id, &settings.issuer_id),
-            ("manufacturer", &self.manufacturer, &settings.manufacturer),
-            ("hardware-name", &self.hardware_name, &settings.hardware_name),
+            (&self.issuer_id, &mut settings.issuer_id),
+            (&self.manufacturer, &mut settings.manufacturer),
+            (&self.hardware_name, &mut settings.hardware_name),
         ];
-        let values = given.map(|(_, flag, setting)| flag.as_ref().or(setting.as_ref()).cloned());
-        if let [Some(issuer_id), Some(manufacturer), Some(hardware_name)] = values {
-            return Ok([issuer_id, manufacturer, hardware_name]);
+        for (flag, setting) in given {
+            *setting = flag.clone().or(setting.take());
         }
-        let missing: Vec<&str> = given
-            .iter()
-            .filter(|(_, flag, setting)| flag.is_none() && setting.is_none())
-            .map(|(name, _, _)| *name)
-            .collect();
-        bail!(
-            "the assertion cannot be exported: not set: {}. Use the flags of these names, or the settings in \
-             hardware-identity.toml",
-            missing.join(", ")
-        )
+        settings.hardware_id = self.hardware_id.clone().or(settings.hardware_id);
+        let description = Description::of(&settings).explain(
+            "the assertion cannot be exported",
+            "Use the flags of these names, or the settings in hardware-identity.toml",
+        )?;
+        Ok(description.export(identity, &utc_now())?)
     }
 }
 
@@ -154,20 +122,4 @@ fn sign(statement: &Statement, signer: &SignerArguments, identity: &Identity) ->
         "Check the key that --sign-with names",
     )?;
     Ok(assertion.to_string())
-}
-
-/// The headers that `snap sign` takes: a JSON object whose values are all texts.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Headers {
-    r#type: &'static str,
-    authority_id: String,
-    issuer_id: String,
-    manufacturer: String,
-    hardware_name: String,
-    hardware_id: String,
-    hardware_id_key: String,
-    #[serde(rename = "hardware-id-key-sha3-384")]
-    hardware_id_key_digest: String,
-    timestamp: String,
 }

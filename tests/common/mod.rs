@@ -11,11 +11,12 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use testbed::{Device, HookCommand, HookOutcome, TestTpm};
 
+pub(crate) const CONFIGURE: &str = env!("CARGO_BIN_EXE_configure");
 pub(crate) const PREPARE_DEVICE: &str = env!("CARGO_BIN_EXE_prepare-device");
 pub(crate) const PREPARE_SERIAL_REQUEST: &str = env!("CARGO_BIN_EXE_prepare-serial-request");
 pub(crate) const HARDWARE_IDENTITY: &str = env!("CARGO_BIN_EXE_hardware-identity");
 
-/// Both hooks, in the order in which snapd runs them.
+/// Both hooks of a registration, in the order in which snapd runs them.
 pub(crate) const HOOKS: [&str; 2] = [PREPARE_DEVICE, PREPARE_SERIAL_REQUEST];
 
 /// Runs a script that the environment holds.

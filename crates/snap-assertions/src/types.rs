@@ -19,6 +19,7 @@ pub use account_key::AccountKey;
 pub use hardware_identity::HardwareIdentity;
 pub use hardware_key::{HardwareKey, HardwareKeyKind, NonceError, NonceHash};
 pub use model::Model;
+pub use rules::{is_account_id, is_hardware_name};
 pub use serial::Serial;
 pub use serial_request::SerialRequest;
 

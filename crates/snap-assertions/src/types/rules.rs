@@ -55,6 +55,16 @@ pub(super) const DISTRIBUTION: Rule = Rule {
     },
 };
 
+/// Whether snapd takes `text` as an account id, such as the header `issuer-id`.
+pub fn is_account_id(text: &str) -> bool {
+    ACCOUNT_ID.allows(text)
+}
+
+/// Whether snapd takes `text` as the header `hardware-name` of a hardware identity.
+pub fn is_hardware_name(text: &str) -> bool {
+    MODEL_NAME.allows(text)
+}
+
 /// Runs of lower case letters and digits joined by single dashes, with one letter at least.
 fn is_name(name: &str) -> bool {
     is_dashed(name, |c| c.is_ascii_lowercase() || c.is_ascii_digit())
