@@ -16,8 +16,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testbed::{Device, TestTpm};
+use testbed::{Device, SystemMode, TestTpm};
 
+const CONFIGURE: &str = env!("CARGO_BIN_EXE_configure");
+const INSTALL_DEVICE: &str = env!("CARGO_BIN_EXE_install-device");
 const PREPARE_DEVICE: &str = env!("CARGO_BIN_EXE_prepare-device");
 const PREPARE_SERIAL_REQUEST: &str = env!("CARGO_BIN_EXE_prepare-serial-request");
 /// Bytes, stripped as the release profile does.
@@ -35,7 +37,13 @@ fn main() {
     device
         .set_config("registration.request-id", json!("a nonce"))
         .unwrap();
-    for hook in [PREPARE_DEVICE, PREPARE_SERIAL_REQUEST] {
+    for hook in [CONFIGURE, INSTALL_DEVICE, PREPARE_DEVICE, PREPARE_SERIAL_REQUEST] {
+        let mode = if hook == INSTALL_DEVICE { "install" } else { "run" };
+        let system = SystemMode {
+            mode: mode.to_owned(),
+            ..SystemMode::default()
+        };
+        device.set_system_mode(system).unwrap();
         check_limits(&tpm, &device, Path::new(hook));
     }
     let medians = measure(&tpm, &device, rounds);
@@ -86,9 +94,10 @@ fn measure(tpm: &TestTpm, device: &Device, rounds: usize) -> BTreeMap<&'static s
     let minimal = release.join("examples/minimal");
     let snapctl = release.join("snapctl");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/prepare-serial-request.sh");
-    let programs: [(&str, PathBuf, &[&str]); 8] = [
+    let programs: [(&str, PathBuf, &[&str]); 9] = [
         ("minimal, read", minimal.clone(), &[]),
         ("minimal, read and sign", minimal, &["sign"]),
+        ("configure", CONFIGURE.into(), &[]),
         ("prepare-device", PREPARE_DEVICE.into(), &[]),
         ("prepare-serial-request", PREPARE_SERIAL_REQUEST.into(), &[]),
         ("shell script", script, &[]),

@@ -11,6 +11,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::line::{Line, check_export, names_in};
 use common::{Expect as _, NONCE, World};
 use serde_json::json;
 
@@ -119,6 +120,46 @@ fn a_kill_while_signing_leaves_a_whole_body_or_none() {
     );
     world.give_nonce(json!(NONCE));
     world.prepare_serial_request().succeeded();
+}
+
+#[test]
+fn a_kill_on_the_line_leaves_a_whole_export_or_none() {
+    let (line, file) = Line::to_file();
+    let world = &line.world;
+    let start = Instant::now();
+    line.hook().run().unwrap().succeeded();
+    let whole_run = start.elapsed();
+    let name = world.name_at_handle();
+    let mut numbers = Numbers(64);
+    let rounds = length(500, 30);
+    let mut killed = 0;
+    for round in 0..rounds {
+        // In every second round the key is there, so that more of the kills meet the export.
+        if round % 2 == 0 {
+            reset(world);
+        }
+        let _ = fs::remove_file(&file);
+        line.stop();
+        killed += u32::from(kill_in_passing(
+            world,
+            common::INSTALL_DEVICE,
+            whole_run,
+            &mut numbers,
+        ));
+        if line.stop().is_some() || file.exists() {
+            check_export(world, &fs::read_to_string(&file).unwrap());
+        }
+        line.hook().run().unwrap().succeeded();
+        check_export(world, &fs::read_to_string(&file).unwrap());
+        assert_eq!(line.stop().as_deref(), Some("poweroff"));
+        assert_eq!(names_in(file.parent().unwrap()), ["export.json", "left", "work"]);
+        check_identity(world, &name);
+    }
+    println!("{killed} of {rounds} runs were killed before their end");
+    assert!(
+        killed > rounds / 4,
+        "{killed} of {rounds}: the kills come too late to show anything"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 
+use common::line::Line;
 use common::{Expect as _, World};
 use testbed::Command::{CreatePrimary, EvictControl, FlushContext, ReadPublic, Sign};
 
@@ -33,6 +34,17 @@ fn with_key_and_record_each_hook_sends_the_least_commands() {
     fs::remove_file(world.record_file()).unwrap();
     let signing = commands(&world, |world| world.prepare_serial_request().succeeded());
     assert_eq!(signing, counted([(ReadPublic, 2), (Sign, 1)]));
+}
+
+#[test]
+fn install_device_sends_no_more_than_prepare_device() {
+    let (line, _) = Line::to_file();
+    let installing = commands(&line.world, |_| line.hook().run().unwrap().succeeded());
+    let (other, _) = Line::to_file();
+    let preparing = commands(&other.world, |world| world.prepare_device().succeeded());
+    assert_eq!(installing, preparing);
+    let again = commands(&line.world, |_| line.hook().run().unwrap().succeeded());
+    assert_eq!(again, counted([(ReadPublic, 1)]));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 // Each test binary uses another part of it.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod line;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 use testbed::{Device, HookCommand, HookOutcome, TestTpm};
 
 pub(crate) const CONFIGURE: &str = env!("CARGO_BIN_EXE_configure");
+pub(crate) const INSTALL_DEVICE: &str = env!("CARGO_BIN_EXE_install-device");
 pub(crate) const PREPARE_DEVICE: &str = env!("CARGO_BIN_EXE_prepare-device");
 pub(crate) const PREPARE_SERIAL_REQUEST: &str = env!("CARGO_BIN_EXE_prepare-serial-request");
 pub(crate) const HARDWARE_IDENTITY: &str = env!("CARGO_BIN_EXE_hardware-identity");
