@@ -17,7 +17,7 @@ pub fn finish(program: &str, outcome: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// As [`finish`] for a program that looks for problems: each has a line, up to [`MOST`].
+/// As [`finish`] for a program that looks for problems: each has a line, up to ten.
 pub fn finish_with(program: &str, problems: &[String]) -> ExitCode {
     for problem in problems.iter().take(MOST) {
         say(program, problem);
