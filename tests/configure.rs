@@ -198,7 +198,7 @@ fn while_the_device_is_seeded_it_succeeds() {
         .unwrap()
         .succeeded();
     for call in device.calls().unwrap() {
-        assert_eq!(call, ["get", "-d", "hardware-identity"]);
+        assert_eq!(call, ["get", "-d", "hardware-identity", "registration.body"]);
     }
 }
 
@@ -397,5 +397,25 @@ fn a_snapctl_that_does_not_answer_is_an_error() {
         .hook_with_snapctl("echo broken >&2; exit 1", CONFIGURE)
         .run()
         .unwrap()
-        .failed(&["`snapctl get -d hardware-identity` failed", "broken"]);
+        .failed(&[
+            "`snapctl get -d hardware-identity registration.body` failed",
+            "broken",
+        ]);
+}
+
+#[test]
+fn a_body_that_a_registration_has_left_is_taken_away() {
+    let device = Device::new().unwrap();
+    let body = || device.config("registration.body").unwrap();
+    let left = json!({ "request-id-signature": "…" });
+    device.set_config("registration.body", left.clone()).unwrap();
+    refused(&snap_set(&device, &[("tpm-wait", json!(301))]), &[&["0 to 300"]]);
+    assert_eq!(body(), Some(left));
+
+    assert!(configure(&device).run().unwrap().status.success());
+    assert_eq!(body(), None);
+    // Of a gadget that has a hook of its own for it.
+    device.set_config("registration.body", json!("text")).unwrap();
+    assert!(configure(&device).run().unwrap().status.success());
+    assert_eq!(body(), Some(json!("text")));
 }
