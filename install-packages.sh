@@ -6,6 +6,7 @@ packages=(
     swtpm softhsm2                              # what plays the TPM and the HSM
     tpm2-tools openssl opensc gnupg snapd       # the outsiders that check our work
     jq                                          # what a hook written as a shell script needs, for the benchmark
+    debootstrap                                 # a bare root to try the packed gadget in
     util-linux                                  # unshare and setpriv, for disks that are full and users that may not
 )
 

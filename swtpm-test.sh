@@ -17,3 +17,5 @@ cargo test --workspace --locked
 cargo build --release --workspace --bins --examples --locked
 ROUNDS=${ROUNDS:-20} cargo bench --locked --bench hooks
 ./demo.sh
+# The packed gadget's own files, where no library but theirs is to be found.
+snap/try-in-bare-root.sh "$(snap/pack.sh | tail -n 1)"

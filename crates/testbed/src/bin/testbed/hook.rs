@@ -1,5 +1,6 @@
 //! `testbed hook`.
 
+use std::ffi::OsStr;
 use std::mem;
 use std::path::Path;
 
@@ -29,6 +30,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
     let mut options: DeviceOptions = arguments.device.into();
+    let (_tpm, tcti) = options.tpm()?;
     let is_configure = Path::new(&arguments.hook).file_name() == Some("configure".as_ref());
     // snapd keeps what `snap set` has set only if this hook takes it.
     let for_configure = match is_configure {
@@ -42,22 +44,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         factory: arguments.factory,
         ..before.clone()
     })?;
-    let outcome = run_hook(&options, &device, &arguments.hook, for_configure);
+    let outcome = run_hook(&device, &arguments.hook, tcti.as_deref(), for_configure);
     // The next command finds a kept device in the mode in which it was.
     device.set_system_mode(before)?;
     outcome
 }
 
-fn run_hook(
-    options: &DeviceOptions,
-    device: &Device,
-    hook: &str,
-    snap_set: Vec<(String, Value)>,
-) -> Result<()> {
-    let (_tpm, tcti) = options.tpm()?;
+fn run_hook(device: &Device, hook: &str, tcti: Option<&OsStr>, snap_set: Vec<(String, Value)>) -> Result<()> {
     let executable = device.hook_file(hook.as_ref())?;
     device.take_reboot_request()?;
-    let mut command = device.hook(&executable).tcti(tcti.as_deref());
+    let mut command = device.hook(&executable).tcti(tcti);
     for (name, value) in snap_set {
         command = command.snap_set(&name, value);
     }

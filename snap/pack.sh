@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Packs the example gadget where snapcraft cannot run: the same files, from a cargo build and this system's packages (Debian 12, Ubuntu).
+# Equal sources and packages give equal bytes. The last line on stdout is the path of the .snap.
+# Usage: snap/pack.sh [OUTPUT-DIR]          (target/snap without it)
+set -euo pipefail
+output=$(realpath -m "${1:-$(dirname "$0")/../target/snap}")
+cd "$(dirname "$0")/.."
+. ./install-packages.sh >&2
+
+architecture=$(dpkg --print-architecture)
+triplet=$(gcc -print-multiarch)
+hooks=(configure install-device prepare-device prepare-serial-request)
+tctis=(device mssim swtpm)
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+prime=$work/prime
+mkdir -p "$prime/meta/hooks" "$prime/bin" "$prime/usr/lib/$triplet"
+
+# The programs, and what snapd reads. The snap's description is the part of snapcraft.yaml that is not snapcraft's own.
+programs() {
+    cargo build --release --locked --package hardware-identity --bins >&2
+    install -m 755 "${hooks[@]/#/target/release/}" "$prime/meta/hooks"
+    install -m 755 target/release/hardware-identity "$prime/bin"
+    { sed '/^platforms:/,$d' snap/snapcraft.yaml; echo "architectures: [$architecture]"; } >"$prime/meta/snap.yaml"
+    install -m 644 snap/gadget.yaml "$prime/meta"
+    install -m 644 snap/hardware-identity.toml "$prime"
+}
+
+# The libraries that the programs and TCTIs need and no base lacks the place for: all but the C library's and gcc's. With the
+# licence of each.
+libraries() {
+    local tcti_files=("${tctis[@]/#//usr/lib/$triplet/libtss2-tcti-}")
+    tcti_files=("${tcti_files[@]/%/.so.0}")
+    {
+        printf '%s\n' "${tcti_files[@]}"
+        ldd "$prime"/meta/hooks/* "$prime/bin/hardware-identity" "${tcti_files[@]}" | awk '$2 == "=>" {print $3}'
+    } | sort -u | grep -Ev '/(libc|libm|libdl|libpthread|librt|libgcc_s)\.so' | while read -r library; do
+        install -m 644 "$library" "$prime/usr/lib/$triplet"
+        local package
+        package=$(dpkg-query -S "$(realpath "$library")" | cut -d: -f1)
+        install -D -m 644 "/usr/share/doc/$package/copyright" "$prime/usr/share/doc/$package/copyright"
+    done
+}
+
+# The packages are only unpacked: installed, they would change how this machine boots.
+boot_assets() {
+    mkdir "$work/packages" "$work/boot"
+    local packages=("grub-efi-$architecture-signed" shim-signed)
+    download() { (cd "$work/packages" && apt-get -qq -o APT::Sandbox::User=root download "${packages[@]}") >&2; }
+    download || { apt-get -qq update >&2 && download; }
+    for package in "$work"/packages/*.deb; do dpkg-deb -x "$package" "$work/boot"; done
+    snap/boot-assets.sh "$work/boot" "$architecture"
+    mv "$work"/boot/{shim.efi,grub.efi,grub.conf} "$prime"
+}
+
+programs
+libraries
+boot_assets
+# Equal bytes: times that do not depend on now.
+export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"
+find "$prime" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+mkdir -p "$output"
+snap pack --filename=example-gadget.snap "$prime" "$work" >&2
+mv "$work/example-gadget.snap" "$output/"
+echo "$output/example-gadget.snap"
