@@ -5,69 +5,13 @@
 mod common;
 
 use common::device::Device;
-use common::http::{Answer, Request};
-use common::{Bench, PASSWORD, Service};
+use common::http::Request;
+use common::page::{Visitor, log_in};
+use common::{Bench, PASSWORD};
 use serde_json::json;
 
 const HOSTILE: &str = "<script>alert(\"1\")</script>&'";
 const ESCAPED: &str = "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;";
-
-/// Someone who is logged in.
-struct Browser<'a> {
-    service: &'a Service,
-    cookie: String,
-}
-
-impl<'a> Browser<'a> {
-    fn log_in(service: &'a Service) -> Self {
-        let answer = log_in(service, PASSWORD);
-        assert_eq!(
-            (answer.status, answer.header("location")),
-            (303, Some("/")),
-            "{answer:?}"
-        );
-        let cookie = answer.header("set-cookie").unwrap();
-        for attribute in ["HttpOnly", "SameSite=Strict", "Path=/"] {
-            assert!(cookie.contains(attribute), "{cookie}");
-        }
-        let cookie = cookie.split(';').next().unwrap().to_owned();
-        Self { service, cookie }
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        self.send(Request::get(path))
-    }
-
-    fn send(&self, request: Request) -> Answer {
-        self.service
-            .send(&request.header("cookie", &format!("theme=dark; {}", self.cookie)))
-    }
-
-    /// The token in the page's forms.
-    fn csrf(&self) -> String {
-        let page = self.get("/import").body;
-        let token = page.split("name=\"csrf\" value=\"").nth(1).unwrap();
-        token.split('"').next().unwrap().to_owned()
-    }
-
-    fn upload(&self, csrf: &str, file: &str) -> Answer {
-        let part = |name: &str, more: &str, content: &str| {
-            format!("--limit\r\ncontent-disposition: form-data; name=\"{name}\"{more}\r\n\r\n{content}\r\n")
-        };
-        let file = part(
-            "file",
-            "; filename=\"a.assert\"\r\ncontent-type: application/octet-stream",
-            file,
-        );
-        let body = format!("{}{file}--limit--\r\n", part("csrf", "", csrf));
-        let request = Request::post("/import", body);
-        self.send(request.header("content-type", "multipart/form-data; boundary=limit"))
-    }
-}
-
-fn log_in(service: &Service, password: &str) -> Answer {
-    service.send(&Request::form("/login", &[("password", password)]))
-}
 
 #[test]
 fn nothing_is_shown_without_a_login() {
@@ -100,7 +44,7 @@ fn a_wrong_password() {
         assert_eq!((answer.status, answer.header("set-cookie")), (401, None));
         assert!(answer.body.contains("The password is wrong."));
     }
-    Browser::log_in(&service);
+    Visitor::log_in(&service);
     // Whoever tries on has to wait, with the right password too.
     let answers: Vec<u16> = (0..10).map(|_| log_in(&service, "wrong").status).collect();
     assert_eq!(answers.last(), Some(&429), "{answers:?}");
@@ -119,17 +63,17 @@ fn bodies_that_are_too_large_or_never_come() {
     let connection = std::net::TcpStream::connect(service.address).unwrap();
     assert_eq!(request.send_over(connection, |_| {}).status, 408);
     // An upload has a limit of its own, which stands in the settings.
-    let browser = Browser::log_in(&service);
-    let csrf = browser.csrf();
-    assert_eq!(browser.upload(&csrf, &"x".repeat(3_900_000)).status, 422);
-    assert_eq!(browser.upload(&csrf, &"x".repeat(4_000_001)).status, 413);
+    let visitor = Visitor::log_in(&service);
+    let csrf = visitor.csrf();
+    assert_eq!(visitor.upload(&csrf, &"x".repeat(3_900_000)).status, 422);
+    assert_eq!(visitor.upload(&csrf, &"x".repeat(4_000_001)).status, 413);
 }
 
 #[test]
 fn every_page_forbids_scripts_and_frames() {
     let bench = Bench::new();
     let service = bench.serve();
-    let browser = Browser::log_in(&service);
+    let visitor = Visitor::log_in(&service);
     for path in [
         "/",
         "/registrations",
@@ -138,7 +82,7 @@ fn every_page_forbids_scripts_and_frames() {
         "/login",
         "/style.css",
     ] {
-        let answer = browser.get(path);
+        let answer = visitor.get(path);
         assert_eq!(answer.status, 200, "{path}");
         let policy = answer.header("content-security-policy").unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
@@ -155,17 +99,17 @@ fn every_page_forbids_scripts_and_frames() {
 fn logging_out_ends_the_session() {
     let bench = Bench::new();
     let service = bench.serve();
-    let browser = Browser::log_in(&service);
-    let other = Browser::log_in(&service);
-    let refused = browser.send(Request::form("/logout", &[("csrf", &other.csrf())]));
+    let visitor = Visitor::log_in(&service);
+    let other = Visitor::log_in(&service);
+    let refused = visitor.send(Request::form("/logout", &[("csrf", &other.csrf())]));
     assert_eq!(refused.status, 403);
-    assert_eq!(browser.get("/").status, 200);
-    let csrf = browser.csrf();
+    assert_eq!(visitor.get("/").status, 200);
+    let csrf = visitor.csrf();
     assert_eq!(
-        browser.send(Request::form("/logout", &[("csrf", &csrf)])).status,
+        visitor.send(Request::form("/logout", &[("csrf", &csrf)])).status,
         303
     );
-    assert_eq!(browser.get("/").header("location"), Some("/login"));
+    assert_eq!(visitor.get("/").header("location"), Some("/login"));
     assert_eq!(other.get("/").status, 200);
 }
 
@@ -173,13 +117,13 @@ fn logging_out_ends_the_session() {
 fn searching_and_paging() {
     let bench = Bench::new();
     let service = bench.serve();
-    let browser = Browser::log_in(&service);
-    assert!(browser.get("/").body.contains("Nothing is here"));
+    let visitor = Visitor::log_in(&service);
+    assert!(visitor.get("/").body.contains("Nothing is here"));
     let identities: Vec<_> = (0..60)
         .map(|index| Device::fresh(&format!("unit-{index:02}")).identity())
         .collect();
     bench.import_text(&identities.join("\n"));
-    let page = browser.get("/").body;
+    let page = visitor.get("/").body;
     assert!(page.contains("unit-59") && page.contains("unit-10") && !page.contains("unit-09"));
     let older = page
         .split("rel=\"next\" href=\"")
@@ -188,12 +132,12 @@ fn searching_and_paging() {
         .split('"')
         .next()
         .unwrap();
-    let page = browser.get(&older.replace("&amp;", "&")).body;
+    let page = visitor.get(&older.replace("&amp;", "&")).body;
     assert!(page.contains("unit-09") && page.contains("unit-00") && !page.contains("unit-10"));
     assert!(!page.contains("rel=\"next\""));
     // In any column, upper or lower case.
     let found = |text: &str| {
-        browser
+        visitor
             .get(&format!("/?q={text}"))
             .body
             .matches("<strong>unit-")
@@ -204,7 +148,7 @@ fn searching_and_paging() {
         [10, 1, 50, 0]
     );
     assert_eq!(found("%25"), 0, "no wildcards");
-    let page = browser.get("/?q=unit&before=30").body;
+    let page = visitor.get("/?q=unit&before=30").body;
     assert!(page.contains("unit-28") && !page.contains("unit-29"));
 }
 
@@ -212,7 +156,7 @@ fn searching_and_paging() {
 fn hostile_data_is_escaped() {
     let bench = Bench::new();
     let service = bench.serve();
-    let browser = Browser::log_in(&service);
+    let visitor = Visitor::log_in(&service);
     let device = Device::new("p256");
     let changes = json!({ "hardware-id": HOSTILE, "manufacturer": HOSTILE });
     bench.import_text(&device.identity_with(changes));
@@ -223,19 +167,19 @@ fn hostile_data_is_escaped() {
         assert!(page.contains(ESCAPED), "{page}");
         assert!(!page.contains("<script"), "{page}");
     };
-    shown(&browser.get("/").body);
-    shown(&browser.get("/registrations").body);
-    shown(&browser.get("/?q=%3Cscript%3Ealert(%221%22)%3C/script%3E%26").body);
+    shown(&visitor.get("/").body);
+    shown(&visitor.get("/registrations").body);
+    shown(&visitor.get("/?q=%3Cscript%3Ealert(%221%22)%3C/script%3E%26").body);
     assert!(
-        !browser
+        !visitor
             .get("/?q=%22%3E%3Cscript%3E&before=x")
             .body
             .contains("<script")
     );
     // In a report, of what is refused too.
-    let csrf = browser.csrf();
+    let csrf = visitor.csrf();
     shown(
-        &browser
+        &visitor
             .upload(
                 &csrf,
                 &device.identity_with(json!({ "hardware-id": HOSTILE, "revision": "1" })),
@@ -245,21 +189,21 @@ fn hostile_data_is_escaped() {
     let changed = device
         .identity_with(json!({ "hardware-id": HOSTILE, "revision": "2" }))
         .replace("Acme", "Bcme");
-    shown(&browser.upload(&csrf, &changed).body);
+    shown(&visitor.upload(&csrf, &changed).body);
 }
 
 #[test]
 fn the_log_of_registrations() {
     let bench = Bench::new();
     let service = bench.serve();
-    let browser = Browser::log_in(&service);
+    let visitor = Visitor::log_in(&service);
     let device = Device::new("p256");
     device
         .register(&service, "SN-77")
         .refused(403, "identity-unknown");
     bench.import_text(&device.identity());
     device.accepts(&device.register(&service, "SN-78"));
-    let page = browser.get("/registrations").body;
+    let page = visitor.get("/registrations").body;
     for part in [
         "SN-77",
         "identity-unknown",
@@ -278,75 +222,13 @@ fn the_log_of_registrations() {
 fn open_nonces() {
     let bench = Bench::new();
     let service = bench.serve();
-    let browser = Browser::log_in(&service);
+    let visitor = Visitor::log_in(&service);
     let device = Device::new("p256");
     bench.import_text(&device.identity());
     device.accepts(&device.register(&service, "SN-1"));
     let nonce = service.nonce();
-    let page = browser.get("/nonces").body;
+    let page = visitor.get("/nonces").body;
     // The used one is open no more, and the whole of an open one is not shown.
     assert!(page.contains("<strong>1</strong>"), "{page}");
     assert!(page.contains(&nonce[..12]) && !page.contains(&nonce), "{page}");
-}
-
-#[test]
-fn importing_by_upload() {
-    let bench = Bench::new();
-    let service = bench.serve();
-    let browser = Browser::log_in(&service);
-    let device = Device::new("p256");
-    let csrf = browser.csrf();
-    let answer = browser.upload(&csrf, &device.identity());
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert!(answer.body.contains("Imported.") && answer.body.contains("<strong>new</strong>"));
-    assert!(
-        browser
-            .upload(&csrf, &device.identity())
-            .body
-            .contains("<strong>present</strong>")
-    );
-    device.accepts(&device.register(&service, "SN-1"));
-
-    let changed = device
-        .identity_with(json!({ "revision": "1" }))
-        .replace("Acme", "Bcme");
-    let answer = browser.upload(&csrf, &format!("{}\n{changed}", Device::new("p384").identity()));
-    assert_eq!(answer.status, 422);
-    assert!(
-        answer.body.contains("Nothing was imported: 1 of 2 were refused."),
-        "{}",
-        answer.body
-    );
-    assert_eq!(bench.count("identities"), 1);
-    assert!(browser.upload(&csrf, "").body.contains("holds no assertion"));
-}
-
-#[test]
-fn forms_of_another_session_are_refused() {
-    let bench = Bench::new();
-    let service = bench.serve();
-    let browser = Browser::log_in(&service);
-    let other = Browser::log_in(&service);
-    let identity = Device::new("p256").identity();
-    for csrf in ["", "forged", &other.csrf(), &"x".repeat(5000)] {
-        assert!([403, 413].contains(&browser.upload(csrf, &identity).status));
-    }
-    assert_eq!(bench.count("identities"), 0);
-}
-
-#[test]
-fn forms_that_end_too_early() {
-    let bench = Bench::new();
-    let service = bench.serve();
-    let browser = Browser::log_in(&service);
-    let body = format!(
-        "--limit\r\ncontent-disposition: form-data; name=\"csrf\"\r\n\r\n{}\r\n--limit\r\n\
-         content-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n{}",
-        browser.csrf(),
-        Device::new("p256").identity()
-    );
-    let request =
-        Request::post("/import", body).header("content-type", "multipart/form-data; boundary=limit");
-    assert_eq!(browser.send(request).status, 400);
-    assert_eq!(bench.count("identities"), 0);
 }

@@ -224,26 +224,10 @@ fn signals_end_it_after_the_requests_that_run() {
         let device = Device::new("p256");
         bench.import_text(&device.identity());
         let stream = device.stream(&service.nonce(), "SN-1");
-        let request = Request::post("/v1/serial", stream)
-            .header("content-type", common::ASSERTIONS)
-            .bytes();
-        let mut connection = TcpStream::connect(service.address).unwrap();
-        // The body follows when the service has the head, which it answers with "continue".
-        let body = request
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n")
-            .unwrap()
-            + 4;
-        let head = String::from_utf8(request[..body - 2].to_vec()).unwrap() + "expect: 100-continue\r\n\r\n";
-        connection.write_all(head.as_bytes()).unwrap();
-        let mut interim = [0; 25];
-        connection.read_exact(&mut interim).unwrap();
-        assert!(interim.starts_with(b"HTTP/1.1 100"), "{interim:?}");
+        let request = Request::post("/v1/serial", stream).header("content-type", common::ASSERTIONS);
+        let begun = request.begin(service.address);
         kill(Pid::from_raw(service.child.id() as i32), signal).unwrap();
-        connection.write_all(&request[body..]).unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+        assert_eq!(begun.finish().status, 201);
         assert!(service.child.wait().unwrap().success());
     }
 }

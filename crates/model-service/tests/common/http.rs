@@ -81,10 +81,34 @@ impl Request {
         let _ = stream.write_all(&self.bytes());
         if self.length.is_some() {
             sent(&mut stream);
+    /// Sends the head alone, and waits until the service asks for the body.
+    pub fn begin(&self, address: SocketAddr) -> Begun {
+        let whole = self.clone().header("expect", "100-continue").bytes();
+        let (head, body) = whole.split_at(whole.len() - self.body.len());
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(head).unwrap();
+        let mut interim = [0; 25];
+        stream.read_exact(&mut interim).unwrap();
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+        let body = body.to_vec();
+        Begun { stream, body }
+    }
+
         }
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        Answer::parse(&answer)
+        Answer::read(&mut stream)
+    }
+}
+
+/// A request whose body the service waits for.
+pub struct Begun {
+    stream: TcpStream,
+    body: Vec<u8>,
+}
+
+impl Begun {
+    pub fn finish(mut self) -> Answer {
+        self.stream.write_all(&self.body).unwrap();
+        Answer::read(&mut self.stream)
     }
 }
 
@@ -101,6 +125,13 @@ impl Answer {
         let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    /// Reads until the connection ends.
+    pub fn read(stream: &mut impl Read) -> Self {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        Self::parse(&answer)
+    }
+
         let headers: Vec<(String, String)> = lines
             .map(|line| line.split_once(": ").unwrap())
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))

@@ -11,6 +11,7 @@
 
 pub mod device;
 pub mod http;
+pub mod page;
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};

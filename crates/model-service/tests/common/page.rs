@@ -1,0 +1,61 @@
+//! The page, asked for over HTTP as a browser would.
+
+use super::http::{Answer, Request};
+use super::{PASSWORD, Service};
+
+/// Someone who is logged in.
+pub struct Visitor<'a> {
+    service: &'a Service,
+    pub cookie: String,
+}
+
+impl<'a> Visitor<'a> {
+    pub fn log_in(service: &'a Service) -> Self {
+        let answer = log_in(service, PASSWORD);
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (303, Some("/")),
+            "{answer:?}"
+        );
+        let cookie = answer.header("set-cookie").unwrap();
+        for attribute in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+            assert!(cookie.contains(attribute), "{cookie}");
+        }
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        Self { service, cookie }
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path))
+    }
+
+    pub fn send(&self, request: Request) -> Answer {
+        self.service
+            .send(&request.header("cookie", &format!("theme=dark; {}", self.cookie)))
+    }
+
+    /// The token in the page's forms.
+    pub fn csrf(&self) -> String {
+        let page = self.get("/import").body;
+        let token = page.split("name=\"csrf\" value=\"").nth(1).unwrap();
+        token.split('"').next().unwrap().to_owned()
+    }
+
+    pub fn upload(&self, csrf: &str, file: &str) -> Answer {
+        let part = |name: &str, more: &str, content: &str| {
+            format!("--limit\r\ncontent-disposition: form-data; name=\"{name}\"{more}\r\n\r\n{content}\r\n")
+        };
+        let file = part(
+            "file",
+            "; filename=\"a.assert\"\r\ncontent-type: application/octet-stream",
+            file,
+        );
+        let body = format!("{}{file}--limit--\r\n", part("csrf", "", csrf));
+        let request = Request::post("/import", body);
+        self.send(request.header("content-type", "multipart/form-data; boundary=limit"))
+    }
+}
+
+pub fn log_in(service: &Service, password: &str) -> Answer {
+    service.send(&Request::form("/login", &[("password", password)]))
+}

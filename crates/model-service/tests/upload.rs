@@ -1,0 +1,73 @@
+//! Importing by the page's form.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::Bench;
+use common::device::Device;
+use common::http::Request;
+use common::page::Visitor;
+use serde_json::json;
+
+#[test]
+fn importing_by_upload() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let visitor = Visitor::log_in(&service);
+    let device = Device::new("p256");
+    let csrf = visitor.csrf();
+    let answer = visitor.upload(&csrf, &device.identity());
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(answer.body.contains("Imported.") && answer.body.contains("<strong>new</strong>"));
+    assert!(
+        visitor
+            .upload(&csrf, &device.identity())
+            .body
+            .contains("<strong>present</strong>")
+    );
+    device.accepts(&device.register(&service, "SN-1"));
+
+    let changed = device
+        .identity_with(json!({ "revision": "1" }))
+        .replace("Acme", "Bcme");
+    let answer = visitor.upload(&csrf, &format!("{}\n{changed}", Device::new("p384").identity()));
+    assert_eq!(answer.status, 422);
+    assert!(
+        answer.body.contains("Nothing was imported: 1 of 2 were refused."),
+        "{}",
+        answer.body
+    );
+    assert_eq!(bench.count("identities"), 1);
+    assert!(visitor.upload(&csrf, "").body.contains("holds no assertion"));
+}
+
+#[test]
+fn forms_of_another_session_are_refused() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let visitor = Visitor::log_in(&service);
+    let other = Visitor::log_in(&service);
+    let identity = Device::new("p256").identity();
+    for csrf in ["", "forged", &other.csrf(), &"x".repeat(5000)] {
+        assert!([403, 413].contains(&visitor.upload(csrf, &identity).status));
+    }
+    assert_eq!(bench.count("identities"), 0);
+}
+
+#[test]
+fn forms_that_end_too_early() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let visitor = Visitor::log_in(&service);
+    let body = format!(
+        "--limit\r\ncontent-disposition: form-data; name=\"csrf\"\r\n\r\n{}\r\n--limit\r\n\
+         content-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n{}",
+        visitor.csrf(),
+        Device::new("p256").identity()
+    );
+    let request =
+        Request::post("/import", body).header("content-type", "multipart/form-data; boundary=limit");
+    assert_eq!(visitor.send(request).status, 400);
+    assert_eq!(bench.count("identities"), 0);
+}
