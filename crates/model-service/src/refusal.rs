@@ -111,8 +111,10 @@ codes! {
     RateLimitNonces = "rate-limit", SERVICE_UNAVAILABLE;
     /// The token, password or session is missing or wrong.
     Unauthorized = "unauthorized", UNAUTHORIZED;
-    /// There is nothing at this address, or not with this method.
+    /// There is nothing at this address.
     NotFound = "not-found", NOT_FOUND;
+    /// There is something at this address, but not with this method.
+    Method = "method", METHOD_NOT_ALLOWED;
     /// The database could not be used, which may pass.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE;
 }

@@ -359,15 +359,3 @@ fn what_a_message_repeats_is_short_and_on_one_line() {
         message.len()
     );
 }
-
-#[test]
-fn other_paths_and_methods() {
-    let world = World::new();
-    for request in [
-        Request::get("/v1/serial"),
-        Request::get("/none"),
-        Request::post("/v2/request-id", ""),
-    ] {
-        world.service.send(&request).refused(404, "not-found");
-    }
-}

@@ -14,9 +14,6 @@ use crate::refusal::{Code, Refusal};
 
 /// Pieces of a body that wait for the reader.
 const QUEUE: usize = 8;
-/// Bytes beyond the limit that are read and thrown away before a body is refused: a client that is still sending
-/// when the connection closes may never see the answer.
-const DRAINED: u64 = 16 * 1024 * 1024;
 
 /// Reads a body of at most `limit` bytes, in at most `time`.
 pub(crate) async fn read_limited(
@@ -32,31 +29,25 @@ pub(crate) async fn read_limited(
 }
 
 async fn collect(mut body: Body, limit: u64) -> Result<Vec<u8>, Refusal> {
-    let (mut whole, mut length) = (Vec::new(), 0);
+    let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken(&error))?;
         let Ok(piece) = frame.into_data() else { continue };
-        length += piece.len() as u64;
-        if length <= limit {
-            whole.extend_from_slice(&piece);
-        } else if length > limit.saturating_add(DRAINED) {
-            break;
+        if (whole.len() + piece.len()) as u64 > limit {
+            return Err(too_large(limit));
         }
+        whole.extend_from_slice(&piece);
     }
-    if length > limit {
-        Err(too_large(limit))
-    } else {
-        Ok(whole)
-    }
+    Ok(whole)
 }
 
-/// Refuses a body whose announced length is far too large before any of it is read.
+/// Refuses a body whose announced length is too large before any of it is read.
 fn check_announced(headers: &HeaderMap, limit: u64) -> Result<(), Refusal> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok());
     match announced.and_then(|length| length.parse::<u64>().ok()) {
-        Some(length) if length > limit.saturating_add(DRAINED) => Err(too_large(limit)),
+        Some(length) if length > limit => Err(too_large(limit)),
         _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 mod body;
 mod device;
 mod import;
+mod linger;
 mod rate;
 mod reply;
 mod server;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -42,7 +44,7 @@ fn router(service: Arc<Service>) -> Router {
         .route("/health", get(|| async { "ok\n" }))
         .merge(page::routes(&service))
         .fallback(not_found)
-        .method_not_allowed_fallback(not_found)
+        .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&service), limit_rate))
         .with_state(service)
 }
@@ -52,6 +54,13 @@ async fn not_found() -> Response {
                    page at /";
     refused(&Refusal::new(Code::NotFound, message))
 }
+/// axum adds the header Allow.
+async fn other_method(method: Method) -> Response {
+    let message =
+        format!("nothing at this address is asked for with {method}. The header Allow names what is");
+    refused(&Refusal::new(Code::Method, message))
+}
+
 
 async fn limit_rate(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let address = request.extensions().get::<Peer>().map(|peer| peer.0);

@@ -27,6 +27,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
+use super::linger::{Linger, Unread, Watched};
 use super::{Peer, router};
 use crate::explain::Explain as _;
 use crate::secret::read_private;
@@ -169,8 +170,10 @@ impl Connection {
             time,
             watcher,
         } = self;
+        let unread = Unread::default();
+        let stream = Linger::new(stream, unread.clone(), time);
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
+            let mut request = request.map(|body| Body::new(Watched::new(body, unread.clone())));
             request.extensions_mut().insert(peer);
             // A router is always ready.
             router.clone().call(request)

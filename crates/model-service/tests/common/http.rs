@@ -34,6 +34,11 @@ impl Request {
         }
     }
 
+    pub fn method(mut self, method: &str) -> Self {
+        self.method = method.into();
+        self
+    }
+
     /// With the form's fields in the body.
     pub fn form(path: &str, fields: &[(&str, &str)]) -> Self {
         let encode = |text: &str| -> String { text.bytes().map(|byte| format!("%{byte:02x}")).collect() };
@@ -76,11 +81,6 @@ impl Request {
         })
     }
 
-    pub fn send_over<S: Read + Write>(&self, mut stream: S, sent: impl FnOnce(&mut S)) -> Answer {
-        // A service that has heard enough may close before everything is sent.
-        let _ = stream.write_all(&self.bytes());
-        if self.length.is_some() {
-            sent(&mut stream);
     /// Sends the head alone, and waits until the service asks for the body.
     pub fn begin(&self, address: SocketAddr) -> Begun {
         let whole = self.clone().header("expect", "100-continue").bytes();
@@ -94,6 +94,11 @@ impl Request {
         Begun { stream, body }
     }
 
+    pub fn send_over<S: Read + Write>(&self, mut stream: S, sent: impl FnOnce(&mut S)) -> Answer {
+        // A service that has heard enough may close before everything is sent.
+        let _ = stream.write_all(&self.bytes());
+        if self.length.is_some() {
+            sent(&mut stream);
         }
         Answer::read(&mut stream)
     }
@@ -120,11 +125,6 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn parse(bytes: &[u8]) -> Self {
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
-        let mut lines = head.lines();
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     /// Reads until the connection ends.
     pub fn read(stream: &mut impl Read) -> Self {
         let mut answer = Vec::new();
@@ -132,6 +132,11 @@ impl Answer {
         Self::parse(&answer)
     }
 
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let headers: Vec<(String, String)> = lines
             .map(|line| line.split_once(": ").unwrap())
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))

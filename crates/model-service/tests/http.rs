@@ -1,0 +1,96 @@
+//! HTTP itself: addresses and methods, and bodies that are refused before anybody has read them.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::Write as _;
+use std::net::TcpStream;
+
+use common::http::{Answer, Request};
+use common::{ASSERTIONS, Bench, Service};
+
+/// More than the system's buffers hold of it.
+const LARGE: usize = 8 * 1024 * 1024;
+
+#[test]
+fn other_addresses() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    for request in [
+        Request::get("/none"),
+        Request::get("/v1"),
+        Request::post("/v1/serial/", ""),
+        Request::post("/v2/request-id", ""),
+    ] {
+        service.send(&request).refused(404, "not-found");
+    }
+}
+
+#[test]
+fn other_methods() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    for (path, allowed) in [
+        ("/request-id", "POST"),
+        ("/v1/request-id", "POST"),
+        ("/serial", "POST"),
+        ("/v1/serial", "POST"),
+        ("/v1/hardware-identities", "POST"),
+        ("/logout", "POST"),
+        ("/health", "GET,HEAD"),
+        ("/", "GET,HEAD"),
+        ("/style.css", "GET,HEAD"),
+        ("/login", "GET,HEAD,POST"),
+        ("/import", "GET,HEAD,POST"),
+    ] {
+        for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS", "BREW"] {
+            if allowed.contains(method) {
+                continue;
+            }
+            let answer = service.send(&Request::get(path).method(method));
+            answer.refused(405, "method");
+            assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
+        }
+    }
+}
+
+/// Sends all of a request before it looks at the answer, as many clients do.
+#[track_caller]
+fn send_all_then_read(service: &Service, request: &Request) -> Answer {
+    let mut connection = TcpStream::connect(service.address).unwrap();
+    connection.write_all(&request.bytes()).unwrap();
+    Answer::read(&mut connection)
+}
+
+#[test]
+fn a_client_that_is_still_sending_hears_why_it_is_refused() {
+    let bench = Bench::with("", "import-body-bytes = 1000");
+    let service = bench.serve();
+    let post = |path: &str| Request::post(path, vec![b'x'; LARGE]);
+    let assertions = |path: &str| post(path).header("content-type", ASSERTIONS);
+    let import = |token: &str| {
+        assertions("/v1/hardware-identities").header("authorization", &format!("Bearer {token}"))
+    };
+    for (request, status, code) in [
+        (assertions("/v1/serial"), 413, "too-large"),
+        (post("/v1/serial"), 415, "content-type"),
+        (import("wrong"), 401, "unauthorized"),
+        (import(common::TOKEN), 413, "too-large"),
+        (post("/none"), 404, "not-found"),
+        (post("/health"), 405, "method"),
+    ] {
+        send_all_then_read(&service, &request).refused(status, code);
+    }
+    // Without a length that would tell beforehand.
+    let mut chunked = b"POST /v1/serial HTTP/1.1\r\nhost: service\r\ntransfer-encoding: chunked\r\n".to_vec();
+    chunked.extend_from_slice(format!("content-type: {ASSERTIONS}\r\n\r\n{LARGE:x}\r\n").as_bytes());
+    chunked.resize(chunked.len() + LARGE, b'x');
+    chunked.extend_from_slice(b"\r\n0\r\n\r\n");
+    let mut connection = TcpStream::connect(service.address).unwrap();
+    connection.write_all(&chunked).unwrap();
+    Answer::read(&mut connection).refused(413, "too-large");
+    // What has a body on the page, and nobody is logged in.
+    assert_eq!(send_all_then_read(&service, &post("/import")).status, 303);
+    assert_eq!(send_all_then_read(&service, &post("/login")).status, 415);
+}
