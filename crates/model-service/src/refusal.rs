@@ -111,6 +111,8 @@ codes! {
     RateLimitNonces = "rate-limit", SERVICE_UNAVAILABLE;
     /// The token, password or session is missing or wrong.
     Unauthorized = "unauthorized", UNAUTHORIZED;
+    /// Too many imports at a time.
+    Busy = "busy", SERVICE_UNAVAILABLE;
     /// There is nothing at this address.
     NotFound = "not-found", NOT_FOUND;
     /// There is something at this address, but not with this method.

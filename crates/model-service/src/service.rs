@@ -26,6 +26,8 @@ pub(crate) struct Service {
     /// For the registrations that are worked on at a time.
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) importer: Importer,
+    /// For the imports that clients send at a time.
+    pub(crate) imports: Arc<Semaphore>,
     pub(crate) import_token: Secret,
     pub(crate) page_password: Secret,
     pub(crate) sessions: Sessions,
@@ -58,6 +60,7 @@ impl Service {
                 logged: limits.logged_registrations.into(),
             },
             turns: Arc::new(Semaphore::new(TURNS * cores)),
+            imports: Arc::new(Semaphore::new(limits.imports as usize)),
             importer,
             store,
             import_token,

@@ -68,6 +68,8 @@ pub(crate) struct Limits {
     pub(crate) open_nonces: u32,
     /// Connections at a time.
     pub(crate) connections: u32,
+    /// Imports at a time.
+    pub(crate) imports: u32,
     /// How long a request, or a pause in an import, may take.
     pub(crate) request_seconds: u32,
     /// Entries in the log of registrations.
@@ -83,6 +85,7 @@ impl Default for Limits {
             limit_loopback: false,
             open_nonces: 100_000,
             connections: 512,
+            imports: 4,
             request_seconds: 30,
             logged_registrations: 100_000,
         }
@@ -176,8 +179,16 @@ impl Settings {
 
     fn check(&self) -> anyhow::Result<()> {
         ensure!(!self.digest_forms.is_empty(), "digest-forms names no form");
+        let limits = &self.limits;
         ensure!(
-            self.limits.connections > 0 && self.limits.open_nonces > 0 && self.limits.request_seconds > 0,
+            [
+                limits.connections,
+                limits.imports,
+                limits.open_nonces,
+                limits.request_seconds
+            ]
+            .iter()
+            .all(|limit| *limit > 0),
             "a limit of 0 would refuse everything"
         );
         for (index, model) in self.models.iter().enumerate() {

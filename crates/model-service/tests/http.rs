@@ -1,4 +1,4 @@
-//! HTTP itself: addresses and methods, and bodies that are refused before anybody has read them.
+//! HTTP itself: addresses and methods, bodies that are refused before anybody has read them, imports at a time.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,7 +7,9 @@ mod common;
 use std::io::Write as _;
 use std::net::TcpStream;
 
+use common::device::Device;
 use common::http::{Answer, Request};
+use common::page::Visitor;
 use common::{ASSERTIONS, Bench, Service};
 
 /// More than the system's buffers hold of it.
@@ -93,4 +95,33 @@ fn a_client_that_is_still_sending_hears_why_it_is_refused() {
     // What has a body on the page, and nobody is logged in.
     assert_eq!(send_all_then_read(&service, &post("/import")).status, 303);
     assert_eq!(send_all_then_read(&service, &post("/login")).status, 415);
+}
+
+#[test]
+fn imports_beyond_the_limit_are_asked_to_come_again() {
+    let bench = Bench::with("", "imports = 1");
+    let service = bench.serve();
+    let visitor = Visitor::log_in(&service);
+    let csrf = visitor.csrf();
+    let (first, second) = (Device::new("p256").identity(), Device::new("p384").identity());
+    let request = Request::post("/v1/hardware-identities", first).header("content-type", ASSERTIONS);
+    let request = request.header("authorization", &format!("Bearer {}", common::TOKEN));
+    let begun = request.begin(service.address);
+    let answer = service.import(&second);
+    answer.refused(503, "busy");
+    assert_eq!(answer.header("retry-after"), Some("60"));
+    let answer = visitor.upload(&csrf, &second);
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer.body.contains("other imports are running"),
+        "{}",
+        answer.body
+    );
+
+    assert_eq!(begun.finish().status, 200);
+    assert_eq!(service.import(&second).status, 200);
+    // A client that goes away gives its turn back.
+    drop(request.begin(service.address));
+    while service.import(&second).status == 503 {}
+    assert_eq!(visitor.upload(&csrf, &second).status, 200);
 }

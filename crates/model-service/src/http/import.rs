@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::poll_fn;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
+use super::body::{Pump, pump};
 use super::device::check_content_type;
-use super::{pump, refused};
+use super::refused;
 use crate::import::{ImportError, Report};
 use crate::refusal::{Code, Refusal};
 use crate::service::Service;
@@ -21,6 +22,9 @@ use crate::service::Service;
 /// Pieces of a report that wait for the network, of at least [`PIECE`] bytes each.
 const QUEUE: usize = 4;
 const PIECE: usize = 32 * 1024;
+
+/// An import that goes on.
+pub(crate) type Job = JoinHandle<Result<Report, ImportError>>;
 
 pub(super) async fn import(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response {
     match run(service, &headers, body).await {
@@ -43,19 +47,36 @@ pub(super) async fn import(State(service): State<Arc<Service>>, headers: HeaderM
 async fn run(service: Arc<Service>, headers: &HeaderMap, body: Body) -> Result<Report, Refusal> {
     check_token(&service, headers)?;
     check_content_type(headers)?;
-    let pause = Duration::from_secs(service.limits.request_seconds.into());
-    let (pump, input) = pump(service.limits.import_body_bytes, pause);
-    let job = spawn_blocking(move || service.importer.run(vec![input]));
+    let (pump, job) = begin(service)?;
     let filled = pump.fill(headers, body).await;
     let report = finished(job.await);
     // What kept the body from arriving says more than what the import made of it.
     filled.and(report)
 }
 
+/// Begins an import, if there are not too many: a pipe for the assertions, and the thread that takes them from it.
+pub(crate) fn begin(service: Arc<Service>) -> Result<(Pump, Job), Refusal> {
+    let turn = Arc::clone(&service.imports)
+        .try_acquire_owned()
+        .map_err(|_| {
+            let message = format!(
+                "other imports are running, and {} are taken at a time. Try again in a minute, or raise imports in the settings",
+                service.limits.imports
+            );
+            Refusal::new(Code::Busy, message)
+        })?;
+    let pause = Duration::from_secs(service.limits.request_seconds.into());
+    let (pump, input) = pump(service.limits.import_body_bytes, pause);
+    // The thread keeps the turn: it works on where the client has gone away.
+    let job = spawn_blocking(move || {
+        let _turn = turn;
+        service.importer.run(vec![input])
+    });
+    Ok((pump, job))
+}
+
 /// What an import gave, as an answer.
-pub(crate) fn finished(
-    ended: Result<Result<Report, ImportError>, tokio::task::JoinError>,
-) -> Result<Report, Refusal> {
+pub(crate) fn finished(ended: Result<Result<Report, ImportError>, JoinError>) -> Result<Report, Refusal> {
     let problem = match ended {
         Ok(Ok(report)) => return Ok(report),
         Ok(Err(error)) => error.to_string(),

@@ -18,9 +18,8 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 
-pub(crate) use body::pump;
 use body::read_limited;
-pub(crate) use import::finished;
+pub(crate) use import::{begin, finished};
 pub(crate) use rate::RateLimit;
 use reply::refused;
 pub(crate) use server::serve;
@@ -54,13 +53,13 @@ async fn not_found() -> Response {
                    page at /";
     refused(&Refusal::new(Code::NotFound, message))
 }
+
 /// axum adds the header Allow.
 async fn other_method(method: Method) -> Response {
     let message =
         format!("nothing at this address is asked for with {method}. The header Allow names what is");
     refused(&Refusal::new(Code::Method, message))
 }
-
 
 async fn limit_rate(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let address = request.extensions().get::<Peer>().map(|peer| peer.0);

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::session::Session;
 use super::{authorized, frame};
-use crate::http::{finished, pump};
+use crate::http::{begin, finished};
 use crate::import::{Counts, Line, Outcome, Report};
 use crate::refusal::{Code, Refusal};
 use crate::service::Service;
@@ -100,8 +100,7 @@ async fn read_short(mut field: Field<'_>) -> Result<String, Refusal> {
 
 async fn import(service: Arc<Service>, mut field: Field<'_>) -> Result<Report, Refusal> {
     let pause = Duration::from_secs(service.limits.request_seconds.into());
-    let (mut pump, input) = pump(service.limits.import_body_bytes, pause);
-    let job = spawn_blocking(move || service.importer.run(vec![input]));
+    let (mut pump, job) = begin(service)?;
     let filled = loop {
         match timeout(pause, field.chunk()).await {
             Ok(Ok(Some(piece))) => {
