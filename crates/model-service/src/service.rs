@@ -9,7 +9,7 @@ use crate::explain::Explain as _;
 use crate::http::RateLimit;
 use crate::import::Importer;
 use crate::models::Models;
-use crate::page::Sessions;
+use crate::page::{Attempts, Sessions};
 use crate::registration::Registrar;
 use crate::secret::Secret;
 use crate::settings::{Limits, Settings};
@@ -31,6 +31,7 @@ pub(crate) struct Service {
     pub(crate) import_token: Secret,
     pub(crate) page_password: Secret,
     pub(crate) sessions: Sessions,
+    pub(crate) attempts: Attempts,
     pub(crate) rate: RateLimit,
     pub(crate) limits: Limits,
     /// How long a nonce is good, in seconds.
@@ -66,6 +67,7 @@ impl Service {
             import_token,
             page_password,
             sessions: Sessions::default(),
+            attempts: Attempts::new()?,
             rate: RateLimit::new(limits.requests_per_minute, limits.limit_loopback),
             limits,
             nonce_seconds: settings.nonce_seconds.into(),

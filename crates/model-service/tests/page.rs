@@ -45,10 +45,42 @@ fn a_wrong_password() {
         assert!(answer.body.contains("The password is wrong."));
     }
     Visitor::log_in(&service);
-    // Whoever tries on has to wait, with the right password too.
-    let answers: Vec<u16> = (0..10).map(|_| log_in(&service, "wrong").status).collect();
-    assert_eq!(answers.last(), Some(&429), "{answers:?}");
-    assert_eq!(log_in(&service, PASSWORD).status, 429);
+}
+
+#[test]
+fn whoever_guesses_has_to_wait_and_does_not_keep_out_who_has_logged_in_before() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let known = log_in(&service, PASSWORD);
+    let known = known.headers.iter().filter(|(name, _)| name == "set-cookie");
+    let known: Vec<_> = known.filter_map(|(_, value)| value.split(';').next()).collect();
+    let [_, known] = known.as_slice() else {
+        panic!("a cookie of the session and one of the browser: {known:?}");
+    };
+    let log_in_as = |cookie: &str, password: &str| {
+        let request = Request::form("/login", &[("password", password)]);
+        service.send(&request.header("cookie", cookie)).status
+    };
+    // Right passwords are no guesses, however many there are.
+    assert!((0..20).all(|_| log_in(&service, PASSWORD).status == 303));
+    let guess = |cookie: &str| (0..11).map(|_| log_in_as(cookie, "wrong")).collect::<Vec<_>>();
+    let answers = guess("");
+    assert_eq!((answers[9], answers[10]), (401, 429), "{answers:?}");
+    assert_eq!(log_in_as("", PASSWORD), 429, "the right password is a guess too");
+    let name = known.split('.').next().unwrap();
+    for forged in [
+        "known=",
+        "known=x.y",
+        name,
+        &format!("{known}x"),
+        &known.to_uppercase(),
+    ] {
+        assert_eq!(log_in_as(forged, PASSWORD), 429, "{forged}");
+    }
+    assert_eq!(log_in_as(known, PASSWORD), 303);
+    // What is known may not guess for ever either.
+    assert_eq!(guess(known).last(), Some(&429));
+    assert_eq!(log_in_as(known, PASSWORD), 429);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use axum::routing::{get, post};
 
 use body::read_limited;
 pub(crate) use import::{begin, finished};
-pub(crate) use rate::RateLimit;
+pub(crate) use rate::{Buckets, RateLimit, network};
 use reply::refused;
 pub(crate) use server::serve;
 

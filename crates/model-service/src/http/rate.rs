@@ -1,19 +1,19 @@
-//! The request rate of each address.
+//! How often something may be done: the request rate of each address, and buckets for whatever else is counted.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Addresses that are remembered. Beyond that all start anew, which only lets more through.
-const ADDRESSES: usize = 100_000;
+/// Keys that are remembered. Beyond that all start anew, which only lets more through.
+const KEYS: usize = 100_000;
 const MINUTE: f64 = 60.0;
 
-/// A bucket for each address: it holds a minute's requests and fills steadily.
-pub(crate) struct RateLimit {
+/// A bucket for each key: it holds what may be taken in a minute, and fills steadily.
+pub(crate) struct Buckets<K> {
     per_minute: f64,
-    loopback: bool,
-    buckets: Mutex<HashMap<IpAddr, Bucket>>,
+    buckets: Mutex<HashMap<K, Bucket>>,
 }
 
 struct Bucket {
@@ -21,29 +21,18 @@ struct Bucket {
     at: Instant,
 }
 
-impl RateLimit {
-    /// No limit for `per_minute` 0, nor for loopback addresses unless `loopback`.
-    pub(crate) fn new(per_minute: u32, loopback: bool) -> Self {
+impl<K: Eq + Hash> Buckets<K> {
+    pub(crate) fn new(per_minute: u32) -> Self {
         Self {
             per_minute: per_minute.into(),
-            loopback,
             buckets: Mutex::default(),
         }
     }
 
-    /// Counts a request, and says whether it is within the limit.
-    pub(crate) fn allows(&self, address: IpAddr) -> bool {
-        self.allows_at(address, Instant::now())
-    }
-
-    fn allows_at(&self, address: IpAddr, now: Instant) -> bool {
-        let address = address.to_canonical();
-        if self.per_minute == 0.0 || address.is_loopback() && !self.loopback {
-            return true;
-        }
+    /// Takes one from a bucket; whether there was one.
+    pub(crate) fn take(&self, key: K, now: Instant) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = network(address);
-        if buckets.len() >= ADDRESSES && !buckets.contains_key(&key) {
+        if buckets.len() >= KEYS && !buckets.contains_key(&key) {
             buckets.clear();
         }
         let bucket = buckets.entry(key).or_insert(Bucket {
@@ -53,17 +42,55 @@ impl RateLimit {
         let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
         bucket.left = (bucket.left + passed * self.per_minute / MINUTE).min(self.per_minute);
         bucket.at = now;
-        let allowed = bucket.left >= 1.0;
-        if allowed {
+        let taken = bucket.left >= 1.0;
+        if taken {
             bucket.left -= 1.0;
         }
-        allowed
+        taken
+    }
+
+    /// Puts back what was taken.
+    pub(crate) fn give_back(&self, key: &K) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.get_mut(key) {
+            bucket.left = (bucket.left + 1.0).min(self.per_minute);
+        }
     }
 }
 
-/// A host with IPv6 usually has a whole /64 to choose addresses from.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
+/// The requests of each address.
+pub(crate) struct RateLimit {
+    unlimited: bool,
+    loopback: bool,
+    requests: Buckets<IpAddr>,
+}
+
+impl RateLimit {
+    /// No limit for `per_minute` 0, nor for loopback addresses unless `loopback`.
+    pub(crate) fn new(per_minute: u32, loopback: bool) -> Self {
+        Self {
+            unlimited: per_minute == 0,
+            loopback,
+            requests: Buckets::new(per_minute),
+        }
+    }
+
+    /// Counts a request, and says whether it is within the limit.
+    pub(crate) fn allows(&self, address: IpAddr) -> bool {
+        self.allows_at(address, Instant::now())
+    }
+
+    fn allows_at(&self, address: IpAddr, now: Instant) -> bool {
+        if self.unlimited || address.to_canonical().is_loopback() && !self.loopback {
+            return true;
+        }
+        self.requests.take(network(address), now)
+    }
+}
+
+/// What stands for a host: with IPv6 it usually has a whole /64 to choose addresses from.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
         IpAddr::V6(v6) => (v6.to_bits() >> 64 << 64).to_be_bytes().into(),
         v4 => v4,
     }
@@ -88,6 +115,16 @@ mod tests {
         assert!(ask("192.0.2.2", 0), "another host");
         assert!(ask("192.0.2.1", 10));
         assert!(!ask("192.0.2.1", 10));
+    }
+
+    #[test]
+    fn what_was_taken_can_be_given_back() {
+        let buckets = Buckets::new(1);
+        let now = Instant::now();
+        assert!(buckets.take("a", now) && !buckets.take("a", now));
+        buckets.give_back(&"a");
+        buckets.give_back(&"a");
+        assert!(buckets.take("a", now) && !buckets.take("a", now));
     }
 
     #[test]

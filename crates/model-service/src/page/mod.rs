@@ -2,6 +2,7 @@
 //!
 //! Plain HTML made here, without scripts. maud escapes every value that goes into it.
 
+mod attempts;
 mod frame;
 mod identities;
 mod import;
@@ -15,12 +16,13 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Extension, Form, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::time::timeout;
 
+pub(crate) use attempts::Attempts;
 pub(crate) use session::Sessions;
 use session::{Session, cookie_of};
 
@@ -84,7 +86,7 @@ async fn style() -> Response {
 /// The session of a request, or the way to the login.
 #[allow(clippy::result_large_err, reason = "the error is the answer")]
 fn authorized(service: &Service, headers: &HeaderMap) -> Result<Session, Response> {
-    cookie_of(headers)
+    cookie_of(headers, "session")
         .and_then(|cookie| service.sessions.find(cookie))
         .ok_or_else(|| Redirect::to("/login").into_response())
 }
@@ -115,31 +117,45 @@ struct Login {
 async fn login(
     State(service): State<Arc<Service>>,
     Extension(Peer(address)): Extension<Peer>,
+    headers: HeaderMap,
     Form(login): Form<Login>,
 ) -> Response {
-    let problem = |status, text| (status, frame::bare("Log in", &login_markup(Some(text)))).into_response();
-    if !service.sessions.may_try(address) {
-        return problem(StatusCode::TOO_MANY_REQUESTS, "Too many attempts. Wait a minute.");
+    let who = service.attempts.who(&headers, address);
+    if !service.attempts.take(&who) {
+        let text = "Too many wrong passwords came from your address. Wait some seconds and try again; a browser that has \
+                    logged in before does not have to wait.";
+        return not_logged_in(StatusCode::TOO_MANY_REQUESTS, text);
     }
     if !service.page_password.is(login.password.trim().as_bytes()) {
         tracing::warn!(%address, "a wrong password for the page");
-        service.sessions.failed(address);
-        return problem(StatusCode::UNAUTHORIZED, "The password is wrong.");
+        return not_logged_in(StatusCode::UNAUTHORIZED, "The password is wrong.");
     }
-    match service.sessions.start() {
-        Ok(cookie) => {
-            let secure = if service.tls { "; Secure" } else { "" };
-            let cookie = format!("session={cookie}; Path=/; HttpOnly; SameSite=Strict{secure}");
-            ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
-        }
-        Err(error) => {
-            tracing::error!("{error}");
-            problem(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The system gives no random numbers. Try again.",
-            )
-        }
-    }
+    service.attempts.give_back(&who);
+    logged_in(&service).unwrap_or_else(|error| {
+        tracing::error!("{error}");
+        let text = "The system gives no random numbers. Try again.";
+        not_logged_in(StatusCode::SERVICE_UNAVAILABLE, text)
+    })
+}
+
+fn not_logged_in(status: StatusCode, problem: &str) -> Response {
+    (status, frame::bare("Log in", &login_markup(Some(problem)))).into_response()
+}
+
+/// Starts a session, and lets the browser be known from now on.
+fn logged_in(service: &Service) -> anyhow::Result<Response> {
+    let secure = if service.tls { "; Secure" } else { "" };
+    let cookie = |name: &str, value: String, path: &str| {
+        let cookie = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}");
+        (header::SET_COOKIE, cookie)
+    };
+    let known = cookie(
+        attempts::COOKIE,
+        service.attempts.cookie()?,
+        "/login; Max-Age=7776000",
+    );
+    let cookies = [cookie("session", service.sessions.start()?, "/"), known];
+    Ok((AppendHeaders(cookies), Redirect::to("/")).into_response())
 }
 
 #[derive(Deserialize)]

@@ -1,21 +1,17 @@
 //! Who is logged in. Sessions live in memory: a restart ends them.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, header};
 
-use crate::http::RateLimit;
 use crate::secret::{random_token, same};
 
 /// A session ends this long after its last request.
 const IDLE: Duration = Duration::from_secs(60 * 60);
 /// Sessions at a time; beyond that the idlest one ends.
 const MOST: usize = 1000;
-/// Wrong passwords of one address in a minute.
-const ATTEMPTS: u32 = 10;
 
 /// Someone who is logged in.
 #[derive(Clone)]
@@ -37,20 +33,9 @@ impl Session {
 }
 
 /// All sessions, by cookie.
+#[derive(Default)]
 pub(crate) struct Sessions {
     open: Mutex<HashMap<String, (Session, Instant)>>,
-    wrong: RateLimit,
-    locked: Mutex<HashMap<IpAddr, Instant>>,
-}
-
-impl Default for Sessions {
-    fn default() -> Self {
-        Self {
-            open: Mutex::default(),
-            wrong: RateLimit::new(ATTEMPTS, true),
-            locked: Mutex::default(),
-        }
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -58,20 +43,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Sessions {
-    /// Whether an address has not given too many wrong passwords.
-    pub(super) fn may_try(&self, address: IpAddr) -> bool {
-        let mut locked = lock(&self.locked);
-        locked.retain(|_, until| *until > Instant::now());
-        !locked.contains_key(&address)
-    }
-
-    /// Counts a wrong password.
-    pub(super) fn failed(&self, address: IpAddr) {
-        if !self.wrong.allows(address) {
-            lock(&self.locked).insert(address, Instant::now() + Duration::from_secs(60));
-        }
-    }
-
     /// Starts a session and gives its cookie.
     pub(super) fn start(&self) -> anyhow::Result<String> {
         let session = Session {
@@ -108,11 +79,11 @@ impl Sessions {
     }
 }
 
-/// The value of the cookie `session`.
-pub(super) fn cookie_of(headers: &HeaderMap) -> Option<&str> {
+/// The value of a cookie.
+pub(super) fn cookie_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter();
     let mut cookies = cookies
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(';'));
-    cookies.find_map(|cookie| cookie.trim().strip_prefix("session="))
+    cookies.find_map(|cookie| cookie.trim().strip_prefix(name)?.strip_prefix('='))
 }
