@@ -113,7 +113,7 @@ fn imports_beyond_the_limit_are_asked_to_come_again() {
     let answer = visitor.upload(&csrf, &second);
     assert_eq!(answer.status, 503);
     assert!(
-        answer.body.contains("other imports are running"),
+        answer.body.contains("Other imports are running"),
         "{}",
         answer.body
     );

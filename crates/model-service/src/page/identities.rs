@@ -10,11 +10,13 @@ use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
 use super::session::Session;
+use super::table::{foreign, table};
 use super::{authorized, frame};
 use crate::service::Service;
 use crate::store::{self, IdentityRow, StoreError};
 
 const TITLE: &str = "Identities";
+const COLUMNS: [&str; 5] = ["Hardware id", "Hardware", "Issuer", "Key digest", "Imported"];
 /// Rows on a page.
 pub(super) const ROWS: u32 = 50;
 
@@ -39,7 +41,7 @@ pub(super) async fn show(
         store::search(connection, &text, search.before.unwrap_or(i64::MAX), ROWS)
     });
     match found.await {
-        Ok(rows) => frame::page(&session, TITLE, &table(&search.q, &rows)).into_response(),
+        Ok(rows) => frame::page(&session, TITLE, &list(&search.q, &rows)).into_response(),
         Err(error) => unavailable(&session, TITLE, &error),
     }
 }
@@ -60,41 +62,40 @@ pub(super) fn unavailable(session: &Session, title: &str, error: &StoreError) ->
     frame::failed(session, title, StatusCode::SERVICE_UNAVAILABLE, &problem)
 }
 
-fn table(text: &str, rows: &[IdentityRow]) -> Markup {
+fn list(text: &str, rows: &[IdentityRow]) -> Markup {
     let last = rows
         .last()
         .filter(|_| rows.len() == ROWS as usize)
         .map(|row| row.id);
     let older = last.map(|id| format!("/?before={id}&q={}", encoded(text.trim())));
     html! {
-        form.search method="get" action="/" role="search" {
-            label for="q" { "Search" }
-            input #q type="search" name="q" value=(text) placeholder="id, name, manufacturer, issuer or digest";
-            button { "Search" }
+        form.sheet method="get" action="/" role="search" {
+            label for="q" { "Search by id, name, manufacturer, issuer or digest" }
+            div.fields {
+                input #q type="search" name="q" value=(text);
+                button { "Search" }
+            }
         }
         @if rows.is_empty() {
-            p { "Nothing is here" @if !text.is_empty() { " that holds “" (text) "”" } "." }
+            p { @if text.is_empty() { "Nothing is here." } @else { "Nothing is found." } }
         } @else {
-            table {
-                thead { tr { th { "Hardware id" } th { "Hardware" } th { "Issuer" } th { "Key digest" } th { "Imported" } } }
-                tbody {
-                    @for row in rows {
-                        tr {
-                            td data-label="Hardware id" { strong { (row.hardware_id) } }
-                            td data-label="Hardware" { (row.manufacturer) ", " (row.hardware_name) }
-                            td data-label="Issuer" { (row.issuer) }
-                            td data-label="Key digest" {
-                                code { (row.digest) }
-                                @if row.revision > 0 { " revision " (row.revision) }
-                            }
-                            td data-label="Imported" { (frame::time(row.imported)) }
-                        }
-                    }
-                }
-            }
+            (table(COLUMNS, rows.iter().map(cells)))
         }
         (frame::older(older.as_deref()))
     }
+}
+
+fn cells(row: &IdentityRow) -> [Markup; 5] {
+    [
+        html! { strong { (foreign(&row.hardware_id)) } },
+        html! { (foreign(&row.manufacturer)) ", " (foreign(&row.hardware_name)) },
+        foreign(&row.issuer),
+        html! {
+            code { (row.digest) }
+            @if row.revision > 0 { p { "Revision " (row.revision) } }
+        },
+        frame::time(row.imported),
+    ]
 }
 
 /// Text in a query string.

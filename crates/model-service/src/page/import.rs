@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::session::Session;
+use super::table::{foreign, outcome, table};
 use super::{authorized, frame};
 use crate::http::{begin, finished};
 use crate::import::{Counts, Line, Outcome, Report};
@@ -31,14 +32,16 @@ pub(super) async fn form(State(service): State<Arc<Service>>, headers: HeaderMap
 
 fn form_markup(session: &Session) -> Markup {
     html! {
-        form method="post" action="/import" enctype="multipart/form-data" {
+        form.sheet method="post" action="/import" enctype="multipart/form-data" {
             // It has to come before the file, which is not read without it.
             (frame::csrf(session))
-            label for="file" { "A stream of signed hardware-identity assertions" }
-            input #file type="file" name="file" required;
-            button { "Import" }
+            label for="file" { "A file of signed hardware-identity assertions" }
+            div.fields {
+                input #file type="file" name="file" required;
+                button { "Import" }
+            }
+            p.hint { "Either all of them are imported or, where one is refused, none." }
         }
-        p.hint { "Either all of them are imported or, where one is refused, none." }
     }
 }
 
@@ -179,35 +182,25 @@ fn report_markup(session: &Session, counts: &Counts, lines: &[Line]) -> Markup {
     let all = counts.new + counts.replaced + counts.present + counts.older + counts.refused;
     html! {
         @if all == 0 {
-            p.problem role="alert" { "The file holds no assertion." }
+            (frame::problem("The file holds no assertion."))
         } @else if counts.stored() {
-            p.good role="status" { "Imported." }
+            p.message.good role="status" { "Imported." }
         } @else {
-            p.problem role="alert" { "Nothing was imported: " (counts.refused) " of " (all) " were refused." }
+            (frame::problem(&format!("Nothing was imported: {} of {all} were refused.", counts.refused)))
         }
         dl {
-            dt { "New" } dd { (counts.new) }
-            dt { "Replaced an older revision" } dd { (counts.replaced) }
-            dt { "Already there" } dd { (counts.present) }
-            dt { "Older than what is there" } dd { (counts.older) }
-            dt { "Refused" } dd { (counts.refused) }
+            @for (name, count) in [
+                ("New", counts.new),
+                ("Replaced an older revision", counts.replaced),
+                ("Already there", counts.present),
+                ("Older than what is there", counts.older),
+                ("Refused", counts.refused),
+            ] {
+                div { dt { (name) } dd { (count) } }
+            }
         }
         @if !lines.is_empty() {
-            table {
-                thead { tr { th { "No." } th { "Hardware id" } th { "Outcome" } } }
-                tbody {
-                    @for line in lines {
-                        tr {
-                            td data-label="No." { (line.number) }
-                            td data-label="Hardware id" { (line.hardware_id.as_deref().unwrap_or("–")) }
-                            td data-label="Outcome" {
-                                strong { (line.outcome.name()) }
-                                @if let Some(reason) = &line.reason { p { (reason) } }
-                            }
-                        }
-                    }
-                }
-            }
+            (table(["No.", "Hardware id", "Outcome"], lines.iter().map(cells)))
         }
         @if lines.len() as u64 != all {
             p.hint { "The first " (SHOWN) " of those refused and of the others are shown." }
@@ -215,4 +208,13 @@ fn report_markup(session: &Session, counts: &Counts, lines: &[Line]) -> Markup {
         h2 { "Another file" }
         (form_markup(session))
     }
+}
+
+fn cells(line: &Line) -> [Markup; 3] {
+    let good = line.outcome != Outcome::Refused;
+    [
+        html! { (line.number) },
+        foreign(line.hardware_id.as_deref().unwrap_or("–")),
+        outcome(good, line.outcome.name(), line.reason.as_deref()),
+    ]
 }

@@ -8,6 +8,7 @@ mod identities;
 mod import;
 mod registrations;
 mod session;
+mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +56,7 @@ pub(crate) fn routes(service: &Service) -> Router<Arc<Service>> {
 
 async fn in_time(State(time): State<Duration>, request: Request, next: Next) -> Response {
     timeout(time, next.run(request)).await.unwrap_or_else(|_| {
-        let text = html! { p.problem role="alert" { "That took too long. Try again." } };
+        let text = frame::problem("That took too long. Try again.");
         (StatusCode::REQUEST_TIMEOUT, frame::bare("Too late", &text)).into_response()
     })
 }
@@ -98,14 +99,16 @@ async fn login_form() -> Response {
 fn login_markup(problem: Option<&str>) -> Markup {
     html! {
         @if let Some(problem) = problem {
-            p.problem role="alert" { (problem) }
+            (frame::problem(problem))
         }
-        form method="post" action="/login" {
-            label for="password" { "Password" }
-            input #password type="password" name="password" autocomplete="current-password" required autofocus;
-            button { "Log in" }
+        form.sheet method="post" action="/login" {
+            label for="password" { "Password of the model service" }
+            div.fields {
+                input #password type="password" name="password" autocomplete="current-password" required autofocus;
+                button { "Log in" }
+            }
+            p.hint { "It stands in the file that the setting " code { "page-password-file" } " names." }
         }
-        p.hint { "It stands in the file that the setting " code { "page-password-file" } " names." }
     }
 }
 

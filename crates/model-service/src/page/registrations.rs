@@ -10,12 +10,14 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::identities::{ROWS, query, unavailable};
+use super::table::{foreign, outcome, table};
 use super::{authorized, frame};
 use crate::service::Service;
 use crate::store::{self, EntryRow, OpenNonces};
 
 const TITLE: &str = "Registrations";
 const NONCES: &str = "Nonces";
+const COLUMNS: [&str; 6] = ["Time", "Model", "Serial", "Outcome", "Device", "From"];
 
 #[derive(Deserialize)]
 pub(super) struct Paging {
@@ -37,12 +39,12 @@ pub(super) async fn show(
     })
     .await
     {
-        Ok(rows) => frame::page(&session, TITLE, &table(&rows)).into_response(),
+        Ok(rows) => frame::page(&session, TITLE, &log(&rows)).into_response(),
         Err(error) => unavailable(&session, TITLE, &error),
     }
 }
 
-fn table(rows: &[EntryRow]) -> Markup {
+fn log(rows: &[EntryRow]) -> Markup {
     let last = rows
         .last()
         .filter(|_| rows.len() == ROWS as usize)
@@ -52,27 +54,23 @@ fn table(rows: &[EntryRow]) -> Markup {
         @if rows.is_empty() {
             p { "Nothing is here." }
         } @else {
-            table {
-                thead { tr { th { "Time" } th { "Model" } th { "Serial" } th { "Outcome" } th { "Device" } th { "From" } } }
-                tbody {
-                    @for row in rows {
-                        tr {
-                            td data-label="Time" { (frame::time(row.time)) }
-                            td data-label="Model" { (row.brand) "/" (row.model) }
-                            td data-label="Serial" { (row.serial) }
-                            td data-label="Outcome" {
-                                strong { (row.outcome) }
-                                @if !row.reason.is_empty() { p { (row.reason) } }
-                            }
-                            td data-label="Device" { code { (row.device) } }
-                            td data-label="From" { (row.address) }
-                        }
-                    }
-                }
-            }
+            (table(COLUMNS, rows.iter().map(cells)))
         }
         (frame::older(older.as_deref()))
     }
+}
+
+fn cells(row: &EntryRow) -> [Markup; 6] {
+    let good = ["issued", "repeated"].contains(&row.outcome.as_str());
+    let reason = Some(row.reason.as_str()).filter(|reason| !reason.is_empty());
+    [
+        frame::time(row.time),
+        html! { (foreign(&row.brand)) "/" (foreign(&row.model)) },
+        html! { strong { (foreign(&row.serial)) } },
+        outcome(good, &row.outcome, reason),
+        html! { code { (foreign(&row.device)) } },
+        html! { (row.address) },
+    ]
 }
 
 pub(super) async fn nonces(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response {
@@ -95,19 +93,16 @@ fn list(open: &OpenNonces, now: i64) -> Markup {
     html! {
         p { "Open: " strong { (open.count) } @if open.count > u64::from(ROWS) { ". The " (ROWS) " that expire first:" } }
         @if !open.first.is_empty() {
-            table {
-                thead { tr { th { "Nonce" } th { "Expires" } th { "Left" } } }
-                tbody {
-                    @for (nonce, expires) in &open.first {
-                        tr {
-                            // Enough to find it in a device's log, too little to use it.
-                            td data-label="Nonce" { code { (nonce.chars().take(12).collect::<String>()) "…" } }
-                            td data-label="Expires" { (frame::time(*expires)) }
-                            td data-label="Left" { (expires - now) " s" }
-                        }
-                    }
-                }
-            }
+            (table(["Nonce", "Expires", "Left"], open.first.iter().map(|nonce| nonce_cells(nonce, now))))
         }
     }
+}
+
+fn nonce_cells((nonce, expires): &(String, i64), now: i64) -> [Markup; 3] {
+    [
+        // Enough to find it in a device's log, too little to use it.
+        html! { code { (nonce.chars().take(12).collect::<String>()) "…" } },
+        frame::time(*expires),
+        html! { (expires - now) " s" },
+    ]
 }
