@@ -7,6 +7,7 @@ packages=(
     tpm2-tools openssl opensc gnupg snapd       # the outsiders that check our work
     jq                                          # what a hook written as a shell script needs, for the benchmark
     debootstrap                                 # a bare root to try the packed gadget in
+    chromium chromium-driver                    # the browser that the model service's page is tried in
     util-linux                                  # unshare and setpriv, for disks that are full and users that may not
 )
 

@@ -9,9 +9,11 @@
     clippy::panic
 )]
 
+pub mod browsing;
 pub mod device;
 pub mod http;
 pub mod page;
+pub mod webdriver;
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -1,0 +1,204 @@
+//! What the page looks like in a real browser, on a phone, to a screen reader, and whatever the names in the data are.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::browsing::World;
+use common::device::Device;
+use common::sign;
+use common::webdriver::Browser;
+use serde_json::{Value, json};
+
+/// Names that would do something if they were not shown as text.
+const HOSTILE: [&str; 6] = [
+    "<script>window.hurt = 1; document.title = 'hurt'; alert(1)</script>",
+    "\"><img src=x onerror=\"window.hurt = 1; alert(1)\">",
+    "'><svg onload='window.hurt = 1'><iframe srcdoc='<script>parent.hurt = 1</script>'>",
+    "</td></tr></table></main></body><form action=http://127.0.0.1:9/><input name=password><!--",
+    "&lt;b&gt;&#60;script&#62;",
+    "right \u{202e}ot tfel\u{2067} \u{200b}and {{7*7}} ${7*7} <%= 7*7 %>",
+];
+
+/// Whether the second of two names in a cell stands behind or below the first, whatever that says of its direction.
+const IN_THEIR_ORDER: &str = "return [...document.querySelectorAll('td:nth-child(2)')].every(cell => {
+    const [one, other] = [...cell.querySelectorAll('bdi')].map(name => name.getBoundingClientRect());
+    return other.left >= one.right || other.top >= one.bottom;
+})";
+
+/// Identities, registrations and a report with all the hostile names in them.
+fn fill_with_hostile_names(world: &World) -> String {
+    let identity = |name: &&str| {
+        let changes = json!({ "hardware-id": name, "manufacturer": name });
+        Device::fresh("").identity_with(changes)
+    };
+    world
+        .bench
+        .import_text(&HOSTILE.iter().map(identity).collect::<Vec<_>>().join("\n"));
+    let device = Device::new("p256");
+    for name in HOSTILE {
+        let nonce = world.service.nonce();
+        let mut statement = device.statement(&nonce, name);
+        statement["brand-id"] = name.into();
+        let request = sign(statement, "device");
+        let answer = world
+            .service
+            .serial(&format!("{request}\n{}", common::model("edge-box")));
+        assert!([400, 403].contains(&answer.status), "{answer:?}");
+    }
+    let refused = identity(&HOSTILE[0]).replace("edge-box", "other-box");
+    let identities = HOSTILE.iter().map(identity);
+    identities.chain([refused]).collect::<Vec<_>>().join("\n")
+}
+
+/// Fails where anything in the page is of the data's making.
+#[track_caller]
+fn nothing_was_injected(browser: &Browser, title: &str) {
+    assert_eq!(browser.dialogue(), None);
+    assert_eq!(browser.title(), format!("{title} · model service"));
+    assert_eq!(browser.run("return window.hurt === undefined"), true);
+    let foreign = "script, img, svg, iframe, b, main form form, input[name=password], [onerror], [onload]";
+    assert_eq!(browser.find_all(foreign).len(), 0, "{title}");
+    assert!(
+        !browser.find_all("body > main > table tr td").is_empty(),
+        "{title}"
+    );
+}
+
+/// What the page's document says, character for character, in all elements that a CSS selector finds.
+fn contents(browser: &Browser, selector: &str) -> Vec<String> {
+    let text = |value: Value| value.as_str().unwrap().to_owned();
+    let found = browser.find_all(selector);
+    found
+        .iter()
+        .map(|element| text(element.property("textContent")))
+        .collect()
+}
+
+#[test]
+fn hostile_names_are_text() {
+    let world = World::logged_in();
+    let browser = &world.browser;
+    // The policy that forbids scripts would hide that one got into the page.
+    browser.devtools("Page.setBypassCSP", json!({ "enabled": true }));
+    browser.open("data:text/html,<script>window.hurt = 1</script>");
+    assert_eq!(browser.run("return window.hurt"), 1, "scripts do not run at all");
+    let report = fill_with_hostile_names(&world);
+    let newest_first: Vec<_> = HOSTILE.iter().rev().copied().collect();
+
+    world.open("/");
+    nothing_was_injected(browser, "Identities");
+    assert_eq!(contents(browser, "td:nth-child(1) strong"), newest_first);
+    assert_eq!(browser.run(IN_THEIR_ORDER), true);
+    for name in HOSTILE {
+        world.search(name);
+        nothing_was_injected(browser, "Identities");
+        assert_eq!(browser.find("input[type=search]").property("value"), name);
+        assert_eq!(contents(browser, "td:nth-child(1) strong"), [name]);
+    }
+    world.open("/registrations");
+    nothing_was_injected(browser, "Registrations");
+    assert_eq!(contents(browser, "td:nth-child(3)"), newest_first);
+    world.upload(&report);
+    nothing_was_injected(browser, "Import");
+    let refused_first: Vec<_> = HOSTILE[..1].iter().chain(&HOSTILE).copied().collect();
+    assert_eq!(contents(browser, "td:nth-child(2)"), refused_first);
+}
+
+/// Every page with something on it, the last one the report of an import.
+fn each_page(world: &World, mut look: impl FnMut(&str)) {
+    let long = "W".repeat(3000);
+    let report = fill_with_hostile_names(world);
+    let changes = json!({ "hardware-id": long, "manufacturer": long });
+    let identity = Device::fresh("").identity_with(changes);
+    world.service.nonce();
+    for path in [
+        "/",
+        &format!("/?q={long}"),
+        "/?q=%22%3E",
+        "/registrations",
+        "/nonces",
+        "/import",
+    ] {
+        world.open(path);
+        look(path);
+    }
+    world.upload(&identity);
+    look("the report of an import");
+    world.upload(&format!(
+        "{report}\n{}",
+        identity.replace("edge-box", "other-box")
+    ));
+    look("the report of a refused import");
+    world.open("/");
+    look("/ with a long name");
+    world.browser.find("header button").follow();
+    look("/login");
+    world.log_in("wrong");
+    look("a wrong password");
+}
+
+#[test]
+fn nothing_is_wider_than_the_window() {
+    let world = World::logged_in();
+    let cells = "return [...document.querySelectorAll('td > div')].every(cell => cell.scrollWidth <= cell.clientWidth)";
+    each_page(&world, |page| {
+        // A phone, and on both sides of where cards become a table.
+        for width in [360, 950, 980, 1400] {
+            world.browser.resize(width, 740);
+            let widths = world
+                .browser
+                .run("return [innerWidth, document.documentElement.scrollWidth]");
+            let [window, content] = [0, 1].map(|index| widths[index].as_u64().unwrap());
+            assert_eq!(window, u64::from(width));
+            assert!(content <= window, "{page} is {content} px wide for {window}");
+            assert_eq!(world.browser.run(cells), true, "{page}, {window} px");
+        }
+    });
+}
+
+#[test]
+fn a_screen_reader_finds_its_way() {
+    let world = World::logged_in();
+    each_page(&world, |page| {
+        for width in [1024, 360] {
+            world.browser.resize(width, 740);
+            can_be_read_out(&world.browser, page);
+        }
+    });
+}
+
+#[track_caller]
+fn can_be_read_out(browser: &Browser, page: &str) {
+    assert_eq!(browser.find("html").property("lang"), "en");
+    assert!(
+        browser.title().ends_with(" · model service"),
+        "{page}: {}",
+        browser.title()
+    );
+    assert_eq!(browser.find_all("h1").len(), 1, "{page}");
+    assert_eq!(browser.find("main").role(), "main");
+    for control in browser.find_all("input:not([type=hidden]), button, a") {
+        assert_ne!(
+            control.label(),
+            "",
+            "{page} has a {} that nothing is said of",
+            control.role()
+        );
+    }
+    let Some(table) = browser.find_all("table").pop() else {
+        return;
+    };
+    assert_eq!(table.role(), "table", "{page}");
+    let (heads, cells) = (
+        browser.find_all("thead th"),
+        browser.find_all("tbody tr:first-child > *"),
+    );
+    assert!(heads.len() == cells.len() && heads.len() > 2, "{page}");
+    for (elements, role) in [(heads, "columnheader"), (cells, "cell")] {
+        assert!(
+            elements.iter().all(|element| element.role() == role),
+            "{page}: {role}"
+        );
+    }
+}

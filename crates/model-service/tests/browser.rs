@@ -1,0 +1,154 @@
+//! The page in a real browser: what people do there, with scripts and without.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::PASSWORD;
+use common::browsing::World;
+use common::device::Device;
+use common::webdriver::Browser;
+use serde_json::json;
+
+#[test]
+fn logging_in_and_out() {
+    let world = World::new();
+    world.open("/registrations");
+    world.is_at("/login");
+    world.log_in("the wrong password");
+    assert_eq!(world.browser.texts("[role=alert]"), ["The password is wrong."]);
+    world.open("/");
+    world.is_at("/login");
+    world.log_in(PASSWORD);
+    world.is_at("/");
+    assert_eq!(world.browser.texts("h1"), ["Identities"]);
+    world.browser.find("header button").follow();
+    world.is_at("/login");
+    world.open("/import");
+    world.is_at("/login");
+}
+
+#[test]
+fn searching_and_paging() {
+    let world = World::logged_in();
+    assert_eq!(world.browser.find_all("table").len(), 0);
+    let identities: Vec<_> = (0..60)
+        .map(|index| Device::fresh(&format!("unit-{index:02}")).identity())
+        .collect();
+    world.bench.import_text(&identities.join("\n"));
+    let names = |from: usize, to: usize| -> Vec<String> {
+        (from..=to)
+            .rev()
+            .map(|index| format!("unit-{index:02}"))
+            .collect()
+    };
+    world.open("/");
+    assert_eq!(world.first_cells(), names(10, 59));
+    world.browser.find("a[rel=next]").follow();
+    assert_eq!(world.first_cells(), names(0, 9));
+    assert_eq!(world.browser.find_all("a[rel=next]").len(), 0);
+
+    world.search("UNIT-4");
+    assert_eq!(world.first_cells(), names(40, 49));
+    assert_eq!(
+        world.browser.find("input[type=search]").property("value"),
+        "UNIT-4"
+    );
+    world.search("unit");
+    world.browser.find("a[rel=next]").follow();
+    assert_eq!(world.first_cells(), names(0, 9));
+    world.search("no such thing");
+    assert_eq!(world.browser.texts("main > p"), ["Nothing is found."]);
+    assert_eq!(world.browser.find_all("table").len(), 0);
+}
+
+#[test]
+fn importing_a_file() {
+    let world = World::logged_in();
+    let (one, other) = (Device::new("p256"), Device::new("p384"));
+    let identity = one.identity();
+    world.upload(&identity);
+    assert_eq!(world.browser.texts("[role=status]"), ["Imported."]);
+    assert_eq!(world.counts(), [1, 0, 0, 0, 0]);
+    world.upload(&format!("{identity}\n{}", other.identity()));
+    assert_eq!(world.counts(), [1, 0, 1, 0, 0]);
+    let outcomes = world.browser.texts("tbody tr");
+    assert!(
+        outcomes[0].contains("p256") && outcomes[0].contains("present"),
+        "{outcomes:?}"
+    );
+    assert!(
+        outcomes[1].contains("p384") && outcomes[1].contains("new"),
+        "{outcomes:?}"
+    );
+
+    let forged = one
+        .identity_with(json!({ "revision": "1" }))
+        .replace("Acme", "Bcme");
+    world.upload(&format!("{}\n{forged}", Device::new("rsa2048").identity()));
+    assert_eq!(
+        world.browser.texts("[role=alert]"),
+        ["Nothing was imported: 1 of 2 were refused."]
+    );
+    assert_eq!(world.counts(), [1, 0, 0, 0, 1]);
+    let outcomes = world.browser.texts("tbody tr");
+    assert!(
+        outcomes[0].contains("refused") && outcomes[0].contains("signature"),
+        "{outcomes:?}"
+    );
+    world.open("/");
+    assert_eq!(world.first_cells(), ["p384", "p256"]);
+}
+
+#[test]
+fn registrations_and_nonces() {
+    let world = World::logged_in();
+    let device = Device::new("p256");
+    device
+        .register(&world.service, "SN-1")
+        .refused(403, "identity-unknown");
+    world.bench.import_text(&device.identity());
+    device.accepts(&device.register(&world.service, "SN-2"));
+    device.accepts(&device.register(&world.service, "SN-2"));
+    world.browser.find("nav a[href='/registrations']").follow();
+    let rows = world.browser.texts("tbody tr");
+    assert_eq!(rows.len(), 3);
+    for (row, serial, outcome) in [
+        (0, "SN-2", "repeated"),
+        (1, "SN-2", "issued"),
+        (2, "SN-1", "identity-unknown"),
+    ] {
+        for part in [serial, outcome, "brand-acme/edge-box", "127.0.0.1"] {
+            assert!(rows[row].contains(part), "{part}: {}", rows[row]);
+        }
+    }
+    assert!(rows[2].contains("was not imported"), "{}", rows[2]);
+
+    let nonce = world.service.nonce();
+    world.browser.find("nav a[href='/nonces']").follow();
+    let row = world.browser.find("tbody tr").text();
+    assert!(row.contains(&nonce[..12]) && !row.contains(&nonce), "{row}");
+}
+
+#[test]
+fn all_of_it_without_scripts() {
+    let world = World::with(Browser::without_scripts());
+    let control = "data:text/html,<title>before</title><script>document.title = 'after'</script>";
+    world.browser.open(control);
+    assert_eq!(world.browser.title(), "before", "scripts run");
+    world.log_in("the wrong password");
+    assert_eq!(world.browser.texts("[role=alert]"), ["The password is wrong."]);
+    world.log_in(PASSWORD);
+    world.upload(&format!(
+        "{}\n{}",
+        Device::new("p256").identity(),
+        Device::new("p384").identity()
+    ));
+    assert_eq!(world.counts(), [2, 0, 0, 0, 0]);
+    assert_eq!(world.browser.find_all("tbody tr").len(), 2);
+    world.browser.find("nav a[href='/']").follow();
+    world.search("p38");
+    assert_eq!(world.first_cells(), ["p384"]);
+    world.browser.find("header button").follow();
+    world.is_at("/login");
+}

@@ -1,0 +1,277 @@
+//! A chromium of its own for each test, steered by chromedriver with the WebDriver protocol (w3.org/TR/webdriver2).
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use ureq::Agent;
+use ureq::http::Request;
+
+/// The name of an element's id in JSON, as the protocol has it.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+/// For a page that never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Browser {
+    driver: Driver,
+    /// The address of the session, below which all commands are.
+    session: String,
+}
+
+/// chromedriver, in a process group that has all of chromium in it.
+struct Driver {
+    /// The head of the group.
+    shell: Child,
+    /// Closed, it would end chromedriver at its next line.
+    _stdout: BufReader<ChildStdout>,
+    address: String,
+    agent: Agent,
+    /// chromium's profile, and what both leave in the folder for temporary files.
+    folder: TempDir,
+}
+
+impl Driver {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // The shell ends all of its group when this process has ended, in whichever way, and the pipe with it.
+        let mut shell = Command::new("sh")
+            .args(["-c", "chromedriver --port=0 & exec >&-; read -r _; kill -KILL 0"])
+            .env("HOME", folder.path())
+            .env("TMPDIR", folder.path())
+            .stdin(Stdio::piped())
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(shell.stdout.take().unwrap());
+        let mut lines = stdout.by_ref().lines().map(Result::unwrap);
+        let port = lines.find_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned()));
+        let port = port.expect("a chromedriver that starts; see install-packages.sh");
+        let config = Agent::config_builder().http_status_as_error(false).proxy(None);
+        Self {
+            shell,
+            _stdout: stdout,
+            address: format!("http://127.0.0.1:{}", port.trim_end_matches('.')),
+            agent: config.build().into(),
+            folder,
+        }
+    }
+
+    /// The command's value, or the name of the error that it gave.
+    fn ask(&self, method: &str, path: &str, parameters: Option<&Value>) -> Result<Value, String> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.address));
+        let body = parameters.map(Value::to_string).unwrap_or_default();
+        let answer = self.agent.run(request.body(body).unwrap());
+        let text = answer
+            .unwrap()
+            .body_mut()
+            .with_config()
+            .limit(u64::MAX)
+            .read_to_string();
+        let mut answer: Value = serde_json::from_str(&text.unwrap()).unwrap();
+        let value = answer["value"].take();
+        match value["error"].as_str() {
+            Some(error) => Err(format!("{error}: {}", value["message"])),
+            None => Ok(value),
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = killpg(Pid::from_raw(self.shell.id() as i32), Signal::SIGKILL);
+        let _ = self.shell.wait();
+    }
+}
+
+impl Browser {
+    pub fn start() -> Self {
+        Self::with_preferences(json!({}))
+    }
+
+    /// One that runs no scripts, those that the protocol sends excepted.
+    pub fn without_scripts() -> Self {
+        Self::with_preferences(json!({ "profile.managed_default_content_settings.javascript": 2 }))
+    }
+
+    fn with_preferences(preferences: Value) -> Self {
+        let driver = Driver::start();
+        let arguments = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--no-proxy-server",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            &format!(
+                "--user-data-dir={}",
+                driver.folder.path().join("profile").display()
+            ),
+        ];
+        let capabilities = json!({ "capabilities": { "alwaysMatch": {
+            "goog:chromeOptions": { "args": arguments, "prefs": preferences },
+            // A dialogue that a script has opened stays there to be found.
+            "unhandledPromptBehavior": "ignore",
+        }}});
+        let session = driver.ask("POST", "/session", Some(&capabilities)).unwrap();
+        let session = format!("/session/{}", session["sessionId"].as_str().unwrap());
+        Self { driver, session }
+    }
+
+    fn get(&self, path: &str) -> Value {
+        self.driver
+            .ask("GET", &format!("{}{path}", self.session), None)
+            .unwrap()
+    }
+
+    fn post(&self, path: &str, parameters: Value) -> Value {
+        let path = format!("{}{path}", self.session);
+        self.driver.ask("POST", &path, Some(&parameters)).unwrap()
+    }
+
+    pub fn open(&self, url: &str) {
+        self.post("/url", json!({ "url": url }));
+    }
+
+    pub fn url(&self) -> String {
+        text(self.get("/url"))
+    }
+
+    pub fn title(&self) -> String {
+        text(self.get("/title"))
+    }
+
+    /// All elements that a CSS selector finds, in the order of the page.
+    pub fn find_all(&self, selector: &str) -> Vec<Element<'_>> {
+        let found = self.post("/elements", json!({ "using": "css selector", "value": selector }));
+        let found = found.as_array().unwrap().iter();
+        found
+            .map(|element| Element {
+                browser: self,
+                id: text(element[ELEMENT].clone()),
+            })
+            .collect()
+    }
+
+    /// The only element that a CSS selector finds.
+    #[track_caller]
+    pub fn find(&self, selector: &str) -> Element<'_> {
+        let mut found = self.find_all(selector);
+        assert_eq!(found.len(), 1, "{selector} on the page {}", self.url());
+        found.remove(0)
+    }
+
+    /// What tells the document from any other, once it is whole.
+    fn document(&self) -> Option<Value> {
+        let script = "return document.readyState === 'complete' ? document.documentElement : null";
+        let script = json!({ "script": script, "args": [] });
+        let path = format!("{}/execute/sync", self.session);
+        // Amid two pages there is none to ask.
+        let root = self.driver.ask("POST", &path, Some(&script)).ok()?;
+        root.get(ELEMENT).cloned()
+    }
+
+    /// What people see of the elements that a CSS selector finds.
+    pub fn texts(&self, selector: &str) -> Vec<String> {
+        self.find_all(selector).iter().map(Element::text).collect()
+    }
+
+    /// What a script returns that has no part in the page's own.
+    pub fn run(&self, script: &str) -> Value {
+        self.post("/execute/sync", json!({ "script": script, "args": [] }))
+    }
+
+    /// A command of chromium's own protocol.
+    pub fn devtools(&self, command: &str, parameters: Value) {
+        self.post(
+            "/goog/cdp/execute",
+            json!({ "cmd": command, "params": parameters }),
+        );
+    }
+
+    pub fn resize(&self, width: u32, height: u32) {
+        self.post("/window/rect", json!({ "width": width, "height": height }));
+    }
+
+    /// The message of a dialogue that a script has opened.
+    pub fn dialogue(&self) -> Option<String> {
+        let path = format!("{}/alert/text", self.session);
+        self.driver.ask("GET", &path, None).ok().map(text)
+    }
+}
+
+fn text(value: Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+pub struct Element<'a> {
+    browser: &'a Browser,
+    id: String,
+}
+
+impl Element<'_> {
+    fn get(&self, what: &str) -> Value {
+        self.browser.get(&format!("/element/{}/{what}", self.id))
+    }
+
+    fn post(&self, what: &str, parameters: Value) {
+        self.browser
+            .post(&format!("/element/{}/{what}", self.id), parameters);
+    }
+
+    /// As people see it.
+    pub fn text(&self) -> String {
+        text(self.get("text"))
+    }
+
+    /// The property of this name that the page's document has.
+    pub fn property(&self, name: &str) -> Value {
+        self.get(&format!("property/{name}"))
+    }
+
+    /// What a screen reader says that it is.
+    pub fn role(&self) -> String {
+        text(self.get("computedrole"))
+    }
+
+    /// What a screen reader calls it.
+    pub fn label(&self) -> String {
+        text(self.get("computedlabel"))
+    }
+
+    /// Clicks on what leads to another page, and waits until that is there.
+    #[track_caller]
+    pub fn follow(&self) {
+        let (before, start) = (self.browser.document(), Instant::now());
+        self.post("click", json!({}));
+        while self.browser.document().is_none_or(|now| Some(now) == before) {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "no other page than {}",
+                self.browser.url()
+            );
+        }
+    }
+
+    /// Types in the place of what is there.
+    pub fn fill(&self, text: &str) {
+        self.post("clear", json!({}));
+        self.post("value", json!({ "text": text }));
+    }
+
+    pub fn choose_file(&self, file: &Path) {
+        self.post("value", json!({ "text": file.to_str().unwrap() }));
+    }
+}
