@@ -1,6 +1,6 @@
 //! A small HTTP client. It sends exactly what it is told to, which may be wrong.
 
-use std::io::{Read, Write};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
@@ -60,8 +60,12 @@ impl Request {
     }
 
     pub fn bytes(&self) -> Vec<u8> {
+        self.bytes_for("close")
+    }
+
+    fn bytes_for(&self, connection: &str) -> Vec<u8> {
         let mut text = format!(
-            "{} {} HTTP/1.1\r\nhost: service\r\nconnection: close\r\n",
+            "{} {} HTTP/1.1\r\nhost: service\r\nconnection: {connection}\r\n",
             self.method, self.path
         );
         for (name, value) in &self.headers {
@@ -115,6 +119,56 @@ impl Begun {
         self.stream.write_all(&self.body).unwrap();
         Answer::read(&mut self.stream)
     }
+}
+
+/// A connection for many requests, one after the other.
+pub struct Kept {
+    address: SocketAddr,
+    stream: Option<BufReader<TcpStream>>,
+}
+
+impl Kept {
+    pub fn new(address: SocketAddr) -> Self {
+        let stream = None;
+        Self { address, stream }
+    }
+
+    /// Sends a request, over a new connection where the service has ended the last one.
+    pub fn send(&mut self, request: &Request) -> Answer {
+        if let Some(Ok(answer)) = self.stream.as_mut().map(|stream| exchange(stream, request)) {
+            return answer;
+        }
+        let connection = TcpStream::connect(self.address).unwrap();
+        connection.set_nodelay(true).unwrap();
+        let stream = self.stream.insert(BufReader::new(connection));
+        exchange(stream, request).expect("an answer")
+    }
+}
+
+fn exchange(stream: &mut BufReader<TcpStream>, request: &Request) -> io::Result<Answer> {
+    stream.get_mut().write_all(&request.bytes_for("keep-alive"))?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        if stream.read_until(b'\n', &mut answer)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let head = String::from_utf8_lossy(&answer).to_lowercase();
+    let length = head
+        .split_once("content-length: ")
+        .map(|(_, rest)| rest.lines().next().unwrap());
+    match length {
+        Some(length) => {
+            stream.take(length.parse().unwrap()).read_to_end(&mut answer)?;
+        }
+        None => {
+            assert!(head.contains("transfer-encoding: chunked"), "{head}");
+            while !answer.ends_with(b"\r\n0\r\n\r\n") {
+                stream.read_until(b'\n', &mut answer)?;
+            }
+        }
+    }
+    Ok(Answer::parse(&answer))
 }
 
 #[derive(Debug)]

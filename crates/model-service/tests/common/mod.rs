@@ -11,6 +11,7 @@
 
 pub mod browsing;
 pub mod device;
+pub mod hostility;
 pub mod http;
 pub mod page;
 pub mod webdriver;
@@ -212,13 +213,13 @@ fn settings(top: &str, limits: &str) -> String {
 
 /// Starts the service and waits until it listens.
 pub fn serve(settings: &Path) -> Service {
-    let mut child = Command::new(PROGRAM)
-        .args(["serve", "--config"])
-        .arg(settings)
-        .env("RUST_LOG", "error")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    serve_by(Command::new(PROGRAM).args(["serve", "--config"]).arg(settings))
+}
+
+/// The same by a command that has to do more.
+pub fn serve_by(command: &mut Command) -> Service {
+    command.env("RUST_LOG", "error").stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let mut line = String::new();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     stdout.read_line(&mut line).unwrap();

@@ -42,6 +42,12 @@ impl<'a> Visitor<'a> {
     }
 
     pub fn upload(&self, csrf: &str, file: &str) -> Answer {
+        let request = Request::post("/import", Self::upload_body(csrf, file));
+        self.send(request.header("content-type", "multipart/form-data; boundary=limit"))
+    }
+
+    /// The form, with the boundary `limit`.
+    pub fn upload_body(csrf: &str, file: &str) -> Vec<u8> {
         let part = |name: &str, more: &str, content: &str| {
             format!("--limit\r\ncontent-disposition: form-data; name=\"{name}\"{more}\r\n\r\n{content}\r\n")
         };
@@ -50,9 +56,7 @@ impl<'a> Visitor<'a> {
             "; filename=\"a.assert\"\r\ncontent-type: application/octet-stream",
             file,
         );
-        let body = format!("{}{file}--limit--\r\n", part("csrf", "", csrf));
-        let request = Request::post("/import", body);
-        self.send(request.header("content-type", "multipart/form-data; boundary=limit"))
+        format!("{}{file}--limit--\r\n", part("csrf", "", csrf)).into_bytes()
     }
 }
 
