@@ -34,8 +34,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{panic, process};
 
 use anyhow::ensure;
+use tokio::runtime::Handle;
 
 use crate::explain::Explain as _;
 use crate::import::{Counts, Line};
@@ -60,12 +62,26 @@ pub fn init(arguments: &InitArguments) -> anyhow::Result<()> {
 /// Where the settings, or what they name, cannot be used.
 pub fn serve(file: &Path) -> anyhow::Result<()> {
     let settings = Settings::read(file)?;
+    end_if_own_threads_panic();
     let service = Arc::new(Service::open(&settings)?);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .explain("threads cannot be started", "Check the limits of this user")?
         .block_on(http::serve(&settings, service))
+}
+
+/// A panic ends the request that it came in. In a thread that all depend on, the one that writes, it ends the
+/// service: it is better started again than alive without it.
+fn end_if_own_threads_panic() {
+    let show = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        show(panic);
+        let of_a_request = Handle::try_current().is_ok() || rayon::current_thread_index().is_some();
+        if !of_a_request {
+            process::abort();
+        }
+    }));
 }
 
 /// Imports the assertions in `inputs` (`-` is stdin), all or none, and prints a line for each.
