@@ -9,11 +9,10 @@
 
 use std::process::ExitCode;
 
-use hardware_identity::config::{OPTION, Settings};
+use hardware_identity::config::OPTION;
+use hardware_identity::contradictions::contradictions;
 use hardware_identity::environment::SnapEnvironment;
-use hardware_identity::export;
 use hardware_identity::outcome;
-use hardware_identity::serial;
 use hardware_identity::snapctl::{self, SnapctlError};
 use serde_json::Value;
 
@@ -42,20 +41,4 @@ fn run() -> Result<Vec<String>, SnapctlError> {
         snapctl::unset(BODY)?;
     }
     Ok(problems)
-}
-
-/// Settings that do not go together, as far as they alone tell.
-fn contradictions(settings: &Settings) -> Vec<String> {
-    let hardware_id = settings
-        .hardware_id
-        .as_ref()
-        .map_or(Ok(()), |source| source.check());
-    if let Err(error) = hardware_id {
-        return vec![error.to_string()];
-    }
-    let serial = serial::check(settings).err().map(|error| error.to_string());
-    let export = export::on_factory_boot(settings)
-        .err()
-        .map(|error| error.to_string());
-    serial.into_iter().chain(export).collect()
 }

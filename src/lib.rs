@@ -8,6 +8,7 @@
 //! | [`public_key`] | the key as the assertion carries it, and its digest in both forms |
 //! | [`algorithm`] | the algorithms a device can choose from |
 //! | [`config`] | the gadget's settings: file, then snap configuration |
+//! | [`contradictions`] | settings that do not go together |
 //! | [`hardware_id`] | the device's serial number, from where the settings say |
 //! | [`serial`] | the serial number that is proposed |
 //! | [`export`] | what the issuer signs: the unsigned assertion |
@@ -23,6 +24,7 @@
 
 pub mod algorithm;
 pub mod config;
+pub mod contradictions;
 pub mod delivery;
 pub mod environment;
 pub mod export;
