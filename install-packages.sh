@@ -5,6 +5,7 @@ packages=(
     gcc libc6-dev pkg-config libtss2-dev        # to build: aws-lc has C in it
     swtpm softhsm2                              # what plays the TPM and the HSM
     tpm2-tools openssl opensc gnupg snapd       # the outsiders that check our work
+    squashfs-tools                              # what unpacks a .snap
     jq                                          # what a hook written as a shell script needs, for the benchmark
     debootstrap                                 # a bare root to try the packed gadget in
     chromium chromium-driver                    # the browser that the model service's page is tried in

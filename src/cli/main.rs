@@ -1,8 +1,9 @@
-//! `hardware-identity`: the tool for the factory line and the issuer's station.
+//! `hardware-identity`: the tool for the factory line, the issuer's station and authors of gadget snaps.
 
 #![forbid(unsafe_code)]
 
 mod batch;
+mod check_gadget;
 mod completions;
 mod device;
 mod explain;
@@ -24,7 +25,7 @@ use hardware_identity::outcome;
 use hardware_identity::tpm::silence_tss_log;
 
 /// Hardware identities of Ubuntu Core devices: on a device `export` and `show`, at the issuer's station
-/// `sign` and `verify`.
+/// `sign` and `verify`, for authors of gadget snaps `check-gadget`.
 #[derive(Debug, Parser)]
 #[command(name = "hardware-identity", version, after_long_help = FURTHER)]
 struct Cli {
@@ -38,6 +39,7 @@ enum Command {
     Show(show::Arguments),
     Sign(sign::Arguments),
     Verify(verify::Arguments),
+    CheckGadget(check_gadget::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -50,7 +52,7 @@ Environment:
 
 Exit status:
   0  done
-  1  failed: the last line on stderr says what happened and what to do
+  1  failed: the last line on stderr says what happened and what to do; or check-gadget found errors
   2  the command line is wrong";
 
 fn main() -> ExitCode {
@@ -60,6 +62,10 @@ fn main() -> ExitCode {
         Command::Show(arguments) => show::run(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::CheckGadget(arguments) => match check_gadget::run(&arguments) {
+            Ok(status) => return status,
+            Err(error) => Err(error),
+        },
         Command::Completions(arguments) => completions::run(&arguments, &mut Cli::command()),
     };
     outcome::finish("hardware-identity", outcome)
