@@ -84,7 +84,8 @@ pub(crate) const PROGRAM: &str = "int open_tcti(void); int main(void) { return o
 
 /// Libraries with the names of tpm2-tss's, and a program that needs them.
 pub(crate) struct Parts {
-    folder: TempDir,
+    /// Below the build's own folder: what lives as long as all tests would never be removed elsewhere.
+    folder: PathBuf,
 }
 
 pub(crate) const LIBRARIES: [&str; 3] = [
@@ -98,9 +99,9 @@ impl Parts {
     pub(crate) fn get() -> &'static Parts {
         static PARTS: OnceLock<Parts> = OnceLock::new();
         PARTS.get_or_init(|| {
-            let parts = Parts {
-                folder: tempfile::tempdir().unwrap(),
-            };
+            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("check-gadget");
+            fs::create_dir_all(&folder).unwrap();
+            let parts = Parts { folder };
             parts.library("libtss2-mu.so.0", "int mu(void) { return 0; }", &[]);
             parts.library(
                 "libtss2-tcti-device.so.0",
@@ -114,7 +115,7 @@ impl Parts {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     fn library(&self, name: &str, source: &str, needed: &[&str]) {
