@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use console::Console;
+use console::{Console, EXPORT_LIMIT, FAILURE_LIMIT};
 pub use error::DeliveryError;
 
 use crate::algorithm::Hash;
@@ -52,7 +52,7 @@ impl Target {
                 let folder = volume::find(label)?;
                 file::put(&folder.join(file::name(parcel)), parcel)
             }
-            Target::Console(device) => Console::open(device)?.put(parcel),
+            Target::Console(device) => Console::open(device, EXPORT_LIMIT)?.put(parcel),
             Target::File(path) => file::put(path, parcel),
         }
     }
@@ -60,7 +60,7 @@ impl Target {
     /// Tells whoever waits at the console for an export that there is none, if it can be told.
     pub fn say_failure(&self, message: &str) {
         if let Target::Console(device) = self {
-            let _ = Console::open(device).and_then(|console| console.say_failure(message));
+            let _ = Console::open(device, FAILURE_LIMIT).and_then(|console| console.say_failure(message));
         }
     }
 }

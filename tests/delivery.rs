@@ -241,19 +241,17 @@ impl Terminal {
         format!("console:{}", self.device.display())
     }
 
-    /// Reads up to a line that begins so.
-    fn read_until(&self, last: &'static str) -> thread::JoinHandle<Vec<String>> {
+    /// Reads until the other end is closed.
+    fn read(&self) -> thread::JoinHandle<Vec<String>> {
         let reader = BufReader::new(File::from(self.line.try_clone().unwrap()));
-        thread::spawn(move || {
-            let mut lines = Vec::new();
-            for line in reader.lines() {
-                lines.push(line.unwrap().trim_end().to_owned());
-                if lines.last().unwrap().starts_with(last) {
-                    break;
-                }
-            }
-            lines
-        })
+        let lines = reader.lines().map_while(Result::ok);
+        thread::spawn(|| lines.map(|line| line.trim_end().to_owned()).collect())
+    }
+
+    /// What was read, when no hook has it open any more.
+    fn lines(self, reading: thread::JoinHandle<Vec<String>>) -> Vec<String> {
+        drop(self._open);
+        reading.join().unwrap()
     }
 
     /// Writes until nothing more is taken.
@@ -274,23 +272,26 @@ fn opened(device: &Path) -> File {
 }
 
 const BEGIN: &str = "-----BEGIN HARDWARE IDENTITY EXPORT-----";
-const END: &str = "-----END HARDWARE IDENTITY EXPORT";
 
 fn check_console(world: &World, lines: &[String]) {
     let [begin, export, end] = lines.last_chunk().unwrap();
     assert_eq!(begin, BEGIN);
     check_export(world, export);
+    assert_eq!(*end, end_of(export));
+}
+
+fn end_of(export: &str) -> String {
     let digest = hex::encode(Sha256::digest(export));
-    assert_eq!(*end, format!("{END} sha256={digest}-----"));
+    format!("-----END HARDWARE IDENTITY EXPORT sha256={digest}-----")
 }
 
 #[test]
 fn a_console_gets_the_export_between_markers() {
     let terminal = Terminal::new();
     let line = Line::new(&terminal.target(), "halt");
-    let reading = terminal.read_until(END);
+    let reading = terminal.read();
     line.hook().run().unwrap().succeeded();
-    check_console(&line.world, &reading.join().unwrap());
+    check_console(&line.world, &terminal.lines(reading));
     assert_eq!(line.stop().as_deref(), Some("halt"));
     assert_eq!(line.last_call(), ["reboot", "--halt"]);
 }
@@ -299,16 +300,19 @@ fn a_console_gets_the_export_between_markers() {
 fn without_a_name_the_console_is_the_kernels() {
     let terminal = Terminal::new();
     let line = Line::new("console", "halt");
-    let reading = terminal.read_until(END);
+    let reading = terminal.read();
     let hook = line.hook_with_volume("").env("CONSOLE", &terminal.device);
     hook.run().unwrap().succeeded();
-    check_console(&line.world, &reading.join().unwrap());
+    check_console(&line.world, &terminal.lines(reading));
 }
 
 #[test]
 fn a_console_that_is_full_is_waited_for_and_gets_it_all() {
     let terminal = Terminal::new();
     let line = Line::new(&terminal.target(), "halt");
+    // More than a terminal takes at once.
+    let manufacturer = "A".repeat(200_000);
+    line.world.set_option("manufacturer", json!(manufacturer));
     terminal.fill();
     let hook = line.hook().spawn().unwrap();
     // The record is the last that is written before the console; then nothing goes on until someone reads.
@@ -316,10 +320,16 @@ fn a_console_that_is_full_is_waited_for_and_gets_it_all() {
         thread::yield_now();
     }
     assert_eq!(line.stop(), None);
-    let reading = terminal.read_until(END);
+    let reading = terminal.read();
     hook.wait().unwrap().succeeded();
-    let lines = reading.join().unwrap();
+    let mut lines = terminal.lines(reading);
     assert_eq!(lines[0], "filler");
+    let [.., export, end] = lines.as_mut_slice() else {
+        unreachable!()
+    };
+    assert_eq!(*end, end_of(export));
+    *export = export.replace(&manufacturer, "A");
+    *end = end_of(export);
     check_console(&line.world, &lines);
     assert_eq!(line.stop().as_deref(), Some("halt"));
 }
@@ -351,8 +361,10 @@ fn a_console_that_cannot_be_used_is_named() {
 fn who_waits_at_the_console_hears_of_a_failure() {
     let terminal = Terminal::new();
     let line = Line::new(&terminal.target(), "halt");
-    let reading = terminal.read_until("there is no TPM");
+    let reading = terminal.read();
     line.failed(line.hook_without_tpm(), &["there is no TPM"]);
-    let lines = reading.join().unwrap();
-    assert_eq!(lines[lines.len() - 2], "-----HARDWARE IDENTITY FAILED-----");
+    let lines = terminal.lines(reading);
+    let [marker, message] = lines.last_chunk().unwrap();
+    assert_eq!(marker, "-----HARDWARE IDENTITY FAILED-----");
+    assert!(message.starts_with("there is no TPM"), "{message}");
 }

@@ -19,28 +19,31 @@ const BEGIN: &str = "-----BEGIN HARDWARE IDENTITY EXPORT-----";
 const END: &str = "-----END HARDWARE IDENTITY EXPORT";
 const FAILED: &str = "-----HARDWARE IDENTITY FAILED-----";
 /// An export has one or two KiB: two seconds at 9600 baud. A terminal that takes nothing for so long was stopped.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const EXPORT_LIMIT: Duration = Duration::from_secs(60);
+/// A failure is told if that is quickly done: it may be the console's own.
+pub(super) const FAILURE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A terminal or serial port.
 #[derive(Debug)]
 pub(super) struct Console {
     file: File,
     device: PathBuf,
+    limit: Duration,
     deadline: Instant,
 }
 
 impl Console {
-    /// Opens it, without waiting for a modem and without making it this program's own.
+    /// Opens it, without waiting for a modem and without making it this program's own. `limit` counts from here.
     ///
     /// # Errors
     /// Where it cannot be opened, or is no terminal.
-    pub(super) fn open(device: &Path) -> Result<Self, DeliveryError> {
+    pub(super) fn open(device: &Path, limit: Duration) -> Result<Self, DeliveryError> {
         let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
         let file = OpenOptions::new()
             .write(true)
             .custom_flags(flags.bits().cast_signed())
             .open(device)
-            .map_err(|error| failed(device, &error))?;
+            .map_err(|error| failed(device, &error, limit))?;
         if !isatty(&file) {
             return Err(DeliveryError::Console {
                 device: device.to_owned(),
@@ -51,14 +54,15 @@ impl Console {
         Ok(Console {
             file,
             device: device.to_owned(),
-            deadline: Instant::now() + TIME_LIMIT,
+            limit,
+            deadline: Instant::now() + limit,
         })
     }
 
     /// Writes the export and waits until it has left the device.
     ///
     /// # Errors
-    /// Where that does not happen in a minute.
+    /// Where that does not happen in time.
     pub(super) fn put(&self, parcel: &Parcel<'_>) -> Result<(), DeliveryError> {
         let digest = digest_of(parcel.line);
         // Whatever was on the line before, the first marker begins one.
@@ -80,7 +84,7 @@ impl Console {
     fn write(&self, text: &str) -> Result<(), DeliveryError> {
         self.write_all(text.as_bytes())
             .and_then(|()| self.drain())
-            .map_err(|error| failed(&self.device, &error))
+            .map_err(|error| failed(&self.device, &error, self.limit))
     }
 
     fn write_all(&self, mut rest: &[u8]) -> io::Result<()> {
@@ -119,10 +123,10 @@ impl Console {
     }
 }
 
-fn failed(device: &Path, error: &io::Error) -> DeliveryError {
+fn failed(device: &Path, error: &io::Error, limit: Duration) -> DeliveryError {
     let (problem, next) = match error.kind() {
         ErrorKind::TimedOut => (
-            format!("it took nothing for {} s", TIME_LIMIT.as_secs()),
+            format!("it took nothing for {} s", limit.as_secs()),
             "Check the cable, and that nothing at the other end has stopped it (Ctrl-S)",
         ),
         ErrorKind::PermissionDenied => (
