@@ -201,8 +201,16 @@ impl Browser {
         );
     }
 
-    pub fn resize(&self, width: u32, height: u32) {
-        self.post("/window/rect", json!({ "width": width, "height": height }));
+    /// Makes the window that wide, and waits until the page has heard of it.
+    pub fn resize(&self, width: u32) {
+        let start = Instant::now();
+        self.post("/window/rect", json!({ "width": width, "height": 740 }));
+        while self.run("return innerWidth") != width {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the window does not become {width} px wide"
+            );
+        }
     }
 
     /// The message of a dialogue that a script has opened.
