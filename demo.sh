@@ -3,6 +3,7 @@
 # after it was installed anew, and a clone of its disk gets nothing. The judges are openssl and the model service.
 set -euo pipefail
 cd "$(dirname "$0")"
+demo_only=yes
 . ./install-packages.sh
 
 cargo build --release --workspace --bins --locked

@@ -1,10 +1,12 @@
-# Installs what the build and the tests need and this machine lacks. Sourced by demo.sh and swtpm-test.sh; the only list
-# of packages, by Debian 12's names.
+# Installs what the build and the tests need and this machine lacks. Sourced by demo.sh, which needs the first part, by swtpm-test.sh
+# and by the scripts in snap/; the only list of packages, by Debian 12's names.
 
 packages=(
     gcc libc6-dev pkg-config libtss2-dev        # to build: aws-lc has C in it
-    swtpm softhsm2                              # what plays the TPM and the HSM
-    tpm2-tools openssl opensc gnupg snapd       # the outsiders that check our work
+    swtpm tpm2-tools openssl                    # the demo's TPM, and the outsiders that use and check it
+)
+[ "${demo_only-}" = yes ] || packages+=(
+    softhsm2 opensc gnupg snapd                 # an HSM, and further outsiders that check our work
     squashfs-tools                              # what unpacks a .snap
     jq                                          # what a hook written as a shell script needs, for the benchmark
     debootstrap                                 # a bare root to try the packed gadget in

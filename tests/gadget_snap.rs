@@ -1,0 +1,108 @@
+//! The example gadget in snap/: its settings file, and what snap/pack.sh makes of it.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{CONFIGURE, Expect as _};
+use serde_json::json;
+use testbed::Device;
+use toml::de::{DeTable, DeValue};
+
+const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The settings file with all that is commented out set.
+fn all_settings() -> String {
+    let file = fs::read_to_string(Path::new(SOURCE).join("snap/hardware-identity.toml")).unwrap();
+    let uncommented = file.lines().map(|line| match line.strip_prefix("# ") {
+        Some(setting)
+            if setting
+                .split_once(" = ")
+                .is_some_and(|(name, _)| !name.contains(' ')) =>
+        {
+            setting
+        }
+        _ => line,
+    });
+    uncommented.map(|line| line.to_owned() + "\n").collect()
+}
+
+#[test]
+fn the_settings_file_has_every_setting_and_right_values() {
+    let device = Device::new().unwrap();
+    device.write_settings(&all_settings()).unwrap();
+    let configure = || device.hook(CONFIGURE.as_ref());
+    configure().run().unwrap().succeeded();
+
+    // The hook names all settings where it does not know one.
+    let outcome = configure()
+        .snap_set("hardware-identity.no-such", json!(1))
+        .run()
+        .unwrap();
+    let (_, names) = outcome.merged.split_once("there are ").unwrap();
+    let (names, _) = names.split_once(". ").unwrap();
+    let settings = all_settings();
+    let settings = DeTable::parse(&settings).unwrap().into_inner();
+    for name in names.split(", ") {
+        let (table, key) = name
+            .trim_end_matches(".NAME")
+            .split_once('.')
+            .unwrap_or(("", name));
+        let stands = match settings.get(table).map(|table| table.get_ref()) {
+            Some(DeValue::Table(table)) => table.contains_key(key),
+            _ => settings.contains_key(key),
+        };
+        assert!(stands, "{name} is missing");
+    }
+}
+
+#[test]
+fn its_version_is_the_projects() {
+    let description = fs::read_to_string(Path::new(SOURCE).join("snap/snapcraft.yaml")).unwrap();
+    let version = format!("version: '{}'\n", env!("CARGO_PKG_VERSION"));
+    assert!(
+        description.contains(&version),
+        "snapcraft.yaml has another version than Cargo.toml"
+    );
+}
+
+#[track_caller]
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// Packs the gadget into a folder and returns the path that the last line on stdout names.
+fn pack(folder: &Path) -> PathBuf {
+    let output = succeed(Command::new(Path::new(SOURCE).join("snap/pack.sh")).arg(folder));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    stdout.lines().last().unwrap().into()
+}
+
+#[test]
+fn it_packs_to_equal_bytes_and_nothing_is_found_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = ["a", "b"].map(|name| pack(&folder.path().join(name)));
+    assert!(first.starts_with(folder.path()) && first != second, "{first:?}");
+    assert!(
+        fs::read(&first).unwrap() == fs::read(&second).unwrap(),
+        "the snaps differ"
+    );
+
+    let check = succeed(
+        Command::new(common::HARDWARE_IDENTITY)
+            .arg("check-gadget")
+            .arg(&first),
+    );
+    let said = String::from_utf8(check.stdout).unwrap();
+    assert!(said.contains("nothing found"), "{said}");
+}
