@@ -71,7 +71,7 @@ pub enum Error {
     /// TCTI error 0xA0015.
     #[error(
         "the library {library} for talking to the TPM was not found. Stage the package that holds it in the \
-         snap (libtss2-tcti-device0 or libtss2-tcti-device0t64) and keep its folder on LD_LIBRARY_PATH"
+         snap (libtss2-tcti-device0 or libtss2-tcti-device0t64), in usr/lib/TRIPLET or on LD_LIBRARY_PATH"
     )]
     LibraryMissing {
         /// The library's file name.
