@@ -15,7 +15,7 @@ cargo build --workspace --locked
 cargo test --workspace --locked
 # Size and memory have limits that only the release build can be held to.
 cargo build --release --workspace --bins --examples --locked
-ROUNDS=${ROUNDS:-20} cargo bench --locked --bench hooks
+ROUNDS=${ROUNDS:-20} cargo bench --workspace --locked --bench hooks
 ./demo.sh
 # The packed gadget's own files, where no library but theirs is to be found.
 snap/try-in-bare-root.sh "$(snap/pack.sh | tail -n 1)"

@@ -19,7 +19,7 @@ mkdir -p "$prime/meta/hooks" "$prime/bin" "$prime/usr/lib/$triplet"
 
 # The programs, and what snapd reads. The snap's description is the part of snapcraft.yaml that is not snapcraft's own.
 programs() {
-    cargo build --release --locked --package hardware-identity --bins >&2
+    cargo build --release --workspace --bins --locked >&2
     install -m 755 "${hooks[@]/#/target/release/}" "$prime/meta/hooks"
     install -m 755 target/release/hardware-identity "$prime/bin"
     { sed '/^platforms:/,$d' snap/snapcraft.yaml; echo "architectures: [$architecture]"; } >"$prime/meta/snap.yaml"
