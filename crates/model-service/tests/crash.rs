@@ -1,29 +1,128 @@
-//! A crash among many registrations: what devices were given is known, and no nonce is good twice.
+//! Crashes among many registrations: what devices were given is known, and no nonce is good twice.
+//!
+//! Three crashes by default, 50 with `CAMPAIGN=full`, each at another moment.
 
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
+use std::hint;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use common::campaign::{place, rounds, strike};
 use common::device::Device;
 use common::http::Request;
-use common::{ASSERTIONS, Bench};
-use rusqlite::Connection;
+use common::parallel::{THREADS, parallel};
+use common::{ASSERTIONS, Bench, Service, model, sign};
 
-const DEVICES: usize = 60;
+/// Registrations in each round, and how many at once.
+const DEVICES: usize = 200;
 const CLIENTS: usize = 8;
-/// Answers after which the service is killed.
-const ENOUGH: usize = 20;
+const FILE: &str = "database.sqlite";
 
-/// The serial that a stream got, if there was an answer at all.
-fn submit(address: SocketAddr, stream: &str) -> Option<String> {
-    let request = Request::post("/v1/serial", stream).header("content-type", ASSERTIONS);
+/// What the service is killed by, when so many requests have come so far.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// The last byte of a request is sent.
+    Sent(usize),
+    /// An answer is there.
+    Answered(usize),
+    /// After so many answers something is written to the database.
+    Writing(usize),
+}
+
+impl Moment {
+    fn of(round: usize) -> Self {
+        let count = 1 + (place(round) * (DEVICES - 1) as f64) as usize;
+        [Self::Sent, Self::Answered, Self::Writing][round % 3](count)
+    }
+}
+
+/// The devices, the imported stream of their identities, and the model.
+struct Fleet {
+    devices: Vec<Device>,
+    identities: String,
+    model: String,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let devices: Vec<_> = (0..DEVICES)
+            .map(|index| Device::fresh(&format!("SN-{index}")))
+            .collect();
+        Self {
+            identities: parallel(*THREADS, &devices, Device::identity).join("\n"),
+            model: model("edge-box"),
+            devices,
+        }
+    }
+
+    /// A request of each device, with a new nonce.
+    fn requests(&self, service: &Service) -> Vec<String> {
+        let request = |index: &usize| {
+            let device = &self.devices[*index];
+            let statement = device.statement(&service.nonce(), &device.hardware_id);
+            (
+                *index,
+                format!("{}\n{}", sign(statement, device.device_key), self.model),
+            )
+        };
+        let indices: Vec<_> = (0..DEVICES).collect();
+        let mut requests = parallel(*THREADS, &indices, request);
+        requests.sort();
+        requests.into_iter().map(|(_, request)| request).collect()
+    }
+}
+
+/// What each device got until the service was killed.
+fn until_killed(
+    bench: &Bench,
+    service: &Service,
+    requests: &[String],
+    moment: Moment,
+) -> Vec<Option<String>> {
+    let (sent, answered) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
+    let strike_at = |count: &AtomicUsize, at| {
+        if count.fetch_add(1, Ordering::Relaxed) + 1 == at {
+            strike(service.child.id());
+        }
+    };
+    let client = |index: &usize| {
+        let answer = submit(service.address, &requests[*index], || {
+            strike_at(sent, if let Moment::Sent(at) = moment { at } else { 0 });
+        });
+        strike_at(answered, if let Moment::Answered(at) = moment { at } else { 0 });
+        (*index, answer)
+    };
+    let mut answers = thread::scope(|scope| {
+        if let Moment::Writing(at) = moment {
+            let before = |count| answered.load(Ordering::Relaxed) < count;
+            scope.spawn(move || {
+                while before(at) {
+                    thread::yield_now();
+                }
+                let log = bench.log(FILE);
+                while before(DEVICES) && bench.log(FILE) == log {
+                    hint::spin_loop();
+                }
+                strike(service.child.id());
+            });
+        }
+        parallel(CLIENTS, &(0..DEVICES).collect::<Vec<_>>(), client)
+    });
+    answers.sort();
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// The serial that a request got, if there was a whole answer.
+fn submit(address: SocketAddr, request: &str, sent: impl FnOnce()) -> Option<String> {
+    let request = Request::post("/v1/serial", request).header("content-type", ASSERTIONS);
     let mut connection = TcpStream::connect(address).ok()?;
     connection.write_all(&request.bytes()).ok()?;
+    sent();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
@@ -32,75 +131,84 @@ fn submit(address: SocketAddr, stream: &str) -> Option<String> {
     whole.then(|| body.to_owned())
 }
 
+/// What the database says of itself, before anybody else writes.
+fn check_database(bench: &Bench, received: &[Option<String>]) {
+    bench.is_sound();
+    let issued = bench.count("issued");
+    assert_eq!(
+        bench.count("issued JOIN serials USING (brand, model, serial)"),
+        issued
+    );
+    assert_eq!(bench.count("serials"), issued);
+    assert_eq!(bench.count("registrations WHERE outcome = 'issued'"), issued);
+    assert!(bench.count("nonces WHERE used = 1") >= issued);
+    let database = bench.database();
+    let mut known = database.prepare("SELECT 1 FROM issued WHERE text = ?1").unwrap();
+    for text in received.iter().flatten() {
+        assert!(
+            known.exists([text]).unwrap(),
+            "a serial that a device has is not known"
+        );
+    }
+}
+
+/// A nonce that brought a serial, or was used up by a request without an answer, is good no more. Gives how many were
+/// good, once.
+fn check_nonces(service: &Service, requests: &[String], received: &[Option<String>]) -> usize {
+    let again = |index: &usize| {
+        let (request, received) = (&requests[*index], &received[*index]);
+        let answer = service.serial(request);
+        let good = answer.status == 201 && received.is_none();
+        if !good {
+            answer.refused(403, "nonce-used");
+        }
+        service.serial(request).refused(403, "nonce-used");
+        good
+    };
+    let good = parallel(*THREADS, &(0..DEVICES).collect::<Vec<_>>(), again);
+    good.into_iter().filter(|good| *good).count()
+}
+
+/// Each device registers in the end, and one that had a serial gets the same again.
+fn check_serials(service: &Service, fleet: &Fleet, received: &[Option<String>]) {
+    let requests = fleet.requests(service);
+    let register = |index: &usize| {
+        let (device, answer) = (&fleet.devices[*index], service.serial(&requests[*index]));
+        assert_eq!(device.accepts(&answer), (device.hardware_id.clone(), 0));
+        if let Some(received) = &received[*index] {
+            assert_eq!(&answer.body, received);
+        }
+    };
+    parallel(*THREADS, &(0..DEVICES).collect::<Vec<_>>(), register);
+}
+
 #[test]
 fn among_many_registrations() {
-    let bench = Bench::new();
-    let mut service = bench.serve();
-    let devices: Vec<_> = (0..DEVICES)
-        .map(|index| Device::fresh(&format!("hw-{index}")))
-        .collect();
-    let identities: Vec<_> = devices.iter().map(Device::identity).collect();
-    bench.import_text(&identities.join("\n"));
-    let stream = |(index, device): (usize, &Device)| device.stream(&service.nonce(), &format!("SN-{index}"));
-    let streams: Vec<_> = devices.iter().enumerate().map(stream).collect();
-    let (next, answered, address) = (AtomicUsize::new(0), AtomicUsize::new(0), service.address);
-    let client = || {
-        let mut received = Vec::new();
-        while let Some(stream) = streams.get(next.fetch_add(1, Ordering::Relaxed)) {
-            received.extend(submit(address, stream));
-            answered.fetch_add(1, Ordering::Relaxed);
-        }
-        received
-    };
-    let received: Vec<String> = thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
-        while answered.load(Ordering::Relaxed) < ENOUGH {
-            thread::yield_now();
-        }
+    let fleet = Fleet::new();
+    let rounds = rounds(50, 3);
+    let (mut all, mut early) = (0, 0);
+    for round in 0..rounds {
+        let moment = Moment::of(round);
+        let bench = Bench::new();
+        bench.import_text(&fleet.identities);
+        let mut service = bench.serve();
+        let requests = fleet.requests(&service);
+        let received = until_killed(&bench, &service, &requests, moment);
         service.kill();
-        clients
-            .into_iter()
-            .flat_map(|client| client.join().unwrap())
-            .collect()
-    });
-    assert!(
-        received.len() >= ENOUGH && received.len() < DEVICES,
-        "{}",
-        received.len()
-    );
+        check_database(&bench, &received);
+        let (served, unused) = (bench.count("issued"), bench.count("nonces WHERE used = 0"));
+        let count = received.iter().flatten().count();
 
-    let service = bench.serve();
-    let database = Connection::open(bench.path("database.sqlite")).unwrap();
-    for text in &received {
-        let known = "SELECT count(*) FROM issued JOIN serials USING (brand, model, serial) WHERE text = ?1";
-        assert_eq!(
-            database
-                .query_row(known, [text], |row| row.get::<_, i64>(0))
-                .unwrap(),
-            1
+        let service = bench.serve();
+        let good = check_nonces(&service, &requests, &received);
+        assert_eq!(good as i64, unused, "{moment:?}");
+        check_serials(&service, &fleet, &received);
+        println!(
+            "{moment:?}: {count} devices had a serial, {served} were known, {good} nonces were still good"
         );
+        all += count;
+        early += usize::from(count < DEVICES);
     }
-    let mut good = 0;
-    for stream in &streams {
-        // A nonce that brought a serial, or was used up by a request without an answer, is good no more.
-        let answer = service.serial(stream);
-        match answer.status {
-            201 => good += 1,
-            _ => answer.refused(403, "nonce-used"),
-        }
-        service.serial(stream).refused(403, "nonce-used");
-    }
-    assert!(
-        good + received.len() <= DEVICES,
-        "{good} and {} serials for {DEVICES} nonces",
-        received.len()
-    );
-    for (index, device) in devices.iter().enumerate() {
-        assert_eq!(
-            device
-                .accepts(&device.register(&service, &format!("SN-{index}")))
-                .0,
-            format!("SN-{index}")
-        );
-    }
+    println!("{early} of {rounds} kills came before the last answer; {all} serials had been received");
+    assert!(early * 2 > rounds, "the kills come too late to show anything");
 }

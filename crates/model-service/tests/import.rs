@@ -1,4 +1,4 @@
-//! The import of hardware identities: all or nothing, again and again, and through a crash.
+//! The import of hardware identities: all or nothing, again and again.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,12 +7,12 @@ mod common;
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use common::device::Device;
 use common::http::{Answer, Request};
-use common::{ASSERTIONS, Bench, PROGRAM, TOKEN, pem, sign_as, text_vector};
+use common::{ASSERTIONS, Bench, TOKEN, pem, sign_as, text_vector};
 use rusqlite::Connection;
 use serde_json::json;
 use snap_assertions::DigestForm;
@@ -74,7 +74,7 @@ fn higher_revisions_replace_lower_ones() {
     let answer = service.import(&revision("4", "other"));
     assert_eq!(counts(&answer), [0, 0, 0, 0, 1]);
     assert!(answer.body.contains("higher revision"), "{}", answer.body);
-    let database = Connection::open(bench.path("database.sqlite")).unwrap();
+    let database = bench.database();
     let all: Vec<String> = database
         .prepare("SELECT hardware_id || revision || instr(text, 'hardware-id: four') FROM identities JOIN identity_texts USING (id)")
         .unwrap()
@@ -232,88 +232,30 @@ fn secrets_that_others_can_read_are_not_used() {
     }
 }
 
-/// Kills the service at several points of an import: then all or nothing is there, and the import can be done
-/// again.
+/// An import that has begun to store keeps other imports waiting, but no device.
 #[test]
-fn a_crash_during_an_import_leaves_nothing_half_done() {
-    const COUNT: usize = 600;
-    let stream = stream(COUNT);
+fn devices_do_not_wait_for_an_import() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let device = Device::new("p256");
+    assert_eq!(counts(&service.import(&device.identity())), [1, 0, 0, 0, 0]);
+    // More than is held back before anything is stored, and not all of what is announced.
+    let identity = Device::new("p384").identity();
+    let stream = vec![identity.as_str(); 3000].join("\n");
     let request = Request::post("/v1/hardware-identities", stream.clone()).header("content-type", ASSERTIONS);
     let request = request
         .header("authorization", &format!("Bearer {TOKEN}"))
-        .bytes();
-    for moment in [
-        Moment::HalfSent,
-        Moment::AllSent,
-        Moment::Writing,
-        Moment::Writing,
-    ] {
-        let bench = Bench::new();
-        let mut service = bench.serve();
-        let before = wal_length(&bench);
-        let mut connection = TcpStream::connect(service.address).unwrap();
-        let end = if moment == Moment::HalfSent {
-            request.len() / 2
-        } else {
-            request.len()
-        };
-        connection.write_all(&request[..end]).unwrap();
-        while moment == Moment::Writing && wal_length(&bench) == before {
-            thread::yield_now();
-        }
-        service.kill();
-        let left = bench.count("identities");
-        assert!(left == 0 || left == COUNT as i64, "{left} of {COUNT} are there");
-        if moment == Moment::HalfSent {
-            assert_eq!(left, 0);
-        }
-        assert_eq!(
-            bench.count("pragma_integrity_check WHERE integrity_check = 'ok'"),
-            1
-        );
-        assert_eq!(bench.count("identities JOIN identity_texts USING (id)"), left);
-        let service = bench.serve();
-        let [new, _, present, ..] = counts(&service.import(&stream));
-        assert_eq!((new, present), (COUNT as u64 - left as u64, left as u64));
+        .announced(stream.len() + 1);
+    let mut connection = TcpStream::connect(service.address).unwrap();
+    connection.write_all(&request.bytes()).unwrap();
+    let other = Connection::open(bench.path("database.identities.sqlite")).unwrap();
+    other.busy_timeout(Duration::ZERO).unwrap();
+    while other.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok() {
+        thread::yield_now();
     }
-}
 
-#[derive(Clone, Copy, PartialEq)]
-enum Moment {
-    HalfSent,
-    AllSent,
-    /// As soon as something reaches the database's log.
-    Writing,
-}
-
-fn wal_length(bench: &Bench) -> u64 {
-    fs::metadata(bench.path("database.sqlite-wal")).map_or(0, |metadata| metadata.len())
-}
-
-#[test]
-fn a_crash_of_the_command_too() {
-    let bench = Bench::new();
-    let mut child = Command::new(PROGRAM)
-        .args(["import", "--config"])
-        .arg(bench.path("settings.toml"))
-        .arg("-")
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let stream = stream(50);
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(stream.as_bytes()).unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    bench.import_text(&stream);
-    assert_eq!(bench.count("identities"), 50);
-    // What was verified stood in files without a name.
-    let names: Vec<_> = fs::read_dir(bench.path(""))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    assert!(
-        names.iter().all(|name| !name.to_string_lossy().starts_with('.')),
-        "{names:?}"
-    );
+    device.accepts(&device.register(&service, "SN-1"));
+    assert_eq!(bench.count("identities"), 1);
+    drop(connection);
+    assert_eq!(counts(&service.import(&stream)), [1, 0, 2999, 0, 0]);
 }

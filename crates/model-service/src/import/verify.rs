@@ -1,21 +1,33 @@
 //! The checks on an assertion before it is stored.
 
 use jiff::Timestamp;
-use rayon::prelude::*;
 use snap_assertions::types::HardwareIdentity;
 use snap_assertions::{Assertion, DigestForm};
 
-use super::Checked;
 use crate::settings::Form;
 use crate::store::Identity;
 use crate::trust::AccountKeys;
 
-/// Verifies on all cores, and keeps the order.
-pub(super) fn all(batch: &[Assertion], keys: &AccountKeys, forms: &[Form]) -> Vec<Checked> {
-    let now = Timestamp::now();
-    let check = |assertion: &Assertion| {
+/// What became of an assertion before storing.
+pub(super) enum Checked {
+    Good(Identity),
+    Refused {
+        reason: String,
+        hardware_id: Option<String>,
+        digest: Option<String>,
+    },
+}
+
+/// Against what assertions are checked.
+pub(super) struct Verifier<'a> {
+    pub(super) keys: &'a AccountKeys,
+    pub(super) forms: &'a [Form],
+}
+
+impl Verifier<'_> {
+    pub(super) fn check(&self, assertion: &Assertion) -> Checked {
         let text = |name| assertion.header(name).map(str::to_owned);
-        match identity(assertion, keys, forms, now) {
+        match self.identity(assertion) {
             Ok(identity) => Checked::Good(identity),
             Err(reason) => Checked::Refused {
                 reason,
@@ -23,33 +35,28 @@ pub(super) fn all(batch: &[Assertion], keys: &AccountKeys, forms: &[Form]) -> Ve
                 digest: text("hardware-id-key-sha3-384"),
             },
         }
-    };
-    batch.par_iter().map(check).collect()
-}
+    }
 
-fn identity(
-    assertion: &Assertion,
-    keys: &AccountKeys,
-    forms: &[Form],
-    now: Timestamp,
-) -> Result<Identity, String> {
-    let kind = assertion.kind().name();
-    if kind != "hardware-identity" {
-        return Err(format!(
-            "it is of the type {kind}. Import hardware-identity assertions only"
-        ));
+    fn identity(&self, assertion: &Assertion) -> Result<Identity, String> {
+        let kind = assertion.kind().name();
+        if kind != "hardware-identity" {
+            return Err(format!(
+                "it is of the type {kind}. Import hardware-identity assertions only"
+            ));
+        }
+        let view =
+            HardwareIdentity::check_any_form(assertion.headers()).map_err(|error| error.to_string())?;
+        let form = match view.digest_form() {
+            DigestForm::Text => Form::Text,
+            DigestForm::Der => Form::Der,
+        };
+        if !self.forms.contains(&form) {
+            return Err(format!(
+                "its key digest has the {} form, which the settings do not allow (digest-forms)",
+                view.digest_form()
+            ));
+        }
+        self.keys.verify(assertion, Timestamp::now())?;
+        Ok(Identity::new(assertion, &view))
     }
-    let view = HardwareIdentity::check_any_form(assertion.headers()).map_err(|error| error.to_string())?;
-    let form = match view.digest_form() {
-        DigestForm::Text => Form::Text,
-        DigestForm::Der => Form::Der,
-    };
-    if !forms.contains(&form) {
-        return Err(format!(
-            "its key digest has the {} form, which the settings do not allow (digest-forms)",
-            view.digest_form()
-        ));
-    }
-    keys.verify(assertion, now)?;
-    Ok(Identity::new(assertion, &view))
 }

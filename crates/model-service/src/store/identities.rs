@@ -1,12 +1,13 @@
 //! The imported hardware identities.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+
+use rusqlite::{Connection, Row, Statement, params};
 use snap_assertions::Assertion;
 use snap_assertions::types::HardwareIdentity;
 
 /// A hardware identity as it is imported.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) issuer: String,
     pub(crate) digest: String,
@@ -49,27 +50,42 @@ pub(crate) enum Placed {
     Differs,
 }
 
-/// Puts an identity in its place.
-pub(crate) fn place(connection: &Connection, identity: &Identity, now: i64) -> rusqlite::Result<Placed> {
-    let known = connection
-        .prepare_cached(
-            "SELECT id, revision, text FROM identities JOIN identity_texts USING (id) WHERE digest = ?1 AND issuer = ?2",
-        )?
-        .query_row([&identity.digest, &identity.issuer], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, u64>(1)?, row.get::<_, String>(2)?))
+/// Puts identities in their places, one after another in a transaction.
+pub(crate) struct Placing<'a> {
+    connection: &'a Connection,
+    now: i64,
+    insert: Statement<'a>,
+    insert_text: Statement<'a>,
+    find: Statement<'a>,
+    update: Statement<'a>,
+    update_text: Statement<'a>,
+}
+
+impl<'a> Placing<'a> {
+    /// `now` is the time of the import.
+    pub(crate) fn new(connection: &'a Connection, now: i64) -> rusqlite::Result<Self> {
+        Ok(Self {
+            connection,
+            now,
+            insert: connection.prepare(
+                "INSERT INTO identities VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 ON CONFLICT (digest, issuer) DO NOTHING",
+            )?,
+            insert_text: connection.prepare("INSERT INTO identity_texts VALUES (?1, ?2)")?,
+            find: connection.prepare(
+                "SELECT id, revision, text FROM identities JOIN identity_texts USING (id)
+                 WHERE digest = ?1 AND issuer = ?2",
+            )?,
+            update: connection.prepare(
+                "UPDATE identities SET key_digest = ?3, revision = ?4, hardware_id = ?5, hardware_name = ?6,
+                 manufacturer = ?7, imported = ?8 WHERE digest = ?2 AND issuer = ?1",
+            )?,
+            update_text: connection.prepare("UPDATE identity_texts SET text = ?2 WHERE id = ?1")?,
         })
-        .optional()?;
-    let replaces = match known {
-        None => None,
-        Some((id, revision, _)) if revision < identity.revision => Some(id),
-        Some((_, revision, _)) if revision > identity.revision => return Ok(Placed::Older),
-        Some((_, _, text)) if text == identity.text => return Ok(Placed::Present),
-        Some(_) => return Ok(Placed::Differs),
-    };
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO identities VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
-        .execute(params![
-            replaces,
+    }
+
+    pub(crate) fn place(&mut self, identity: &Identity) -> rusqlite::Result<Placed> {
+        let row = params![
             identity.issuer,
             identity.digest,
             identity.key_digest,
@@ -77,15 +93,33 @@ pub(crate) fn place(connection: &Connection, identity: &Identity, now: i64) -> r
             identity.hardware_id,
             identity.hardware_name,
             identity.manufacturer,
-            now
-        ])?;
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO identity_texts VALUES (?1, ?2)")?
-        .execute(params![connection.last_insert_rowid(), identity.text])?;
-    Ok(match replaces {
-        None => Placed::New,
-        Some(_) => Placed::Replaced,
-    })
+            self.now
+        ];
+        // Most are new, and a search of their own would tell no more.
+        if self.insert.execute(row)? == 1 {
+            let id = self.connection.last_insert_rowid();
+            self.insert_text.execute(params![id, identity.text])?;
+            return Ok(Placed::New);
+        }
+        let known = |row: &Row<'_>| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, u64>(1)?,
+                row.get::<_, String>(2)?,
+            ))
+        };
+        let (id, revision, text) = self.find.query_row([&identity.digest, &identity.issuer], known)?;
+        Ok(match revision.cmp(&identity.revision) {
+            Ordering::Greater => Placed::Older,
+            Ordering::Equal if text == identity.text => Placed::Present,
+            Ordering::Equal => Placed::Differs,
+            Ordering::Less => {
+                self.update.execute(row)?;
+                self.update_text.execute(params![id, identity.text])?;
+                Placed::Replaced
+            }
+        })
+    }
 }
 
 /// What a registration needs of an identity.

@@ -1,4 +1,5 @@
-//! The database: SQLite with a write-ahead log, one connection that writes and as many as needed that read.
+//! The database: two SQLite files with a write-ahead log. One thread writes nonces and serials; imports write the
+//! identities, which have a file of their own so that devices need not wait for an import.
 
 mod identities;
 mod nonces;
@@ -10,20 +11,25 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::oneshot;
 
-pub(crate) use identities::{Identity, IdentityRow, Placed, find_by_digest, place, search};
+pub(crate) use identities::{Identity, IdentityRow, Placed, Placing, find_by_digest, search};
 pub(crate) use nonces::{NonceState, OpenNonces, consume, issue, open_nonces};
 pub(crate) use registrations::{Entry, EntryRow, log, recent};
 pub(crate) use serials::{Issue, Number, find_issued, holder, insert, number_of};
 use writer::Writer;
 
 const SCHEMA: &str = include_str!("schema.sql");
-/// The `user_version` of a database with [`SCHEMA`].
-const VERSION: i64 = 1;
-/// How long a writer waits for another process's transaction, such as that of a large import.
+const IDENTITIES: &str = include_str!("identities.sql");
+/// The `user_version` of files with these schemas.
+const VERSION: i64 = 2;
+/// How long others' transactions are waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// How long an import waits for another one, which may be large.
+const IMPORT_WAIT: Duration = Duration::from_secs(600);
+/// Bytes of a log that stay on the disk after what it held went into the database.
+const LOG_KEPT: i64 = 64 * 1024 * 1024;
 /// Reading connections that are kept for later.
 const KEPT_READERS: usize = 16;
 
@@ -52,7 +58,8 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the database, and makes it where there is none.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = connect(path)?;
+        let connection = connect(path, SCHEMA, LOCK_WAIT)?;
+        connect_to_import(path)?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
             writer: Writer::start(connection),
@@ -103,32 +110,52 @@ pub(crate) fn received<T>(
     answer.unwrap_or(Err(StoreError::NotWritten))
 }
 
-/// A connection that may write, to a database that has the schema.
-pub(crate) fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let mut connection = Connection::open(path)?;
-    connection.busy_timeout(LOCK_WAIT)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // A nonce that was used must stay used, and a serial that was handed out must be known, after a power cut too.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "cache_size", -64 * 1024)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    match transaction.pragma_query_value(None, "user_version", |row| row.get(0))? {
-        0 => {
-            transaction.execute_batch(SCHEMA)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-        }
-        VERSION => {}
-        other => return Err(StoreError::Version(other)),
-    }
-    transaction.commit()?;
-    Ok(connection)
+/// A connection for an import to the identities of the database at `path`.
+pub(crate) fn connect_to_import(path: &Path) -> Result<Connection, StoreError> {
+    connect(&identities_file(path), IDENTITIES, IMPORT_WAIT)
 }
 
+/// `NAME.identities.sqlite` beside `NAME.sqlite`.
+fn identities_file(path: &Path) -> PathBuf {
+    path.with_extension("identities.sqlite")
+}
+
+/// A connection that may write, to a file that has the schema.
+fn connect(path: &Path, schema: &str, wait: Duration) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(wait)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // A nonce that was used must stay used, and what was handed out or imported must be known, after a power cut too.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -64 * 1024)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_KEPT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    if version(&connection)? == 0 {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have been faster.
+        if version(&transaction)? == 0 {
+            transaction.execute_batch(schema)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+        }
+        transaction.commit()?;
+    }
+    match version(&connection)? {
+        VERSION => Ok(connection),
+        other => Err(StoreError::Version(other)),
+    }
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// A connection that sees both files.
 fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(LOCK_WAIT)?;
     connection.set_prepared_statement_cache_capacity(64);
+    let identities = identities_file(path).into_os_string();
+    connection.execute("ATTACH ?1 AS imported", [identities.to_string_lossy()])?;
     Ok(connection)
 }

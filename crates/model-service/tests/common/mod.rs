@@ -10,10 +10,12 @@
 )]
 
 pub mod browsing;
+pub mod campaign;
 pub mod device;
 pub mod hostility;
 pub mod http;
 pub mod page;
+pub mod parallel;
 pub mod webdriver;
 
 use std::fs::{self, OpenOptions};
@@ -176,18 +178,25 @@ impl Bench {
         assert!(output.status.success(), "{output:?}");
     }
 
-    pub fn count(&self, what: &str) -> i64 {
+    /// Both files of the database.
+    pub fn database(&self) -> Connection {
         let database = Connection::open(self.path("database.sqlite")).unwrap();
+        let identities = self.path("database.identities.sqlite");
+        let attach = "ATTACH ?1 AS imported";
+        database.execute(attach, [identities.to_str().unwrap()]).unwrap();
         database
+    }
+
+    pub fn count(&self, what: &str) -> i64 {
+        self.database()
             .query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get(0))
             .unwrap()
     }
 
     /// The last entry of the log: outcome and serial.
     pub fn last_logged(&self) -> (String, String) {
-        let database = Connection::open(self.path("database.sqlite")).unwrap();
         let last = "SELECT outcome, serial FROM registrations ORDER BY id DESC LIMIT 1";
-        database
+        self.database()
             .query_row(last, [], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap()
     }

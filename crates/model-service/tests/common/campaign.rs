@@ -1,0 +1,58 @@
+//! Kills at many moments: a few rounds by default, and with `CAMPAIGN=full` (`./swtpm-test.sh --full`) as many as show
+//! something.
+
+use std::env;
+use std::fs;
+use std::time::SystemTime;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::Bench;
+
+/// So many rounds, `full` or `short`.
+pub fn rounds(full: usize, short: usize) -> usize {
+    match env::var("CAMPAIGN").as_deref() {
+        Ok("full") => full,
+        _ => short,
+    }
+}
+
+/// A place in the whole length, from 0 to below 1: those of many rounds are spread evenly (the fractions of the golden
+/// ratio's multiples).
+pub fn place(round: usize) -> f64 {
+    (0.5 + round as f64 * 0.618_033_988_749_895).fract()
+}
+
+/// Kills a process as a crash would, from a thread that only looks on: whoever started it has not waited for it, so that
+/// the id is its own.
+pub fn strike(process: u32) {
+    kill(Pid::from_raw(process.try_into().unwrap()), Signal::SIGKILL).unwrap();
+}
+
+impl Bench {
+    /// What shows that something was written to a file's log: its length, which grows until it is used anew, and the
+    /// time.
+    pub fn log(&self, file: &str) -> (u64, Option<SystemTime>) {
+        fs::metadata(self.path(&format!("{file}-wal")))
+            .map_or((0, None), |metadata| (metadata.len(), metadata.modified().ok()))
+    }
+
+    /// Fails unless both files of the database are whole and no temporary file is left.
+    #[track_caller]
+    pub fn is_sound(&self) {
+        for file in ["main", "imported"] {
+            let check = format!("PRAGMA {file}.integrity_check");
+            let found: String = self.database().query_row(&check, [], |row| row.get(0)).unwrap();
+            assert_eq!(found, "ok", "{file}");
+        }
+        let pairs = self.count("identities JOIN identity_texts USING (id)");
+        assert_eq!(
+            (self.count("identities"), self.count("identity_texts")),
+            (pairs, pairs)
+        );
+        let names = fs::read_dir(self.path("")).unwrap();
+        let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(names.find(|name| name.starts_with('.')), None);
+    }
+}

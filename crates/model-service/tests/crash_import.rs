@@ -1,0 +1,177 @@
+//! Crashes during imports: all or nothing is there, and the import can be done again.
+//!
+//! Four crashes by default, 50 with `CAMPAIGN=full`, each at another moment.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::hint;
+use std::io::{Read as _, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use common::campaign::{place, rounds, strike};
+use common::device::Device;
+use common::http::Request;
+use common::parallel::{THREADS, parallel};
+use common::{ASSERTIONS, Bench, PROGRAM, TOKEN};
+use serde_json::json;
+
+const COUNT: usize = 1500;
+/// Bytes that are handed over at a time.
+const PIECE: usize = 4096;
+
+/// What an import is killed by, as a part of the whole from 0 to 1.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// So much of the stream has been handed over.
+    Taken(f64),
+    /// So much of what it writes is written.
+    Written(f64),
+}
+
+/// Bytes in the files of the identities, which grow while an import commits, and when what it has committed goes from
+/// the log into the database.
+fn written(bench: &Bench) -> u64 {
+    let files = ["database.identities.sqlite", "database.identities.sqlite-wal"];
+    let length = |file: &&str| fs::metadata(bench.path(file)).map_or(0, |metadata| metadata.len());
+    files.iter().map(length).sum()
+}
+
+/// Kills `process` at the moment while `import` runs, which hands the stream over to what it is given. Gives what
+/// `import` gives.
+fn disturb<T: Send>(
+    bench: &Bench,
+    (process, moment): (u32, Moment),
+    (stream, whole): (&str, u64),
+    import: impl FnOnce(&dyn Fn(&mut dyn Write)) -> T + Send,
+) -> T {
+    let end = match moment {
+        Moment::Taken(part) => (stream.len() as f64 * part) as usize,
+        Moment::Written(_) => stream.len(),
+    };
+    let hand_over = |to: &mut dyn Write| {
+        // Who is killed takes no more.
+        let mut pieces = stream.as_bytes()[..end].chunks(PIECE);
+        let _ = pieces.try_for_each(|piece| to.write_all(piece));
+        if let Moment::Taken(_) = moment {
+            strike(process);
+        }
+    };
+    let done = AtomicBool::new(false);
+    let before = written(bench);
+    thread::scope(|scope| {
+        let importing = scope.spawn(|| {
+            let result = import(&hand_over);
+            done.store(true, Ordering::Relaxed);
+            result
+        });
+        if let Moment::Written(part) = moment {
+            let enough = before + 1 + ((whole - before) as f64 * part) as u64;
+            while written(bench) < enough && !done.load(Ordering::Relaxed) {
+                hint::spin_loop();
+            }
+            strike(process);
+        }
+        importing.join().unwrap()
+    })
+}
+
+/// Whether the command said that it was done.
+fn by_command(bench: &Bench, moment: Moment, stream: &str, whole: u64) -> bool {
+    let mut child = Command::new(PROGRAM)
+        .args(["import", "--config"])
+        .arg(bench.path("settings.toml"))
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    disturb(bench, (child.id(), moment), (stream, whole), |hand_over| {
+        hand_over(&mut stdin);
+        drop(stdin);
+        stdout.read_to_end(&mut Vec::new()).unwrap();
+    });
+    child.wait().unwrap().success()
+}
+
+/// Whether the service said that it was done.
+fn by_post(bench: &Bench, moment: Moment, stream: &str, whole: u64) -> bool {
+    let mut service = bench.serve();
+    let head = Request::post("/v1/hardware-identities", "")
+        .header("content-type", ASSERTIONS)
+        .header("authorization", &format!("Bearer {TOKEN}"))
+        .announced(stream.len());
+    let process = service.child.id();
+    let answer = disturb(bench, (process, moment), (stream, whole), |hand_over| {
+        let mut connection = TcpStream::connect(service.address).unwrap();
+        connection.write_all(&head.bytes()).unwrap();
+        hand_over(&mut connection);
+        let mut answer = Vec::new();
+        // Who is killed may leave the connection broken.
+        let _ = connection.read_to_end(&mut answer);
+        String::from_utf8(answer).unwrap()
+    });
+    service.kill();
+    answer.starts_with("HTTP/1.1 200") && answer.contains("\"stored\":true")
+}
+
+/// All or nothing is there, of which it gives how many; a second import stores what is missing, and a third one nothing.
+fn check(bench: &Bench, stream: &str, device: &Device) -> i64 {
+    bench.is_sound();
+    let left = bench.count("identities");
+    assert!(left == 0 || left == COUNT as i64, "{left} of {COUNT} are there");
+    let service = bench.serve();
+    for (new, present) in [(COUNT as i64 - left, left), (0, COUNT as i64)] {
+        let report = service.import(stream).json();
+        assert_eq!(
+            (&report["new"], &report["present"]),
+            (&json!(new), &json!(present))
+        );
+        assert_eq!(bench.count("identities"), COUNT as i64);
+    }
+    device.accepts(&device.register(&service, "SN"));
+    left
+}
+
+#[test]
+fn during_an_import() {
+    let devices: Vec<_> = (0..COUNT)
+        .map(|index| Device::fresh(&format!("hw-{index}")))
+        .collect();
+    let stream = parallel(*THREADS, &devices, Device::identity).join("\n");
+    let whole = {
+        let bench = Bench::new();
+        bench.import_text(&stream);
+        // What is in the database now stood in the log first.
+        2 * written(&bench)
+    };
+    let rounds = rounds(50, 4);
+    let (mut unfinished, mut nothing) = (0, 0);
+    for (round, device) in devices.iter().enumerate().take(rounds) {
+        let bench = Bench::new();
+        drop(bench.serve());
+        let moment = match round % 4 < 2 {
+            true => Moment::Taken(place(round)),
+            false => Moment::Written(place(round)),
+        };
+        let import = if round % 2 == 0 { by_command } else { by_post };
+        let done = import(&bench, moment, &stream, whole);
+        let left = check(&bench, &stream, device);
+        println!("{moment:?}: {left} of {COUNT} were there");
+        assert!(left > 0 || !done, "{moment:?}: it was said that all was stored");
+        unfinished += usize::from(!done);
+        nothing += usize::from(left == 0);
+    }
+    println!("{unfinished} of {rounds} kills came before the end, {nothing} before all was stored");
+    assert!(
+        unfinished * 2 > rounds,
+        "the kills come too late to show anything"
+    );
+}
