@@ -1,0 +1,42 @@
+//! What the service manages, beside what aws-lc alone does with the same keys on the same cores.
+//!
+//! `cargo bench -p model-service --bench load` measures both parts, `… load -- registrations` or `-- imports` one.
+//! Everything goes by turns within one run, and turns in which other programs were at work do not count, so that the
+//! ratios say something on a machine that others use too.
+//!
+//! | variable | default | |
+//! |---|---|---|
+//! | `ROUNDS` | 5 | turns |
+//! | `DEVICES` | 300 | registrations in each turn, 64 at once |
+//! | `IDENTITIES` | 0 | more rows in the database of a second service, which takes turns with the first |
+//! | `IMPORTS` | 20000 | assertions in an import; they are made once, at 200 a second and core, and kept |
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+mod alone;
+mod client;
+mod clock;
+mod imports;
+mod registrations;
+mod turns;
+
+use std::env;
+
+fn main() {
+    let number = |name: &str, default| env::var(name).map_or(default, |text| text.parse().unwrap());
+    let parts: Vec<_> = env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|one| one == part);
+    let rounds = number("ROUNDS", 5);
+    if wanted("registrations") {
+        registrations::run(rounds, number("DEVICES", 300), number("IDENTITIES", 0));
+    }
+    if wanted("imports") {
+        imports::run(rounds, number("IMPORTS", 20_000));
+    }
+}

@@ -1,0 +1,169 @@
+//! Registrations, each of which needs one signature, beside signatures alone.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, params};
+use serde_json::Value;
+
+use crate::alone::Alone;
+use crate::client::{Client, post};
+use crate::clock::{Measured, measured};
+use crate::common::device::Device;
+use crate::common::parallel::{THREADS, parallel, with_each};
+use crate::common::{Bench, Service, model, sign};
+use crate::turns;
+
+/// Devices at once.
+const CLIENTS: usize = 64;
+
+pub fn run(rounds: usize, devices: usize, identities: usize) {
+    let alone = Alone::new("brand");
+    let mut worlds = vec![World::new(0)];
+    if identities > 0 {
+        worlds.push(World::new(identities));
+    }
+    let turns = turns::run(rounds, || {
+        let requests: Vec<_> = worlds.iter_mut().map(|world| world.requests(devices)).collect();
+        let worlds = worlds.iter_mut().zip(&requests);
+        turns::wait_for_quiet();
+        let mut pieces = vec![alone.sign(devices)];
+        pieces.extend(worlds.map(|(world, requests)| world.register(requests)));
+        pieces
+    });
+    let (signing, _) = turns::sum(&turns, 0);
+    let all = rounds * devices;
+    println!(
+        "{} cores; aws-lc alone: {:.0} RSA-4096 signatures/s",
+        *THREADS,
+        all as f64 / signing
+    );
+    for (index, world) in worlds.iter_mut().enumerate() {
+        world.show(&turns, index + 1, all);
+    }
+    if worlds.len() > 1 {
+        let ((few, _), (many, _)) = (turns::sum(&turns, 1), turns::sum(&turns, 2));
+        println!(
+            "with {identities} more in the database a registration takes {:.3} x as long",
+            many / few
+        );
+    }
+}
+
+/// A service and its clients.
+struct World {
+    /// Rows in the database before the devices' own.
+    filled: usize,
+    _bench: Bench,
+    service: Service,
+    clients: Vec<Client>,
+    model: String,
+    devices: usize,
+    /// How long each device waited, in all turns.
+    times: Vec<Duration>,
+}
+
+impl World {
+    fn new(filled: usize) -> Self {
+        // Clients wait with their connections open until others are at rest.
+        let bench = Bench::with("", "logged-registrations = 1000000\nrequest-seconds = 86400");
+        let service = bench.serve();
+        fill(&bench, filled);
+        Self {
+            filled,
+            _bench: bench,
+            clients: (0..CLIENTS).map(|_| Client::connect(service.address)).collect(),
+            service,
+            model: model("edge-box"),
+            devices: 0,
+            times: Vec::new(),
+        }
+    }
+
+    /// Imports new devices, and gives the request of each.
+    fn requests(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let numbers: Vec<_> = (self.devices..self.devices + count).collect();
+        self.devices += count;
+        let device = |number: &usize| {
+            let device = Device::fresh(&format!("SN-{number}"));
+            (device.identity(), device)
+        };
+        let (identities, devices): (Vec<_>, Vec<_>) =
+            parallel(*THREADS, &numbers, device).into_iter().unzip();
+        assert_eq!(self.service.import(&identities.join("\n")).status, 200);
+        with_each(&mut self.clients, &devices, |client, device| {
+            request(client, device, &self.model)
+        })
+    }
+
+    fn register(&mut self, requests: &[Vec<u8>]) -> Measured {
+        measured(Some(self.service.child.id()), || {
+            let mut times = with_each(&mut self.clients, requests, |client, request| {
+                let started = Instant::now();
+                let (status, answer) = client.exchange(request);
+                assert_eq!(status, 201, "{answer}");
+                started.elapsed()
+            });
+            self.times.append(&mut times);
+        })
+    }
+
+    fn show(&mut self, turns: &[Vec<Measured>], piece: usize, all: usize) {
+        let ((signing, signing_processor), (time, processor)) =
+            (turns::sum(turns, 0), turns::sum(turns, piece));
+        let (least, greatest) = turns::range(turns, 0, piece);
+        println!(
+            "{} more identities, {CLIENTS} devices at once: {:.0} registrations/s, {:.3} x the signatures ({least:.3} to {greatest:.3} in single turns; {:.3} by processor time, the clients' included)",
+            self.filled,
+            all as f64 / time,
+            signing / time,
+            signing_processor / processor,
+        );
+        self.show_times(signing / all as f64);
+    }
+
+    fn show_times(&mut self, share: f64) {
+        self.times.sort();
+        let last = self.times.len() - 1;
+        let at = |percent: usize| self.times[last * percent / 100];
+        let p99 = at(99).as_secs_f64();
+        println!(
+            "  a device waits {:.0?}, p99 {:.0?}, at most {:.0?}; p99 is {:.1} x one signature, {:.2} x the time of {CLIENTS} signatures on all cores",
+            at(50),
+            at(99),
+            at(100),
+            p99 / (share * *THREADS as f64),
+            p99 / (share * CLIENTS as f64),
+        );
+    }
+}
+
+/// The request that a device will send for its serial.
+fn request(client: &mut Client, device: &Device, model: &str) -> Vec<u8> {
+    let (_, answer) = client.exchange(&post("/v1/request-id", "", ""));
+    let nonce: Value = serde_json::from_str(answer).unwrap();
+    let statement = device.statement(nonce["request-id"].as_str().unwrap(), &device.hardware_id);
+    let stream = format!("{}\n{model}", sign(statement, device.device_key));
+    post("/v1/serial", "", &stream)
+}
+
+/// Puts rows into the database that only take up room.
+fn fill(bench: &Bench, count: usize) {
+    let mut database = Connection::open(bench.path("database.identities.sqlite")).unwrap();
+    let transaction = database.transaction().unwrap();
+    for index in 0..count {
+        let digest = format!("{:064x}", index as u128 * 0x9E37_79B9_7F4A_7C15_F39C);
+        let row = "INSERT INTO identities VALUES (NULL, 'acme', ?1, ?1, 0, ?2, 'edge-box', 'Acme', 0)";
+        transaction
+            .prepare_cached(row)
+            .unwrap()
+            .execute(params![digest, format!("filler-{index}")])
+            .unwrap();
+        let text = "INSERT INTO identity_texts VALUES (last_insert_rowid(), ?1)";
+        transaction
+            .prepare_cached(text)
+            .unwrap()
+            .execute([digest.repeat(19)])
+            .unwrap();
+    }
+    transaction.commit().unwrap();
+}

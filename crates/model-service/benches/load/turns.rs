@@ -1,0 +1,69 @@
+//! Turns of several pieces of work, one right after the other, so that their ratios mean something on a machine that
+//! others use too.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::clock::{Measured, measured};
+
+/// Others' part of the cores up to which a turn counts; the kernel's own threads use up to half of it.
+const OTHERS: f64 = 0.03;
+/// Turns that may be given up for each that is wanted.
+const PATIENCE: usize = 30;
+/// How long others must be at rest before a turn, and how many times that is waited for.
+const MOMENT: Duration = Duration::from_millis(300);
+const MOMENTS: usize = 200;
+
+/// Runs turns until so many were not disturbed, and gives what was measured in those: for each turn its pieces.
+pub fn run(wanted: usize, mut turn: impl FnMut() -> Vec<Measured>) -> Vec<Vec<Measured>> {
+    // The first one warms up.
+    turn();
+    let mut kept = Vec::new();
+    let mut given_up = 0;
+    while kept.len() < wanted {
+        let pieces = turn();
+        let quiet = pieces.iter().all(|piece| piece.others < OTHERS);
+        if quiet || given_up >= PATIENCE * wanted {
+            kept.push(pieces);
+        } else {
+            given_up += 1;
+        }
+    }
+    let most = kept
+        .iter()
+        .flatten()
+        .map(|piece| piece.others)
+        .fold(0.0, f64::max);
+    println!(
+        "{wanted} turns, {given_up} others given up as other programs were at work; in those that count, these used up to {:.1} % of the cores",
+        100.0 * most
+    );
+    kept
+}
+
+/// Waits a while for others to come to rest.
+pub fn wait_for_quiet() {
+    for _ in 0..MOMENTS {
+        if measured(None, || thread::sleep(MOMENT)).others < OTHERS {
+            return;
+        }
+    }
+}
+
+/// A piece of all turns: the time, and the processor time in seconds.
+pub fn sum(turns: &[Vec<Measured>], piece: usize) -> (f64, f64) {
+    let pieces = turns.iter().map(|turn| &turn[piece]);
+    pieces.fold((0.0, 0.0), |(time, processor), one| {
+        (time + one.time.as_secs_f64(), processor + one.processor)
+    })
+}
+
+/// The least and the greatest ratio of two pieces' times in a turn.
+pub fn range(turns: &[Vec<Measured>], one: usize, other: usize) -> (f64, f64) {
+    let ratios = turns
+        .iter()
+        .map(|turn| turn[one].time.as_secs_f64() / turn[other].time.as_secs_f64());
+    ratios.fold((f64::MAX, 0.0), |(least, greatest), ratio| {
+        (ratio.min(least), ratio.max(greatest))
+    })
+}
