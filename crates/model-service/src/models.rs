@@ -10,7 +10,7 @@ use snap_assertions::{LocalSigner, Signer as _};
 use crate::explain::Explain as _;
 use crate::secret::{Secret, read_private};
 use crate::settings::{ModelSettings, Provisioning, Settings};
-use crate::trust::AccountKeys;
+use crate::trust::{AccountKeys, LastVerified};
 
 /// What devices of a model show, and what issuers' word counts.
 pub(crate) enum Proving {
@@ -28,6 +28,8 @@ pub(crate) struct KnownModel {
     pub(crate) signer: Arc<LocalSigner>,
     /// The account that the signer's key belongs to.
     pub(crate) authority: String,
+    /// The model assertion that came last: all devices of an image send the same one.
+    pub(crate) last: LastVerified,
 }
 
 impl KnownModel {
@@ -104,6 +106,7 @@ fn known_model(
             ),
         },
         authority: account_key.account_id().to_owned(),
+        last: LastVerified::default(),
         signer,
     })
 }

@@ -198,6 +198,11 @@ fn models_that_no_trusted_key_of_the_brand_signed() {
         403,
         "model-signature",
     );
+    // The very model that was taken before, with the signature of another one.
+    let signature = |model: &str| model.rsplit_once("\n\n").unwrap().1.to_owned();
+    let other = signature(&model("edge-box-2"));
+    let changed = world.stream().replace(&signature(&model("edge-box")), &other);
+    world.refuses(&changed, 403, "model-signature");
 }
 
 #[test]

@@ -137,7 +137,7 @@ impl Registrar {
             )));
         }
         self.account_keys
-            .verify(model, Timestamp::now())
+            .verify_repeated(model, Timestamp::now(), &known.last)
             .map_err(|problem| {
                 let next =
                     "Add the brand's account-key to the settings, or sign the model with a key that is there";
