@@ -16,8 +16,9 @@ use crate::settings::{Limits, Settings};
 use crate::store::Store;
 use crate::trust::AccountKeys;
 
-/// Registrations on each core: while some wait for the disk, others sign.
-const TURNS: usize = 4;
+/// Registrations on each core: while some wait for the disk, others sign. With half as many the cores are idle at
+/// times; with four times as many, some devices wait twice as long (`cargo bench --bench load`).
+const TURNS: usize = 8;
 
 /// Everything that requests are answered with.
 pub(crate) struct Service {
