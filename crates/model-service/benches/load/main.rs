@@ -7,8 +7,9 @@
 //! | variable | default | |
 //! |---|---|---|
 //! | `ROUNDS` | 5 | turns |
-//! | `DEVICES` | 300 | registrations in each turn, 64 at once |
+//! | `DEVICES` | 600 | registrations in each piece of a turn, 64 at once |
 //! | `IDENTITIES` | 0 | more rows in the database of a second service, which takes turns with the first |
+//! | `PERCENT` | 50 | how many registrations are asked for where devices come by themselves, in percent of the signatures |
 //! | `IMPORTS` | 20000 | assertions in an import; they are made once, at 200 a second and core, and kept |
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
@@ -34,7 +35,8 @@ fn main() {
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|one| one == part);
     let rounds = number("ROUNDS", 5);
     if wanted("registrations") {
-        registrations::run(rounds, number("DEVICES", 300), number("IDENTITIES", 0));
+        let (devices, identities) = (number("DEVICES", 600), number("IDENTITIES", 0));
+        registrations::run(rounds, devices, identities, number("PERCENT", 50));
     }
     if wanted("imports") {
         imports::run(rounds, number("IMPORTS", 20_000));

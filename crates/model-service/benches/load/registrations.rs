@@ -1,5 +1,7 @@
 //! Registrations, each of which needs one signature, beside signatures alone.
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
@@ -16,18 +18,24 @@ use crate::turns;
 /// Devices at once.
 const CLIENTS: usize = 64;
 
-pub fn run(rounds: usize, devices: usize, identities: usize) {
+/// Measures `rounds` turns with `devices` registrations in each piece: all at once, the same with `identities` more in
+/// the database, and spread so that `percent` of the signatures that aws-lc alone makes are asked for.
+pub fn run(rounds: usize, devices: usize, identities: usize, percent: usize) {
     let alone = Alone::new("brand");
     let mut worlds = vec![World::new(0)];
     if identities > 0 {
         worlds.push(World::new(identities));
     }
+    let mut spread = World::new(0);
     let turns = turns::run(rounds, || {
         let requests: Vec<_> = worlds.iter_mut().map(|world| world.requests(devices)).collect();
+        let spread_requests = spread.requests(devices);
         let worlds = worlds.iter_mut().zip(&requests);
         turns::wait_for_quiet();
         let mut pieces = vec![alone.sign(devices)];
         pieces.extend(worlds.map(|(world, requests)| world.register(requests)));
+        let period = pieces[0].time.mul_f64(100.0 / percent as f64);
+        pieces.push(spread.register_in(period, &spread_requests));
         pieces
     });
     let (signing, _) = turns::sum(&turns, 0);
@@ -40,6 +48,8 @@ pub fn run(rounds: usize, devices: usize, identities: usize) {
     for (index, world) in worlds.iter_mut().enumerate() {
         world.show(&turns, index + 1, all);
     }
+    println!("devices that come by themselves, at {percent} % of the signatures:");
+    spread.show_times(signing / all as f64);
     if worlds.len() > 1 {
         let ((few, _), (many, _)) = (turns::sum(&turns, 1), turns::sum(&turns, 2));
         println!(
@@ -99,9 +109,27 @@ impl World {
         measured(Some(self.service.child.id()), || {
             let mut times = with_each(&mut self.clients, requests, |client, request| {
                 let started = Instant::now();
-                let (status, answer) = client.exchange(request);
-                assert_eq!(status, 201, "{answer}");
+                register(client, request);
                 started.elapsed()
+            });
+            self.times.append(&mut times);
+        })
+    }
+
+    /// The devices come at random within `period`, and their time runs from then on.
+    fn register_in(&mut self, period: Duration, requests: &[Vec<u8>]) -> Measured {
+        let random = RandomState::new();
+        let moment = |index| period.mul_f64(random.hash_one(index) as f64 / u64::MAX as f64);
+        let mut moments: Vec<_> = (0..requests.len()).map(moment).collect();
+        moments.sort();
+        let comers: Vec<_> = moments.into_iter().zip(requests).collect();
+        measured(Some(self.service.child.id()), || {
+            let started = Instant::now();
+            let mut times = with_each(&mut self.clients, &comers, |client, (moment, request)| {
+                let comes = started + *moment;
+                thread::sleep(comes.saturating_duration_since(Instant::now()));
+                register(client, request);
+                comes.elapsed()
             });
             self.times.append(&mut times);
         })
@@ -144,6 +172,11 @@ fn request(client: &mut Client, device: &Device, model: &str) -> Vec<u8> {
     let statement = device.statement(nonce["request-id"].as_str().unwrap(), &device.hardware_id);
     let stream = format!("{}\n{model}", sign(statement, device.device_key));
     post("/v1/serial", "", &stream)
+}
+
+fn register(client: &mut Client, request: &[u8]) {
+    let (status, answer) = client.exchange(request);
+    assert_eq!(status, 201, "{answer}");
 }
 
 /// Puts rows into the database that only take up room.
