@@ -4,10 +4,12 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -214,6 +216,18 @@ fn a_port_in_use() {
     let settings = settings.replace("127.0.0.1:0", &service.address.to_string());
     bench.write("settings.toml", settings.as_bytes());
     failed(&refuses_to_serve(&bench.path("settings.toml")), &["listen"]);
+}
+
+/// SQLite attaches files by names in UTF-8 only. A service that found that out later would refuse every device.
+#[test]
+fn a_folder_whose_name_is_not_utf_8() {
+    let bench = Bench::new();
+    let folder = bench.path("").join(OsStr::from_bytes(b"b\xff"));
+    symlink(bench.path(""), &folder).unwrap();
+    failed(
+        &refuses_to_serve(&folder.join("settings.toml")),
+        &["unable to open database", "Check `database`"],
+    );
 }
 
 #[test]

@@ -43,7 +43,10 @@ pub(crate) enum StoreError {
     #[error("the database could not be written")]
     NotWritten,
     /// A database of another release.
-    #[error("the database has the version {0}, but this program knows {VERSION} only")]
+    #[error(
+        "the database has the version {0}, but this program knows {VERSION} only. Use the release that made it, or a \
+         new database"
+    )]
     Version(i64),
 }
 
@@ -63,7 +66,8 @@ impl Store {
         Ok(Self {
             path: Arc::new(path.to_owned()),
             writer: Writer::start(connection),
-            readers: Arc::default(),
+            // Opened now, so that what keeps it from reading is known at the start.
+            readers: Arc::new(Mutex::new(vec![open_reader(path)?])),
         })
     }
 
