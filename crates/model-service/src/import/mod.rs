@@ -34,7 +34,7 @@ pub(crate) enum ImportError {
     #[error("the temporary file of the import cannot be used: {0}. Make room on the database's disk")]
     Temporary(#[from] io::Error),
     /// A thread ended early.
-    #[error("not everything was verified")]
+    #[error("not everything was verified, as a thread ended early. Import again; the log says more")]
     Unverified,
 }
 
