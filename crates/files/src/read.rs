@@ -1,0 +1,156 @@
+//! Reading regular files.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
+
+use crate::FileError;
+
+/// Read or write permission for the group or for others. The mask of an access control list shows
+/// in the group's bits.
+const ACCESS_OF_OTHERS: u32 = 0o066;
+
+/// Opens a regular file for reading.
+///
+/// Does not wait for the other end of a FIFO, and makes no terminal the controlling one.
+///
+/// # Errors
+/// [`FileError::Unreadable`] and [`FileError::NotRegular`].
+pub fn open(path: &Path) -> Result<File, FileError> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .and_then(|file| Ok((file.metadata()?, file)));
+    let (metadata, file) = opened.map_err(|reason| unreadable(path, reason))?;
+    match metadata.is_file() {
+        true => Ok(file),
+        false => Err(FileError::NotRegular {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// [`FileError::Unreadable`], [`FileError::NotRegular`] and [`FileError::TooLarge`].
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let mut content = Vec::new();
+    read_into(&open(path)?, path, limit, &mut content)?;
+    Ok(content)
+}
+
+/// Reads a regular file of at most `limit` bytes that holds UTF-8 text.
+///
+/// # Errors
+/// As [`read`], and [`FileError::NotUtf8`].
+pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
+    String::from_utf8(read(path, limit)?).map_err(|_| FileError::NotUtf8 {
+        path: path.to_owned(),
+    })
+}
+
+/// Reads a file that holds a secret, of at most `limit` bytes. The bytes are wiped from memory when
+/// they are dropped.
+///
+/// The permissions are those of the open file, so that nobody can exchange the file between the
+/// check and the reading. `allow_exposed` accepts a file that others can read or write.
+///
+/// # Errors
+/// As [`read`], and [`FileError::Exposed`].
+pub fn read_private(path: &Path, limit: u64, allow_exposed: bool) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let file = open(path)?;
+    let mode = file.metadata().map_err(|reason| unreadable(path, reason))?.mode() & 0o7777;
+    if mode & ACCESS_OF_OTHERS != 0 && !allow_exposed {
+        return Err(FileError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    // With room for all of it: a vector that grows leaves copies in memory.
+    let room = usize::try_from(limit).unwrap_or(0).saturating_add(64);
+    let mut content = Zeroizing::new(Vec::with_capacity(room));
+    read_into(&file, path, limit, &mut content)?;
+    Ok(content)
+}
+
+fn read_into(file: &File, path: &Path, limit: u64, content: &mut Vec<u8>) -> Result<(), FileError> {
+    let length = file
+        .take(limit.saturating_add(1))
+        .read_to_end(content)
+        .map_err(|reason| unreadable(path, reason))?;
+    match length as u64 > limit {
+        true => Err(FileError::TooLarge {
+            path: path.to_owned(),
+            limit,
+        }),
+        false => Ok(()),
+    }
+}
+
+fn unreadable(path: &Path, reason: io::Error) -> FileError {
+    FileError::Unreadable {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_limit() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "four").unwrap();
+        assert_eq!(read_text(&path, 4).unwrap(), "four");
+        assert!(matches!(
+            read(&path, 3),
+            Err(FileError::TooLarge { limit: 3, .. })
+        ));
+        fs::write(&path, [0xff]).unwrap();
+        assert!(matches!(read_text(&path, 4), Err(FileError::NotUtf8 { .. })));
+        assert!(
+            read(&directory.path().join("none"), 4)
+                .unwrap_err()
+                .is_not_found()
+        );
+    }
+
+    #[test]
+    fn only_a_regular_file_is_opened_and_a_fifo_does_not_block() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        for path in [fifo.as_path(), directory.path(), Path::new("/dev/null")] {
+            assert!(
+                matches!(open(path), Err(FileError::NotRegular { .. })),
+                "{path:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_private_file_belongs_to_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        fs::write(&path, "secret").unwrap();
+        for (mode, allowed) in [(0o600, true), (0o400, true), (0o640, false), (0o602, false)] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read_private(&path, 10, false).is_ok(), allowed, "{mode:o}");
+            assert_eq!(**read_private(&path, 10, true).unwrap(), *b"secret");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Replacing a file as a whole, durably.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use crate::FileError;
+
+/// A file that takes the place of `path` when it is complete. Dropped before, it is removed.
+///
+/// It is written beside `path` as `.NAME.new`. The name is fixed, so that a killed program leaves at
+/// most one such file, and the next run uses it again. A lock keeps two programs from writing the
+/// same one.
+#[derive(Debug)]
+pub struct NewFile {
+    file: File,
+    path: PathBuf,
+    new: PathBuf,
+    committed: bool,
+}
+
+impl NewFile {
+    /// Creates the file beside `path` with the permission bits `mode`, and waits for another program
+    /// that is writing it.
+    ///
+    /// # Errors
+    /// [`FileError::Unwritable`].
+    pub fn create(path: &Path, mode: u32) -> Result<Self, FileError> {
+        let new = beside(path);
+        match open_locked(&new, mode) {
+            Ok(file) => Ok(NewFile {
+                file,
+                path: path.to_owned(),
+                new,
+                committed: false,
+            }),
+            Err(reason) => Err(unwritable(path, reason)),
+        }
+    }
+
+    /// Flushes the content to the disk, gives it the name of `path`, and flushes the directory.
+    ///
+    /// # Errors
+    /// [`FileError::Unwritable`]; what was at `path` is still whole.
+    pub fn commit(mut self) -> Result<(), FileError> {
+        let renamed = self
+            .file
+            .sync_all()
+            .and_then(|()| fs::rename(&self.new, &self.path));
+        self.committed = renamed.is_ok();
+        renamed
+            .and_then(|()| sync_directory(directory_of(&self.path)))
+            .map_err(|reason| unwritable(&self.path, reason))
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Incomplete, and the disk may be full.
+            let _ = fs::remove_file(&self.new);
+        }
+    }
+}
+
+/// Replaces the file at `path` by one with this content and these permission bits.
+///
+/// When this returns, the content is on the disk under its name.
+///
+/// # Errors
+/// [`FileError::Unwritable`]; what was at `path` is still whole.
+pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    let mut new = NewFile::create(path, mode)?;
+    new.write_all(content)
+        .map_err(|reason| unwritable(path, reason))?;
+    new.commit()
+}
+
+/// Flushes a directory, so that the names in it survive a power cut.
+///
+/// # Errors
+/// Those of the system.
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// The directory that `path` is in.
+pub fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+fn open_locked(new: &Path, mode: u32) -> io::Result<File> {
+    loop {
+        remove_if_not_regular(new)?;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(mode)
+            .custom_flags(flags.bits().cast_signed())
+            .open(new)?;
+        file.lock()?;
+        if !is_still_at(&file, new)? {
+            // The program that held the lock has renamed or removed it.
+            continue;
+        }
+        file.set_len(0)?;
+        // An older file may have other bits, and the umask may have taken some.
+        if file.metadata()?.mode() & 0o7777 != mode {
+            set_mode(&file, mode)?;
+        }
+        return Ok(file);
+    }
+}
+
+/// A medium may have been prepared by anyone: nothing is written through a link.
+fn remove_if_not_regular(new: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(new) {
+        Ok(metadata) if !metadata.is_file() => fs::remove_file(new),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
+    let opened = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// FAT has no permission bits and refuses to set them.
+fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    match file.set_permissions(Permissions::from_mode(mode)) {
+        Err(error) if error.kind() != ErrorKind::PermissionDenied => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn unwritable(path: &Path, reason: io::Error) -> FileError {
+    FileError::Unwritable {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        for (content, mode) in [("older and longer", 0o600), ("new", 0o644)] {
+            write(&path, content.as_bytes(), mode).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_incomplete_file_is_removed_and_the_older_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        write(&path, b"older", 0o600).unwrap();
+        let mut new = NewFile::create(&path, 0o600).unwrap();
+        new.write_all(b"incomplete").unwrap();
+        drop(new);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "older");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_program_left_is_used_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(beside(&path), "left by a killed program").unwrap();
+        write(&path, b"new", 0o600).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let [path, other] = ["file", "other"].map(|name| directory.path().join(name));
+        fs::write(&other, "other").unwrap();
+        std::os::unix::fs::symlink(&other, beside(&path)).unwrap();
+        write(&path, b"new", 0o600).unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "other");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    }
+
+    #[test]
+    fn concurrent_writers_leave_one_whole_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let contents = [vec![b'a'; 100_000], vec![b'b'; 50_000]];
+        thread::scope(|scope| {
+            for content in contents.iter().cycle().take(8) {
+                scope.spawn(|| write(&path, content, 0o600).unwrap());
+            }
+        });
+        assert!(contents.contains(&fs::read(&path).unwrap()));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}
