@@ -47,7 +47,7 @@ fn run() -> anyhow::Result<()> {
                 // The name that snapd 2.74 to 2.77 looks for; without it they refuse the registration.
                 "hardware-id-key-sha384": digest,
                 "request-id-signature": STANDARD.encode(signature),
-                "signature-hash-algorithm": identity.public_key().algorithm().hash().name(),
+                "signature-hash-algorithm": identity.public_key().kind().hash().name(),
             }))
         },
     )?;

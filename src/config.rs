@@ -13,12 +13,12 @@ use std::time::Duration;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::algorithm::Algorithm;
 use crate::delivery::Target;
 use crate::hardware_id::HardwareIdSource;
-use crate::public_key::DigestForm;
 use crate::snapctl::Stop;
 use crate::tpm::{PersistentHandle, Tcti};
+use identity_key::DigestForm;
+use identity_key::KeyKind;
 use value::{account_id, choice, handle, hardware_name, not_empty, url, wait};
 
 /// The settings file in the gadget snap.
@@ -118,8 +118,8 @@ pub struct Factory {
 /// All settings, with their defaults.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Algorithm of a new identity.
-    pub algorithm: Algorithm,
+    /// KeyKind of a new identity.
+    pub algorithm: KeyKind,
     /// Where the key is made persistent.
     pub handle: PersistentHandle,
     /// Form of the digest of a new identity.
@@ -147,7 +147,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            algorithm: Algorithm::default(),
+            algorithm: KeyKind::default(),
             handle: PersistentHandle::DEFAULT,
             digest_form: DigestForm::default(),
             tcti: Tcti::default(),
@@ -207,7 +207,7 @@ impl Settings {
             "algorithm" => {
                 self.algorithm = choice(
                     text,
-                    &Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm)),
+                    &KeyKind::OF_DEVICES.map(|algorithm| (algorithm.to_string(), algorithm)),
                 )?;
             }
             "handle" => self.handle = handle(text)?,
@@ -291,7 +291,7 @@ mod tests {
             proposed-serial = "key-digest"
         "#;
         let settings = load(file, &json!({}), None).unwrap();
-        assert_eq!(settings.algorithm, Algorithm::Rsa2048);
+        assert_eq!(settings.algorithm, KeyKind::RSA_2048);
         assert_eq!(settings.handle.to_string(), "0x81018C01");
         assert_eq!(settings.digest_form, DigestForm::Der);
         assert_eq!(settings.tcti.to_string(), "swtpm:host=localhost,port=2321");
@@ -318,7 +318,7 @@ mod tests {
             "device-service": {"headers": {"b": "2"}},
         });
         let settings = load(file, &options, Some("device:/dev/c")).unwrap();
-        assert_eq!(settings.algorithm, Algorithm::EcdsaP384);
+        assert_eq!(settings.algorithm, KeyKind::EcdsaP384);
         assert_eq!(settings.handle.to_string(), "0x81018C02");
         assert_eq!(
             settings.hardware_id,

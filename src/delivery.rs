@@ -12,7 +12,7 @@ use std::str::FromStr;
 use console::{Console, EXPORT_LIMIT, FAILURE_LIMIT};
 pub use error::DeliveryError;
 
-use crate::algorithm::Hash;
+use identity_key::Hash;
 
 const CONSOLE: &str = "/dev/console";
 const ALLOWED: &str = "volume:LABEL, console, console:/dev/NAME, file:/ABSOLUTE/PATH";

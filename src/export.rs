@@ -97,7 +97,7 @@ impl Description {
             manufacturer: self.manufacturer.clone(),
             hardware_name: self.hardware_name.clone(),
             hardware_id: self.hardware_id.read(&digest)?,
-            hardware_id_key: identity.public_key().header_text(),
+            hardware_id_key: identity.public_key().header_value(),
             hardware_id_key_digest: digest,
             timestamp: timestamp.to_owned(),
         })

@@ -7,12 +7,12 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::algorithm::Algorithm;
 use crate::config::Settings;
 use crate::patience::Patience;
-use crate::public_key::{DigestForm, PublicKey};
 use crate::record::{Record, RecordError, RecordFolder};
 use crate::tpm::{self, Key, KeyName, Persisted, PersistentHandle, Tpm, with_tpm};
+use identity_key::KeyKind;
+use identity_key::{DigestForm, IdentityPublicKey};
 
 /// Why there is no identity to work with.
 #[derive(Debug, Error)]
@@ -53,9 +53,9 @@ pub enum Notice {
     /// The setting `algorithm` differs from the identity's.
     AlgorithmKept {
         /// The identity's.
-        identity: Algorithm,
+        identity: KeyKind,
         /// The setting's.
-        setting: Algorithm,
+        setting: KeyKind,
     },
     /// The setting `digest-form` differs from the recorded one.
     DigestFormKept {
@@ -110,7 +110,7 @@ impl Identity {
     }
 
     /// The public half of the key.
-    pub fn public_key(&self) -> &PublicKey {
+    pub fn public_key(&self) -> &IdentityPublicKey {
         &self.record.public_key
     }
 
@@ -120,13 +120,13 @@ impl Identity {
     /// # Errors
     /// [`Error::Tpm`].
     pub fn sign(&self, tpm: &mut Tpm<'_>, message: &[u8]) -> Result<Vec<u8>, Error> {
-        let digest = self.public_key().algorithm().hash().digest(message);
+        let digest = self.public_key().kind().hash().digest(message);
         Ok(tpm.sign(&self.key, &digest)?)
     }
 
     /// Where the settings ask for something else than the identity is.
     pub fn deviations(&self, settings: &Settings) -> Vec<Notice> {
-        let identity = self.public_key().algorithm();
+        let identity = self.public_key().kind();
         let algorithm = (identity != settings.algorithm).then_some(Notice::AlgorithmKept {
             identity,
             setting: settings.algorithm,
@@ -227,7 +227,7 @@ impl Search<'_, '_> {
             (None, Some(key)) => {
                 let public_key = self.public_of_slot(&key)?;
                 if recognition == Recognition::ByDerivation {
-                    self.check_slot(&key, public_key.algorithm())?;
+                    self.check_slot(&key, public_key.kind())?;
                 }
                 Ok(self.unrecorded(key, public_key, true))
             }
@@ -246,7 +246,7 @@ impl Search<'_, '_> {
             }
             (None, Some(key)) => {
                 let public_key = self.public_of_slot(&key)?;
-                self.check_slot(&key, public_key.algorithm())?;
+                self.check_slot(&key, public_key.kind())?;
                 Ok(self.unrecorded(key, public_key, true))
             }
             (None, None) => {
@@ -269,7 +269,7 @@ impl Search<'_, '_> {
 
     /// The key on record, derived again.
     fn derived(&mut self, record: &Record) -> Result<Key, Error> {
-        let (key, _) = self.tpm.derive(record.public_key.algorithm())?;
+        let (key, _) = self.tpm.derive(record.public_key.kind())?;
         if *key.name() == record.name {
             return Ok(key);
         }
@@ -283,7 +283,7 @@ impl Search<'_, '_> {
         })
     }
 
-    fn public_of_slot(&mut self, key: &Key) -> Result<PublicKey, Error> {
+    fn public_of_slot(&mut self, key: &Key) -> Result<IdentityPublicKey, Error> {
         let public_key = self.tpm.identity_public(key)?;
         public_key.ok_or_else(|| tpm::Error::slot_taken(self.settings.handle).into())
     }
@@ -291,7 +291,7 @@ impl Search<'_, '_> {
     /// Before a key at the handle goes on record: only the key that this TPM derives is the identity. Where
     /// someone has set the endorsement authorisation since, nothing can be derived, and the key's form has to
     /// do.
-    fn check_slot(&mut self, key: &Key, algorithm: Algorithm) -> Result<(), Error> {
+    fn check_slot(&mut self, key: &Key, algorithm: KeyKind) -> Result<(), Error> {
         match self.tpm.derive(algorithm) {
             Ok((derived, _)) if derived.name() == key.name() => Ok(()),
             Ok(_) => Err(tpm::Error::slot_taken(self.settings.handle).into()),
@@ -313,7 +313,7 @@ impl Search<'_, '_> {
         }
     }
 
-    fn unrecorded(&self, key: Key, public_key: PublicKey, persistent: bool) -> Identity {
+    fn unrecorded(&self, key: Key, public_key: IdentityPublicKey, persistent: bool) -> Identity {
         let record = Record::new(key.name().clone(), public_key, self.settings.digest_form);
         identity(record, false, key, persistent)
     }

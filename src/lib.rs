@@ -5,8 +5,6 @@
 //! | [`identity`] | the identity itself: make it once, open it, sign with it |
 //! | [`record`] | the file that remembers which identity this device has |
 //! | [`tpm`] | the TPM: the key's template, the persistent handle, errors, retries |
-//! | [`public_key`] | the key as the assertion carries it, and its digest in both forms |
-//! | [`algorithm`] | the algorithms a device can choose from |
 //! | [`config`] | the gadget's settings: file, then snap configuration |
 //! | [`contradictions`] | settings that do not go together |
 //! | [`hardware_id`] | the device's serial number, from where the settings say |
@@ -19,10 +17,8 @@
 //! | [`patience`] | waiting out what passes by itself |
 //! | [`outcome`] | the line that a failed program leaves behind |
 //!
-//! Dependencies point downwards: hooks and the tool use `identity`, which uses `tpm`, `record` and
-//! `public_key`.
+//! Dependencies point downwards: hooks and the tool use `identity`, which uses `tpm`, `record`.
 
-pub mod algorithm;
 pub mod config;
 pub mod contradictions;
 pub mod delivery;
@@ -32,7 +28,6 @@ pub mod hardware_id;
 pub mod identity;
 pub mod outcome;
 pub mod patience;
-pub mod public_key;
 pub mod record;
 pub mod serial;
 pub mod snapctl;

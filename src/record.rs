@@ -10,11 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::algorithm::Algorithm;
 use crate::patience::Patience;
-use crate::public_key::{DigestForm, PublicKey};
 use crate::time::utc_now;
 use crate::tpm::{KeyName, TEMPLATE_VERSION, is_name_of};
+use identity_key::KeyKind;
+use identity_key::{DigestForm, IdentityPublicKey};
 
 const FILE: &str = "hardware-identity.json";
 const NEW_FILE: &str = ".hardware-identity.json.new";
@@ -31,7 +31,7 @@ pub struct Record {
     /// The TPM's Name of the key, which covers all of its public area.
     pub name: KeyName,
     /// The public key.
-    pub public_key: PublicKey,
+    pub public_key: IdentityPublicKey,
     /// The form of digest that assertion and device use.
     pub digest_form: DigestForm,
     /// When the identity was first recorded: RFC 3339, UTC. The device's clock may not have been set by then.
@@ -43,7 +43,7 @@ pub struct Record {
 #[serde(rename_all = "kebab-case")]
 struct Stored {
     format: u32,
-    algorithm: Algorithm,
+    algorithm: KeyKind,
     template_version: u32,
     name: KeyName,
     /// SubjectPublicKeyInfo DER in standard base64.
@@ -103,7 +103,7 @@ pub enum RecordError {
 
 impl Record {
     /// A record of a key that was just made or found.
-    pub fn new(name: KeyName, public_key: PublicKey, digest_form: DigestForm) -> Self {
+    pub fn new(name: KeyName, public_key: IdentityPublicKey, digest_form: DigestForm) -> Self {
         Record {
             name,
             public_key,
@@ -120,7 +120,7 @@ impl Record {
     fn stored(&self) -> Stored {
         Stored {
             format: FORMAT,
-            algorithm: self.public_key.algorithm(),
+            algorithm: self.public_key.kind(),
             template_version: TEMPLATE_VERSION,
             name: self.name.clone(),
             public_key: STANDARD.encode(self.public_key.der()),
@@ -140,8 +140,10 @@ impl TryFrom<Stored> for Record {
         let der = STANDARD
             .decode(&stored.public_key)
             .map_err(|error| format!("public-key is not base64 ({error})"))?;
-        let public_key = PublicKey::from_der(&der).map_err(|error| error.to_string())?;
-        if public_key.algorithm() != stored.algorithm {
+        let public_key = IdentityPublicKey::from_der(&der)
+            .and_then(IdentityPublicKey::into_device_key)
+            .map_err(|error| error.to_string())?;
+        if public_key.kind() != stored.algorithm {
             return Err("algorithm and public-key do not belong together".to_owned());
         }
         if stored.template_version != TEMPLATE_VERSION {

@@ -99,7 +99,7 @@ fn it_packs_to_equal_bytes_and_nothing_is_found_in_it() {
     );
 
     let check = succeed(
-        Command::new(common::HARDWARE_IDENTITY)
+        Command::new(common::program("hardware-identity"))
             .arg("check-gadget")
             .arg(&first),
     );

@@ -182,7 +182,7 @@ fn nothing_is_exported_before_there_is_an_identity() {
 fn the_tool_works_without_the_snap_environment() {
     let world = World::prepared();
     let bare = |arguments: &[&str]| {
-        let mut tool = Command::new(common::HARDWARE_IDENTITY);
+        let mut tool = Command::new(common::program("hardware-identity"));
         tool.args(arguments)
             .env_clear()
             .env("TCTI", world.tpm.tcti())
@@ -246,11 +246,12 @@ fn as_an_app_of_the_snap_the_tool_knows_its_options() {
         .set_config("hardware-identity.issuer-id", "b-brand".into())
         .unwrap();
     let headers = [&["export"], &HEADERS[2..]].concat();
-    let snapctl = std::path::Path::new(common::HARDWARE_IDENTITY).parent().unwrap();
-    let output = Command::new(common::HARDWARE_IDENTITY)
+    let snapctl = common::program("snapctl");
+    let programs = snapctl.parent().unwrap();
+    let output = Command::new(common::program("hardware-identity"))
         .args(headers)
         .env_clear()
-        .env("PATH", snapctl)
+        .env("PATH", programs)
         .env("SNAP_COOKIE", world.device.state_file())
         .env("SNAP_SAVE_DATA", world.device.save_data())
         .env("TCTI", world.tpm.tcti())

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use snap_assertions::types::{is_account_id, is_hardware_name};
+use identity_key::{is_account_id, is_hardware_name};
 
 use crate::tpm::PersistentHandle;
 
 /// A hook has ten minutes in all; half of them for waiting leaves the rest for a slow TPM.
 const LONGEST_WAIT: u64 = 300;
 
-pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    let chosen = choices.iter().find(|(name, _)| *name == text);
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(impl AsRef<str>, T)]) -> Result<T, String> {
+    let chosen = choices.iter().find(|(name, _)| name.as_ref() == text);
     chosen.map(|(_, value)| *value).ok_or_else(|| {
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = choices.iter().map(|(name, _)| name.as_ref()).collect();
         not_allowed(text, &names.join(", "))
     })
 }

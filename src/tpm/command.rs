@@ -22,9 +22,9 @@ use super::error::{Error, Hierarchy, in_words, is_transient};
 use super::tcti::is_connection_loss;
 use super::template::{is_endorsement_primary, parameters, recognise, template};
 use super::{PersistentHandle, Tcti};
-use crate::algorithm::Algorithm;
 use crate::patience::Patience;
-use crate::public_key::PublicKey;
+use identity_key::IdentityPublicKey;
+use identity_key::KeyKind;
 
 /// TPMA_STARTUP_CLEAR bits (TPM 2.0 Library part 2, section 8.7).
 const SH_ENABLE: u32 = 1 << 1;
@@ -158,7 +158,7 @@ impl Tpm<'_> {
     ///
     /// # Errors
     /// Where the TPM does not answer as it should.
-    pub fn identity_public(&mut self, key: &Key) -> Result<Option<PublicKey>, Error> {
+    pub fn identity_public(&mut self, key: &Key) -> Result<Option<IdentityPublicKey>, Error> {
         const COMMAND: &str = "TPM2_ReadPublic";
         match self.run(COMMAND, |context| context.read_public(key.handle))? {
             Ok((public, name, qualified)) => Ok(identity_key(&public, &name, &qualified)),
@@ -173,7 +173,7 @@ impl Tpm<'_> {
     ///
     /// # Errors
     /// [`Error::HierarchyDisabled`], [`Error::AuthorisationSet`], [`Error::Unsupported`].
-    pub fn derive(&mut self, algorithm: Algorithm) -> Result<(Key, PublicKey), Error> {
+    pub fn derive(&mut self, algorithm: KeyKind) -> Result<(Key, IdentityPublicKey), Error> {
         const COMMAND: &str = "TPM2_CreatePrimary";
         let template = template(algorithm).map_err(refused(COMMAND))?;
         let created = self.run(COMMAND, |context| {
@@ -200,7 +200,7 @@ impl Tpm<'_> {
         Ok((Key { handle, name }, public))
     }
 
-    fn name_derive_error(&mut self, algorithm: Algorithm, error: tss_esapi::Error) -> Result<Error, Error> {
+    fn name_derive_error(&mut self, algorithm: KeyKind, error: tss_esapi::Error) -> Result<Error, Error> {
         Ok(match kind(error) {
             Some(Kind::Hierarchy) => Error::HierarchyDisabled(Hierarchy::Endorsement),
             Some(Kind::BadAuth | Kind::AuthFail) => Error::AuthorisationSet(Hierarchy::Endorsement),
@@ -214,14 +214,14 @@ impl Tpm<'_> {
         })
     }
 
-    fn supported_besides(&mut self, refused: Algorithm) -> Result<String, Error> {
+    fn supported_besides(&mut self, refused: KeyKind) -> Result<String, Error> {
         let mut names = Vec::new();
-        for algorithm in Algorithm::ALL.into_iter().filter(|&a| a != refused) {
+        for algorithm in KeyKind::OF_DEVICES.into_iter().filter(|&a| a != refused) {
             let tested = self.run("TPM2_TestParms", |context| {
                 context.test_parms(parameters(algorithm))
             })?;
             if tested.is_ok() {
-                names.push(algorithm.name());
+                names.push(algorithm.to_string());
             }
         }
         Ok(match names.as_slice() {
@@ -377,8 +377,8 @@ impl Tpm<'_> {
 
 /// The public key in what TPM2_ReadPublic tells of an object, if that has our template and is a primary key of the
 /// endorsement hierarchy.
-fn identity_key(public: &Public, name: &Name, qualified: &Name) -> Option<PublicKey> {
-    recognise(public).filter(|key| is_endorsement_primary(key.algorithm(), name.value(), qualified.value()))
+fn identity_key(public: &Public, name: &Name, qualified: &Name) -> Option<IdentityPublicKey> {
+    recognise(public).filter(|key| is_endorsement_primary(key.kind(), name.value(), qualified.value()))
 }
 
 fn kind(error: tss_esapi::Error) -> Option<Kind> {

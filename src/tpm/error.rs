@@ -8,7 +8,7 @@ use thiserror::Error;
 use tss_esapi::constants::response_code::Tss2ResponseCodeKind as Kind;
 
 use super::PersistentHandle;
-use crate::algorithm::Algorithm;
+use identity_key::KeyKind;
 
 /// A hierarchy of the TPM that the identity needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ pub enum Error {
     )]
     Unsupported {
         /// What was asked for.
-        algorithm: Algorithm,
+        algorithm: KeyKind,
         /// Names of those that it supports, or `none of the others`.
         supported: String,
     },

@@ -16,8 +16,8 @@ use tss_esapi::structures::{
 };
 use tss_esapi::traits::Marshall;
 
-use crate::algorithm::{Algorithm, Hash};
-use crate::public_key::{PublicKey, Unique};
+use identity_key::{Hash, KeyKind};
+use identity_key::{IdentityPublicKey, Unique};
 
 /// The version of the template that new identities are made with.
 pub const TEMPLATE_VERSION: u32 = 1;
@@ -30,7 +30,7 @@ const ENDORSEMENT: [u8; 4] = [0x40, 0x00, 0x00, 0x0B];
 type Result<T> = std::result::Result<T, tss_esapi::Error>;
 
 /// The template that a key of this algorithm is derived from.
-pub(super) fn template(algorithm: Algorithm) -> Result<Public> {
+pub(super) fn template(algorithm: KeyKind) -> Result<Public> {
     let unique = match curve(algorithm) {
         Some(_) => Unique::Point {
             x: UNIQUE.to_vec(),
@@ -42,7 +42,7 @@ pub(super) fn template(algorithm: Algorithm) -> Result<Public> {
 }
 
 /// The parameters for TPM2_TestParms, which tells whether a TPM has the algorithm.
-pub(super) fn parameters(algorithm: Algorithm) -> PublicParameters {
+pub(super) fn parameters(algorithm: KeyKind) -> PublicParameters {
     match curve(algorithm) {
         Some(curve) => PublicParameters::Ecc(ecc_parameters(algorithm, curve)),
         None => PublicParameters::Rsa(rsa_parameters(algorithm)),
@@ -50,7 +50,7 @@ pub(super) fn parameters(algorithm: Algorithm) -> PublicParameters {
 }
 
 /// The public key in a public area, if that is one of this template.
-pub(super) fn recognise(public: &Public) -> Option<PublicKey> {
+pub(super) fn recognise(public: &Public) -> Option<IdentityPublicKey> {
     let unique = match public {
         Public::Ecc { unique, .. } => Unique::Point {
             x: unique.x().value().to_vec(),
@@ -61,34 +61,33 @@ pub(super) fn recognise(public: &Public) -> Option<PublicKey> {
     };
     let area = public.marshall().ok()?;
     // Comparing encodings compares every field: attributes, hashes, schemes, policy.
-    let algorithm = Algorithm::ALL
+    let algorithm = KeyKind::OF_DEVICES
         .into_iter()
         .find(|&algorithm| marshalled(algorithm, &unique).is_ok_and(|ours| ours == area))?;
-    PublicKey::new(algorithm, unique).ok()
+    IdentityPublicKey::of_device(algorithm, unique).ok()
 }
 
 /// Whether `name` is the Name (TPM 2.0 Library part 1, section 16) of this template's key with this public
 /// half.
-pub(crate) fn is_name_of(name: &[u8], key: &PublicKey) -> bool {
+pub(crate) fn is_name_of(name: &[u8], key: &IdentityPublicKey) -> bool {
     // A TPM that leaves out leading zeros of coordinates hashes them so.
     [key.unique().clone(), without_leading_zeros(key.unique())]
         .iter()
         .any(|unique| {
-            marshalled(key.algorithm(), unique)
-                .is_ok_and(|area| hashed(key.algorithm().hash(), &area) == name)
+            marshalled(key.kind(), unique).is_ok_and(|area| hashed(key.kind().hash(), &area) == name)
         })
 }
 
 /// Whether the qualified Name is that of a primary key with this Name in the endorsement hierarchy.
-pub(super) fn is_endorsement_primary(algorithm: Algorithm, name: &[u8], qualified: &[u8]) -> bool {
+pub(super) fn is_endorsement_primary(algorithm: KeyKind, name: &[u8], qualified: &[u8]) -> bool {
     hashed(algorithm.hash(), &[&ENDORSEMENT, name].concat()) == qualified
 }
 
-fn marshalled(algorithm: Algorithm, unique: &Unique) -> Result<Vec<u8>> {
+fn marshalled(algorithm: KeyKind, unique: &Unique) -> Result<Vec<u8>> {
     public_area(algorithm, unique)?.marshall()
 }
 
-fn public_area(algorithm: Algorithm, unique: &Unique) -> Result<Public> {
+fn public_area(algorithm: KeyKind, unique: &Unique) -> Result<Public> {
     let builder = PublicBuilder::new()
         .with_object_attributes(attributes()?)
         .with_name_hashing_algorithm(hashing(algorithm))
@@ -126,15 +125,15 @@ fn attributes() -> Result<ObjectAttributes> {
         .build()
 }
 
-fn curve(algorithm: Algorithm) -> Option<EccCurve> {
+fn curve(algorithm: KeyKind) -> Option<EccCurve> {
     match algorithm {
-        Algorithm::EcdsaP256 => Some(EccCurve::NistP256),
-        Algorithm::EcdsaP384 => Some(EccCurve::NistP384),
-        Algorithm::Rsa2048 | Algorithm::Rsa3072 => None,
+        KeyKind::EcdsaP256 => Some(EccCurve::NistP256),
+        KeyKind::EcdsaP384 => Some(EccCurve::NistP384),
+        KeyKind::Rsa { .. } => None,
     }
 }
 
-fn ecc_parameters(algorithm: Algorithm, curve: EccCurve) -> PublicEccParameters {
+fn ecc_parameters(algorithm: KeyKind, curve: EccCurve) -> PublicEccParameters {
     PublicEccParameters::new(
         SymmetricDefinitionObject::Null,
         EccScheme::EcDsa(HashScheme::new(hashing(algorithm))),
@@ -143,9 +142,9 @@ fn ecc_parameters(algorithm: Algorithm, curve: EccCurve) -> PublicEccParameters 
     )
 }
 
-fn rsa_parameters(algorithm: Algorithm) -> PublicRsaParameters {
+fn rsa_parameters(algorithm: KeyKind) -> PublicRsaParameters {
     let bits = match algorithm {
-        Algorithm::Rsa3072 => RsaKeyBits::Rsa3072,
+        KeyKind::RSA_3072 => RsaKeyBits::Rsa3072,
         _ => RsaKeyBits::Rsa2048,
     };
     PublicRsaParameters::new(
@@ -157,7 +156,7 @@ fn rsa_parameters(algorithm: Algorithm) -> PublicRsaParameters {
     )
 }
 
-fn hashing(algorithm: Algorithm) -> HashingAlgorithm {
+fn hashing(algorithm: KeyKind) -> HashingAlgorithm {
     match algorithm.hash() {
         Hash::Sha256 => HashingAlgorithm::Sha256,
         Hash::Sha384 => HashingAlgorithm::Sha384,
@@ -200,19 +199,19 @@ mod tests {
         // Written out from the structures in TPM 2.0 Library part 2, not read off this code.
         for (algorithm, expected) in [
             (
-                Algorithm::EcdsaP256,
+                KeyKind::EcdsaP256,
                 format!("0023000b000404720000001000180 00b00030010{UNIQUE_HEX}{UNIQUE_HEX}"),
             ),
             (
-                Algorithm::EcdsaP384,
+                KeyKind::EcdsaP384,
                 format!("0023000c000404720000001000180 00c00040010{UNIQUE_HEX}{UNIQUE_HEX}"),
             ),
             (
-                Algorithm::Rsa2048,
+                KeyKind::RSA_2048,
                 format!("0001000b0004047200000010001400 0b080000000000{UNIQUE_HEX}"),
             ),
             (
-                Algorithm::Rsa3072,
+                KeyKind::RSA_3072,
                 format!("0001000b0004047200000010001400 0b0c0000000000{UNIQUE_HEX}"),
             ),
         ] {
@@ -227,7 +226,7 @@ mod tests {
             x: vec![1; 32],
             y: vec![2; 32],
         };
-        let ours = public_area(Algorithm::EcdsaP256, &x).unwrap();
+        let ours = public_area(KeyKind::EcdsaP256, &x).unwrap();
         assert!(recognise(&ours).is_some());
         let Public::Ecc {
             name_hashing_algorithm,
@@ -258,9 +257,9 @@ mod tests {
         let mut x = vec![0; 32];
         x[5] = 1;
         let unique = Unique::Point { x, y: vec![2; 32] };
-        let key = PublicKey::new(Algorithm::EcdsaP256, unique.clone()).unwrap();
+        let key = IdentityPublicKey::of_device(KeyKind::EcdsaP256, unique.clone()).unwrap();
         for unique in [unique.clone(), without_leading_zeros(&unique)] {
-            let name = hashed(Hash::Sha256, &marshalled(Algorithm::EcdsaP256, &unique).unwrap());
+            let name = hashed(Hash::Sha256, &marshalled(KeyKind::EcdsaP256, &unique).unwrap());
             assert!(is_name_of(&name, &key));
         }
         assert!(!is_name_of(&[0, 0x0b], &key));

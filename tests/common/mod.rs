@@ -17,7 +17,6 @@ pub(crate) const CONFIGURE: &str = env!("CARGO_BIN_EXE_configure");
 pub(crate) const INSTALL_DEVICE: &str = env!("CARGO_BIN_EXE_install-device");
 pub(crate) const PREPARE_DEVICE: &str = env!("CARGO_BIN_EXE_prepare-device");
 pub(crate) const PREPARE_SERIAL_REQUEST: &str = env!("CARGO_BIN_EXE_prepare-serial-request");
-pub(crate) const HARDWARE_IDENTITY: &str = env!("CARGO_BIN_EXE_hardware-identity");
 
 /// Both hooks of a registration, in the order in which snapd runs them.
 pub(crate) const HOOKS: [&str; 2] = [PREPARE_DEVICE, PREPARE_SERIAL_REQUEST];
@@ -27,6 +26,17 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/script.s
 
 pub(crate) const HANDLE: u32 = 0x8101_8C00;
 pub(crate) const NONCE: &str = "a nonce of the model service";
+
+/// A program of another package of the workspace; cargo builds all of them into one directory.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let path = Path::new(PREPARE_DEVICE).with_file_name(name);
+    assert!(
+        path.exists(),
+        "{} is missing; run cargo build --workspace",
+        path.display()
+    );
+    path
+}
 
 /// A device and its TPM.
 pub(crate) struct World {
@@ -176,7 +186,7 @@ impl World {
 
     /// The tool, with the device's folders.
     pub(crate) fn tool(&self, arguments: &[&str]) -> Output {
-        Command::new(HARDWARE_IDENTITY)
+        Command::new(program("hardware-identity"))
             .args(arguments)
             .env_clear()
             .env("TCTI", self.tpm.tcti())

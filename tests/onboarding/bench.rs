@@ -8,18 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 use testbed::{Device, TestTpm};
 
-use crate::common::{HARDWARE_IDENTITY, PREPARE_DEVICE, PREPARE_SERIAL_REQUEST};
-
-/// A program of another package of the workspace, which stands beside this one's.
-pub(crate) fn program(name: &str) -> PathBuf {
-    let path = Path::new(HARDWARE_IDENTITY).with_file_name(name);
-    assert!(
-        path.exists(),
-        "{} is not there; run cargo build --workspace",
-        path.display()
-    );
-    path
-}
+use crate::common::{PREPARE_DEVICE, PREPARE_SERIAL_REQUEST, program};
 
 pub(crate) fn succeed(command: &mut Command) -> Output {
     let output = command.output().unwrap();
@@ -77,7 +66,7 @@ impl Bench {
         let export = self.folder.path().join("export.json");
         let signed = self.folder.path().join("signed.assert");
         fs::write(&export, factory.export()).unwrap();
-        let mut sign = Command::new(HARDWARE_IDENTITY);
+        let mut sign = Command::new(program("hardware-identity"));
         sign.args(["sign", "--key"]).arg(self.file("keys/issuer.pem"));
         succeed(sign.arg("--output").arg(&signed).arg(&export));
         let mut import = Command::new(program("model-service"));
@@ -156,7 +145,7 @@ impl Factory {
         );
         let hook = device.hook(Path::new(PREPARE_DEVICE)).env("TCTI", tpm.tcti());
         assert!(hook.run().unwrap().status.success());
-        let mut export = Command::new(HARDWARE_IDENTITY);
+        let mut export = Command::new(program("hardware-identity"));
         export
             .args([
                 "export",

@@ -1,0 +1,525 @@
+//! `hardware-identity sign` and `verify` on batches: what is refused, and what comes out. The signers have tests
+//! of their own.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use sha3::{Digest as _, Sha3_384};
+
+const TOOL: &str = env!("CARGO_BIN_EXE_hardware-identity");
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../snap-assertions/tests/vectors");
+
+/// A station with the issuer's key and a folder for files.
+struct Station {
+    folder: tempfile::TempDir,
+}
+
+impl Station {
+    fn new() -> Self {
+        let station = Station {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let converted = Command::new("openssl")
+            .args([
+                "pkey",
+                "-inform",
+                "DER",
+                "-in",
+                &format!("{VECTORS}/issuer.pk8"),
+                "-out",
+            ])
+            .arg(station.path("issuer.pem"))
+            .status();
+        assert!(converted.unwrap().success());
+        station
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        fs::write(self.path(name), content).unwrap();
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// Runs `sign` in the station's folder, with `input` on stdin.
+    fn sign(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut child = Command::new(TOOL)
+            .current_dir(self.folder.path())
+            .args(["sign", "--key", "issuer.pem"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A tool that stops at an error does not read on.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        child.wait_with_output().unwrap()
+    }
+
+    /// Nothing but what the test put there.
+    fn holds_only(&self, names: &[&str]) {
+        let mut found: Vec<_> = fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        found.sort();
+        assert_eq!(found, names);
+    }
+}
+
+fn verify(arguments: &[&str]) -> Output {
+    let key = format!("{VECTORS}/account-key-issuer.assert");
+    Command::new(TOOL)
+        .args(["verify", "--issuer-key", &key])
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn vector(name: &str) -> Vec<u8> {
+    fs::read(Path::new(VECTORS).join(name)).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// An export of device `number`: an RSA key, whose modulus can be written down without computing.
+fn export(number: u32) -> Value {
+    let mut modulus = vec![0xc5; 256];
+    modulus[100..104].copy_from_slice(&number.to_be_bytes());
+    let mut der = STANDARD
+        .decode("MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA")
+        .unwrap();
+    der.extend(modulus);
+    der.extend([2, 3, 1, 0, 1]);
+    with_key(number, &STANDARD.encode(der))
+}
+
+fn with_key(number: u32, key: &str) -> Value {
+    json!({
+        "type": "hardware-identity", "authority-id": "acme", "issuer-id": "acme", "manufacturer": "Acme",
+        "hardware-name": "box", "hardware-id": format!("SN-{number:04}"), "hardware-id-key": key,
+        "hardware-id-key-sha3-384": URL_SAFE_NO_PAD.encode(Sha3_384::digest(key)),
+        "timestamp": "2026-08-21T07:30:00Z",
+    })
+}
+
+fn lines(exports: impl IntoIterator<Item = Value>) -> Vec<u8> {
+    exports
+        .into_iter()
+        .flat_map(|export| format!("{export}\n").into_bytes())
+        .collect()
+}
+
+#[test]
+fn a_signed_vector_has_the_bytes_of_snapd() {
+    let station = Station::new();
+    for name in ["p256", "p384", "rsa2048"] {
+        // The creation time in the vectors' signatures.
+        let arguments = ["--timestamp", "2026-11-21T18:00:29Z"];
+        let output = station.sign(&arguments, &vector(&format!("hardware-identity-{name}.json")));
+        assert_eq!(stderr(&output), "");
+        assert_eq!(
+            output.stdout,
+            vector(&format!("hardware-identity-{name}.assert")),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_batch_keeps_its_order_in_every_form_of_input() {
+    let station = Station::new();
+    fs::create_dir(station.path("exports")).unwrap();
+    station.write(
+        "exports/b.json",
+        serde_json::to_string_pretty(&export(2)).unwrap(),
+    );
+    station.write("exports/a.json", lines([export(0), export(1)]));
+    station.write("exports/notes.txt", "not an export");
+    let single = station.write("c.json", format!("{}{}", export(3), export(4)));
+    let output = station.sign(
+        &["exports", &single, "-", "--output", "all.assert"],
+        &lines((5..200).map(export)),
+    );
+    assert!(
+        output.status.success() && output.stdout.is_empty(),
+        "{}",
+        stderr(&output)
+    );
+    let all = station.path("all.assert");
+    let verified = verify(&["--json", all.to_str().unwrap()]);
+    assert!(verified.status.success(), "{}", stderr(&verified));
+    let ids: Vec<String> = String::from_utf8(verified.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .inspect(|line| assert_eq!(line["signature-verified"], true))
+        .map(|line| line["hardware-id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        ids,
+        (0..200)
+            .map(|number| format!("SN-{number:04}"))
+            .collect::<Vec<_>>()
+    );
+    station.holds_only(&["all.assert", "c.json", "exports", "issuer.pem"]);
+}
+
+#[test]
+fn each_device_gets_a_file() {
+    let station = Station::new();
+    let mut odd = export(2);
+    odd["hardware-id"] = "SN/2".into();
+    let output = station.sign(&["--output-dir", "signed"], &lines([export(1), odd.clone()]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let mut names: Vec<_> = fs::read_dir(station.path("signed"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let digest = odd["hardware-id-key-sha3-384"].as_str().unwrap();
+    assert_eq!(names, ["SN-0001.assert", &format!("key-{digest}.assert")]);
+    let file = station.path("signed/SN-0001.assert");
+    assert!(verify(&[file.to_str().unwrap()]).status.success());
+}
+
+#[test]
+fn revision_and_timestamp_are_set() {
+    let station = Station::new();
+    let mut without = export(1);
+    without.as_object_mut().unwrap().remove("timestamp");
+    let arguments = ["--revision", "3", "--timestamp", "2026-01-31T12:00:00Z"];
+    let text = String::from_utf8(station.sign(&arguments, &lines([without, export(2)])).stdout).unwrap();
+    assert_eq!(text.matches("\nrevision: 3\n").count(), 2);
+    assert!(text.contains("\ntimestamp: 2026-01-31T12:00:00Z\n"), "{text}");
+    assert!(
+        text.contains("\ntimestamp: 2026-08-21T07:30:00Z\n"),
+        "a timestamp of the export stays: {text}"
+    );
+}
+
+/// What is wrong with a second export, the place and problem that are reported.
+fn wrong_exports() -> Vec<(Value, &'static str)> {
+    let changed = |name: &str, value: Value| {
+        let mut export = export(1);
+        export[name] = value;
+        export
+    };
+    let p521 = "MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQAdSnPdUOpPxLRa0ubOvdBkbcUx0OqBNiSL7B8ZbTMpKcGxd0w\
+                n3Gq3B7CtxJDGhqX/W0IJi0Z5ETx/gHcwgeLVbcBdUPPd3yMDWRvGnOUFu4ovN2hcaVtyG0Ly2fBVC6uNrD1\
+                VfPBsv8aTf/Op9t8qQZy9KWlGMh1DPvW8ZTMO3wgP4o=";
+    vec![
+        (changed("type", "model".into()), "header \"type\""),
+        (
+            changed("authority-id", "other".into()),
+            "header \"issuer-id\": must equal the header \"authority-id\"",
+        ),
+        (changed("issuer-id", "Acme!".into()), "header \"issuer-id\""),
+        (
+            changed("manufacturer", "".into()),
+            "header \"manufacturer\": is empty",
+        ),
+        (
+            changed("hardware-name", "a--b".into()),
+            "header \"hardware-name\"",
+        ),
+        (
+            changed("hardware-id", "SN-0000".into()),
+            "header \"hardware-id\": the same hardware id stands twice, before: stdin:1",
+        ),
+        (
+            changed("hardware-id-key-sha3-384", "A".into()),
+            "header \"hardware-id-key-sha3-384\"",
+        ),
+        (changed("timestamp", "yesterday".into()), "header \"timestamp\""),
+        (
+            changed("serial", "1".into()),
+            "header \"serial\": a hardware-identity has none of this name",
+        ),
+        (changed("body", "text".into()), "header \"body\""),
+        (
+            changed("manufacturer", 7.into()),
+            "header \"manufacturer\": invalid type",
+        ),
+        (with_key(1, p521), "P-521"),
+        (
+            with_key(
+                1,
+                "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDdlatRjRjogo3WojgGHFHYLugdUWAY9iR3fy4arWNA1KoS8kVw33cJibXr8bvwUAUparCwlvdbH6dvEOfou0/gCFQsHUfQrSDv+MuSUMAe8jzKE4qW+jK+xQU9a03GUnKHkkle+Q0pX/g6jXZ7r1/xAK5Do2kQ+X5xK9cipRgEKwIDAQAB",
+            ),
+            "1024",
+        ),
+        (with_key(1, "AAAA"), "header \"hardware-id-key\""),
+    ]
+}
+
+#[test]
+fn a_wrong_export_is_named_and_nothing_is_signed() {
+    let station = Station::new();
+    for (wrong, problem) in wrong_exports() {
+        let output = station.sign(&["--output", "out"], &lines([export(0), wrong.clone()]));
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{wrong}");
+        assert!(
+            text.starts_with("stdin:2: ") && text.contains(problem),
+            "{problem}: {text}"
+        );
+        assert!(
+            text.contains("1 of 2 exports cannot be signed, so nothing was signed"),
+            "{text}"
+        );
+        station.holds_only(&["issuer.pem"]);
+    }
+}
+
+#[test]
+fn all_errors_are_listed_and_the_others_can_be_signed() {
+    let station = Station::new();
+    let wrong: Vec<Value> = wrong_exports().into_iter().map(|(wrong, _)| wrong).collect();
+    let count = wrong.len();
+    let mut batch = vec![export(0)];
+    batch.extend(wrong);
+    batch.push(export(500));
+    let output = station.sign(&["--keep-going", "--output", "out"], &lines(batch));
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1));
+    for line in 2..count + 2 {
+        assert!(text.contains(&format!("stdin:{line}: header ")), "{line}: {text}");
+    }
+    assert!(
+        text.contains(&format!("2 exports were signed, {count} were left out")),
+        "{text}"
+    );
+    let verified = verify(&[station.path("out").to_str().unwrap()]);
+    assert!(verified.status.success(), "{}", stderr(&verified));
+    assert_eq!(
+        String::from_utf8(verified.stdout).unwrap().matches("ok ").count(),
+        2
+    );
+}
+
+#[test]
+fn all_that_is_wrong_with_an_export_is_listed() {
+    let station = Station::new();
+    let mut wrong = export(1);
+    for (name, value) in [
+        ("issuer-id", "Acme!"),
+        ("timestamp", "yesterday"),
+        ("serial", "1"),
+        ("body", "text"),
+    ] {
+        wrong[name] = value.into();
+    }
+    let text = stderr(&station.sign(&[], &lines([wrong])));
+    for header in ["issuer-id", "timestamp", "serial", "body"] {
+        assert!(
+            text.contains(&format!("stdin:1: header \"{header}\"")),
+            "{header}: {text}"
+        );
+    }
+}
+
+#[test]
+fn the_same_key_twice_is_refused() {
+    let station = Station::new();
+    let mut again = export(1);
+    again["hardware-id"] = "another".into();
+    let text = stderr(&station.sign(&[], &lines([export(1), again])));
+    assert!(
+        text.contains("stdin:2: header \"hardware-id-key\": the same key stands twice, before: stdin:1"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_forms_of_digest_are_not_mixed() {
+    let station = Station::new();
+    let der = |number| {
+        let mut export = export(number);
+        let key = STANDARD
+            .decode(export["hardware-id-key"].as_str().unwrap())
+            .unwrap();
+        export["hardware-id-key-sha3-384"] = URL_SAFE_NO_PAD.encode(Sha3_384::digest(key)).into();
+        export
+    };
+    let mixed = station.sign(&[], &lines([export(1), der(2)]));
+    let text = stderr(&mixed);
+    assert!(
+        text.contains("the digest has the DER form, others in this batch the text form"),
+        "{text}"
+    );
+    assert!(text.contains("text form: stdin:1."), "{text}");
+    let output = station.sign(&["--output", "der.assert"], &lines([der(1), der(2)]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("DER form, which snapd refuses"));
+    let verified = verify(&[station.path("der.assert").to_str().unwrap()]);
+    assert!(String::from_utf8(verified.stdout).unwrap().contains("ok    der "));
+}
+
+#[test]
+fn bad_input_is_placed_and_leaves_no_output() {
+    let station = Station::new();
+    let long = format!("{{\"manufacturer\": \"{}\"}}", "a".repeat(300_000));
+    for (input, problem) in [
+        (
+            &b"aaaaaaaa"[..],
+            "stdin:1: a JSON object must begin here, not 'a'",
+        ),
+        (b"\n\n[{}]", "stdin:3: a JSON object must begin here, not '['"),
+        (
+            b"{\"type\": \"hardware-identity\"",
+            "stdin:1: the input ends inside an object",
+        ),
+        (b"{\"type\": \"\xff\"}", "stdin:1: "),
+        (
+            b"{\"type\": \"hardware-identity\", \"type\": \"model\"}",
+            "header \"type\" stands twice",
+        ),
+        (
+            long.as_bytes(),
+            "stdin:1: an export may have 262144 bytes at the most",
+        ),
+        (b"", "there is nothing to sign"),
+    ] {
+        let output = station.sign(&["--output", "out"], input);
+        let text = stderr(&output);
+        assert!(
+            output.status.code() == Some(1) && text.contains(problem),
+            "{problem}: {text}"
+        );
+        station.holds_only(&["issuer.pem"]);
+    }
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_input() {
+    let station = Station::new();
+    let mut child = Command::new(TOOL)
+        .current_dir(station.folder.path())
+        .args(["sign", "--key", "issuer.pem", "--output", "out"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // More than a pipe holds: once it is written, the tool is reading.
+    let input = child.stdin.as_mut().unwrap();
+    input.write_all(&lines((0..500).map(export))).unwrap();
+    // Unlike an interrupt this also comes through where the tests run in the background.
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    // Its standard input is still open.
+    let input = child.stdin.take();
+    assert!(!child.wait().unwrap().success());
+    drop(input);
+    station.holds_only(&["issuer.pem"]);
+}
+
+#[test]
+fn an_interrupt_leaves_nothing_behind() {
+    let station = Station::new();
+    // More work than the test waits for; the interrupt comes when the output has been begun.
+    station.write("batch.json", lines((0..5_000).map(export)));
+    let child = Command::new(TOOL)
+        .current_dir(station.folder.path())
+        .args(["sign", "--key", "issuer.pem", "--output", "out", "batch.json"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while fs::read_dir(station.folder.path()).unwrap().count() < 3 {
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("interrupted. Nothing was written"),
+        "{}",
+        stderr(&output)
+    );
+    station.holds_only(&["batch.json", "issuer.pem"]);
+}
+
+#[test]
+fn verification_says_what_failed() {
+    let station = Station::new();
+    let good = String::from_utf8(vector("hardware-identity-p256.assert")).unwrap();
+    let changed = station.write("changed", good.replace("EB2/0653", "EB2/0654"));
+    let cut = station.write("cut", &good[..200]);
+    let empty = station.write("empty", "");
+    let crlf = station.write("crlf", good.replace('\n', "\r\n"));
+    for (file, problem) in [
+        (&changed, "the signature does not fit"),
+        (&cut, "truncated"),
+        (&empty, "there is no assertion"),
+        (&crlf, "CR LF"),
+        (
+            &format!("{VECTORS}/model.assert"),
+            "\"model\", not \"hardware-identity\"",
+        ),
+    ] {
+        let output = verify(&[file]);
+        let rows = String::from_utf8(output.stdout.clone()).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{rows}");
+        assert!(
+            rows.contains("FAIL") && rows.contains(problem),
+            "{problem}: {rows}"
+        );
+        assert!(
+            stderr(&output).contains("1 of 1 assertions failed"),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn verification_needs_the_right_key_in_its_time() {
+    let station = Station::new();
+    let assertion = format!("{VECTORS}/hardware-identity-p256.assert");
+    let with_key = |key: &str| {
+        let output = Command::new(TOOL)
+            .args(["verify", "--issuer-key", key, &assertion])
+            .output()
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8(output.stdout.clone()).unwrap() + &stderr(&output),
+        )
+    };
+    assert!(with_key(&format!("{VECTORS}/issuer.public-key")).0);
+    assert!(with_key(&format!("{VECTORS}/account-key-issuer.assert")).0);
+    let pem = Command::new("openssl")
+        .args(["pkey", "-in"])
+        .arg(station.path("issuer.pem"))
+        .arg("-pubout")
+        .output();
+    assert!(with_key(&station.write("public.pem", pem.unwrap().stdout)).0);
+    let (verified, text) = with_key(&format!("{VECTORS}/brand.public-key"));
+    assert!(
+        !verified && text.contains("the signature is by the key"),
+        "{text}"
+    );
+    let (verified, text) = with_key(&format!("{VECTORS}/model.assert"));
+    assert!(!verified && text.contains("holds no account-key"), "{text}");
+    let account_key = String::from_utf8(vector("account-key-issuer.assert")).unwrap();
+    let header = |name: &str| account_key.lines().find(|line| line.starts_with(name)).unwrap();
+    let expired = account_key
+        .replace(header("since: "), "since: 2026-01-01T00:00:00Z")
+        .replace(header("until: "), "until: 2026-01-02T00:00:00Z");
+    let expired = station.write("expired", expired);
+    let (verified, text) = with_key(&expired);
+    assert!(!verified && text.contains("the key is not valid at"), "{text}");
+    let output = Command::new(TOOL).args(["verify", &assertion]).output().unwrap();
+    assert!(output.status.success() && stderr(&output).contains("signatures were not verified"));
+}
