@@ -1,132 +1,68 @@
-//! What was found: for people and as JSON.
+//! One finding, and how a kind of finding becomes one.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
+use miette::Diagnostic;
 use serde::Serialize;
-use serde_json::json;
 
+/// How bad a finding is. The worst comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The device gets no identity or no serial, or the snap does not do what its author wrote.
     Error,
-    /// It may be meant, or depends on what the snap alone does not show.
+    /// It can be intended, or depends on something that the snap does not contain.
     Warning,
 }
 
-/// One finding; `code` is stable.
+/// One finding. All fields are strings in JSON; `place` is called `where`.
 #[derive(Clone, Debug, Serialize)]
-pub struct Finding {
-    pub code: &'static str,
+pub struct GadgetFinding {
+    /// The stable code, in kebab-case. docs/check-gadget.md lists them all.
+    pub code: String,
+    /// Error or warning.
     pub severity: Severity,
     /// A path in the snap, or a file and a key in it.
     #[serde(rename = "where")]
     pub place: String,
+    /// What is wrong.
     pub what: String,
+    /// What happens on the device.
     pub why: String,
-    pub mend: String,
+    /// What to do.
+    pub fix: String,
 }
 
-impl Finding {
-    pub(crate) fn error(
-        code: &'static str,
-        place: impl Into<String>,
-        what: impl Into<String>,
-        why: impl Into<String>,
-        mend: impl Into<String>,
-    ) -> Self {
-        Finding {
-            code,
-            severity: Severity::Error,
-            place: place.into(),
-            what: what.into(),
-            why: why.into(),
-            mend: mend.into(),
-        }
-    }
-
-    /// The same as a warning, where `doubtful`.
+impl GadgetFinding {
+    /// Makes the finding a warning if `doubtful`.
     pub(crate) fn warning_if(mut self, doubtful: bool) -> Self {
         if doubtful {
             self.severity = Severity::Warning;
         }
         self
     }
-
-    pub(crate) fn warning(self) -> Self {
-        self.warning_if(true)
-    }
 }
 
-/// All findings, errors first.
-#[derive(Debug)]
-pub struct Report {
-    findings: Vec<Finding>,
-}
+/// A kind of finding: an enum in `findings/` whose variants declare their texts.
+///
+/// `#[error(…)]` is what is wrong; `#[diagnostic(…)]` has the code, the fix (`help`) and, unless it
+/// is an error, the severity.
+pub(crate) trait FindingKind: Diagnostic + Sized {
+    /// What happens on the device.
+    fn why(&self) -> Cow<'static, str>;
 
-impl Report {
-    /// Two hooks can stumble over one thing, which is then said once.
-    pub(crate) fn new(mut findings: Vec<Finding>) -> Self {
-        let mut seen = BTreeSet::new();
-        findings.retain(|finding| seen.insert((finding.code, finding.place.clone(), finding.what.clone())));
-        findings.sort_by_key(|finding| finding.severity);
-        Report { findings }
-    }
-
-    pub fn errors(&self) -> usize {
-        self.count(Severity::Error)
-    }
-
-    fn count(&self, severity: Severity) -> usize {
-        self.findings
-            .iter()
-            .filter(|finding| finding.severity == severity)
-            .count()
-    }
-
-    pub fn as_json(&self) -> serde_json::Result<String> {
-        let report = json!({
-            "findings": self.findings,
-            "errors": self.errors(),
-            "warnings": self.count(Severity::Warning),
-        });
-        Ok(format!("{}\n", serde_json::to_string_pretty(&report)?))
-    }
-
-    pub fn as_text(&self) -> String {
-        let mut text = String::new();
-        for finding in &self.findings {
-            let severity = match finding.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            };
-            // Names in a snap can hold whatever moves a terminal's cursor.
-            let plain = |text: &str| text.replace(char::is_control, " ");
-            // Writing to a String does not fail.
-            let _ = writeln!(
-                text,
-                "{severity}: {}: {} [{}]\n  why: {}\n  mend: {}",
-                plain(&finding.place),
-                plain(&finding.what),
-                finding.code,
-                plain(&finding.why),
-                plain(&finding.mend),
-            );
-        }
-        text + &self.summary()
-    }
-
-    fn summary(&self) -> String {
-        let counted =
-            |count: usize, name: &str| format!("{count} {name}{}", if count == 1 { "" } else { "s" });
-        match self.findings.is_empty() {
-            true => "nothing found\n".to_owned(),
-            false => format!(
-                "{}, {}\n",
-                counted(self.errors(), "error"),
-                counted(self.count(Severity::Warning), "warning")
-            ),
+    /// The finding at a place: a path in the snap, or a file and a key in it.
+    fn at(&self, place: impl Into<String>) -> GadgetFinding {
+        GadgetFinding {
+            code: failure::code(self),
+            severity: match self.severity() {
+                None | Some(miette::Severity::Error) => Severity::Error,
+                Some(miette::Severity::Warning | miette::Severity::Advice) => Severity::Warning,
+            },
+            place: place.into(),
+            what: self.to_string(),
+            why: self.why().into_owned(),
+            fix: failure::advice(self),
         }
     }
 }

@@ -1,0 +1,36 @@
+//! The base of the gadget, and the snapd that it requires.
+
+use crate::facts::bases;
+use crate::finding::{FindingKind as _, GadgetFinding};
+use crate::findings::MetadataFinding;
+use crate::gadget::Gadget;
+use crate::snap::snap_yaml;
+
+/// The first release of snapd that runs prepare-serial-request.
+const NEEDED_SNAPD: (u32, u32) = (2, 74);
+
+pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
+    assumes(gadget).into_iter().chain(base(gadget)).collect()
+}
+
+fn assumes(gadget: &Gadget<'_>) -> Option<GadgetFinding> {
+    let finding = match gadget.snap.required_snapd() {
+        Some(required) if required >= NEEDED_SNAPD => return None,
+        Some((major, minor)) => MetadataFinding::OldAssumes { major, minor },
+        None => MetadataFinding::NoAssumes,
+    };
+    Some(finding.at(format!("{}, assumes", snap_yaml::FILE)))
+}
+
+fn base(gadget: &Gadget<'_>) -> Option<GadgetFinding> {
+    let known = bases::names();
+    let finding = match (gadget.base, gadget.snap.base.as_str()) {
+        (Some(_), _) => return None,
+        (None, "") => MetadataFinding::NoBase { known },
+        (None, base) => MetadataFinding::UnknownBase {
+            base: base.to_owned(),
+            known,
+        },
+    };
+    Some(finding.at(format!("{}, base", snap_yaml::FILE)))
+}

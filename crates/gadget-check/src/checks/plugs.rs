@@ -1,0 +1,115 @@
+//! Plugs and slots: those that the programs need, and interfaces that snapd does not know.
+
+use std::path::Path;
+
+use hardware_identity::config::ProposedSerial;
+use hardware_identity::delivery::Target;
+use hardware_identity::hardware_id::HardwareIdSource;
+
+use crate::facts::interfaces;
+use crate::finding::{FindingKind as _, GadgetFinding};
+use crate::findings::InterfaceFinding;
+use crate::gadget::Gadget;
+use crate::snap::snap_yaml::{self, Runnable};
+
+const TOOL: &str = "hardware-identity";
+
+pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
+    let mut findings = Vec::new();
+    for name in ["prepare-device", "prepare-serial-request", "install-device"] {
+        if gadget.has_hook(name) {
+            let hook = gadget.snap.hook(name);
+            findings.extend(missing(gadget, ("hook", name), &hook, &needs(gadget, name)));
+        }
+    }
+    for (name, app) in gadget.snap.apps() {
+        let is_tool = |path: &str| path.rsplit('/').next() == Some(TOOL);
+        if app.commands().any(is_tool) {
+            let missing = missing(gadget, ("app", name), app, &needs(gadget, TOOL));
+            findings.extend(missing.into_iter().map(|finding| finding.warning_if(true)));
+        }
+    }
+    let plugs = gadget.snap.plugs().into_iter().map(|plug| ("plugs", plug));
+    let slots = gadget.snap.slots().into_iter().map(|slot| ("slots", slot));
+    let connectors = plugs.chain(slots);
+    findings.extend(
+        connectors.filter_map(|(kind, (name, interface))| unknown_interface(gadget, kind, name, interface)),
+    );
+    findings
+}
+
+/// The interfaces that a program needs with these settings; docs/hooks.md lists them.
+fn needs(gadget: &Gadget<'_>, program: &str) -> Vec<&'static str> {
+    let Some(settings) = &gadget.settings else {
+        return vec!["tpm"];
+    };
+    let reads_hardware_id = match program {
+        "prepare-device" => settings.proposed_serial == Some(ProposedSerial::HardwareId),
+        "prepare-serial-request" => false,
+        _ => true,
+    };
+    let observes = reads_hardware_id && is_of_system(settings.hardware_id.as_ref());
+    let exports = match (program, &settings.factory.export) {
+        ("install-device", Some(Target::Volume(_))) => Some("mount-observe"),
+        ("install-device", Some(Target::Console(path))) if path != Path::new("/dev/console") => {
+            Some("serial-port")
+        }
+        _ => None,
+    };
+    ["tpm"]
+        .into_iter()
+        .chain(observes.then_some("hardware-observe"))
+        .chain(exports)
+        .collect()
+}
+
+/// Returns true for a source in sysfs or /proc/device-tree, which hardware-observe gives access to.
+fn is_of_system(source: Option<&HardwareIdSource>) -> bool {
+    matches!(
+        source,
+        Some(
+            HardwareIdSource::DmiProductSerial
+                | HardwareIdSource::DmiBoardSerial
+                | HardwareIdSource::DeviceTree
+        )
+    )
+}
+
+fn missing(
+    gadget: &Gadget<'_>,
+    (kind, name): (&'static str, &str),
+    runnable: &Runnable,
+    needs: &[&'static str],
+) -> Vec<GadgetFinding> {
+    let interfaces = gadget.snap.interfaces_of(runnable);
+    let missing = needs.iter().filter(|interface| !interfaces.contains(*interface));
+    let finding = |interface: &&'static str| {
+        InterfaceFinding::MissingPlug {
+            kind,
+            name: name.to_owned(),
+            interface,
+        }
+        .at(format!("{}, {kind}s.{name}.plugs", snap_yaml::FILE))
+    };
+    missing.map(finding).collect()
+}
+
+fn unknown_interface(gadget: &Gadget<'_>, kind: &str, name: &str, interface: &str) -> Option<GadgetFinding> {
+    if interfaces::is_known(interface) {
+        return None;
+    }
+    let release = interfaces::release();
+    let finding = InterfaceFinding::Unknown {
+        interface: interface.to_owned(),
+        suggestion: interfaces::suggestion(interface),
+        major: release.0,
+        minor: release.1,
+    };
+    // A newer snapd can know the interface.
+    let requires_newer = gadget
+        .snap
+        .required_snapd()
+        .is_some_and(|required| required > release);
+    let place = format!("{}, {kind}.{name}", snap_yaml::FILE);
+    Some(finding.at(place).warning_if(requires_newer))
+}

@@ -1,0 +1,35 @@
+//! Errors of the check itself, before there is a report.
+
+use std::path::PathBuf;
+
+use files::FileError;
+use miette::Diagnostic;
+use thiserror::Error;
+
+use crate::snap::squashfs::SquashfsError;
+
+/// Why a path cannot be checked.
+#[derive(Debug, Error, Diagnostic)]
+pub enum GadgetError {
+    /// The file or directory cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] FileError),
+    /// The file cannot be unpacked.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Squashfs(#[from] SquashfsError),
+    /// The directory is the source of a snap.
+    #[error("{} is a snapcraft project, not a snap", path.display())]
+    #[diagnostic(
+        code("snapcraft-project"),
+        help(
+            "Run `snapcraft prime` and check its directory prime, or run `snapcraft pack` and check \
+             the .snap"
+        )
+    )]
+    SnapcraftProject {
+        /// The directory.
+        path: PathBuf,
+    },
+}

@@ -1,0 +1,7 @@
+//! Facts about snapd, the base snaps and the architectures. The long lists are files in `data/`.
+
+pub(crate) mod architectures;
+pub(crate) mod bases;
+pub(crate) mod hook_names;
+pub(crate) mod interfaces;
+mod similar;

@@ -1,0 +1,120 @@
+//! The gadget that the checks look at.
+
+mod settings;
+
+use hardware_identity::config::Settings;
+use serde_json::Value;
+
+use crate::facts::bases::Base;
+use crate::facts::hook_names;
+use crate::finding::{FindingKind as _, GadgetFinding};
+use crate::findings::MetadataFinding;
+use crate::snap::HOOKS;
+use crate::snap::content::Contents;
+use crate::snap::gadget_yaml::{self, GadgetYaml};
+use crate::snap::snap_yaml::{self, SnapYaml};
+use crate::snap::tree::{Entry, Tree};
+use crate::snap::yaml;
+
+/// A gadget snap, with everything that more than one check uses.
+pub(crate) struct Gadget<'a> {
+    pub(crate) tree: &'a Tree,
+    pub(crate) contents: Contents<'a>,
+    pub(crate) snap: SnapYaml,
+    /// `None` if the content of the base is unknown.
+    pub(crate) base: Option<&'static Base>,
+    /// `None` if the file is missing or does not parse.
+    pub(crate) yaml: Option<GadgetYaml>,
+    /// The options in gadget.yaml for the gadget itself, by snap-id.
+    pub(crate) defaults: Vec<(String, Value)>,
+    /// `None` if they do not parse.
+    pub(crate) settings: Option<Settings>,
+    /// The hooks that snapd runs.
+    pub(crate) hooks: Vec<String>,
+}
+
+impl<'a> Gadget<'a> {
+    /// Reads the metadata and the settings, and returns the findings on the way.
+    ///
+    /// # Errors
+    /// The finding after which nothing else can be checked.
+    pub(crate) fn read(tree: &'a Tree) -> Result<(Self, Vec<GadgetFinding>), Vec<GadgetFinding>> {
+        let snap = read_snap_yaml(tree)?;
+        let mut findings = Vec::new();
+        let yaml = read_gadget_yaml(tree).map_err(|bad| findings.extend(bad)).ok();
+        let defaults: Vec<(String, Value)> = yaml
+            .iter()
+            .flat_map(GadgetYaml::defaults_of_gadgets)
+            .map(|(snap_id, options)| (snap_id.to_owned(), options))
+            .collect();
+        let settings = settings::read(tree, &snap, &defaults)
+            .map_err(|bad| findings.extend(bad))
+            .ok();
+        let mut hooks = tree.names(HOOKS);
+        hooks.retain(|name| hook_names::is_known(name));
+        let gadget = Gadget {
+            tree,
+            contents: Contents::of(tree),
+            base: Base::named(&snap.base),
+            snap,
+            yaml,
+            defaults,
+            settings,
+            hooks,
+        };
+        Ok((gadget, findings))
+    }
+
+    /// Returns true if snapd finds a file for the hook.
+    pub(crate) fn has_hook(&self, name: &str) -> bool {
+        self.hooks.iter().any(|hook| hook == name)
+    }
+
+    /// The name of the TCTI, without its configuration.
+    pub(crate) fn tcti_name(&self) -> String {
+        let tcti = self.settings.as_ref().map(|settings| settings.tcti.clone());
+        let tcti = tcti.unwrap_or_default().to_string();
+        tcti.split(':').next().unwrap_or_default().to_owned()
+    }
+
+    /// The name of the base for a message.
+    pub(crate) fn base_name(&self) -> String {
+        match self.snap.base.as_str() {
+            "" => "the base".to_owned(),
+            name => name.to_owned(),
+        }
+    }
+
+    /// Returns true if directories outside of the snap can hold libraries: from a layout or a
+    /// content snap.
+    pub(crate) fn has_other_libraries(&self) -> bool {
+        self.snap.layout.is_some()
+            || self
+                .snap
+                .plugs()
+                .values()
+                .any(|interface| *interface == "content")
+    }
+}
+
+fn read_snap_yaml(tree: &Tree) -> Result<SnapYaml, Vec<GadgetFinding>> {
+    if tree.entry(snap_yaml::FILE) == Entry::Missing {
+        return Err(vec![MetadataFinding::NoSnapYaml.at(snap_yaml::FILE)]);
+    }
+    let snap: SnapYaml = yaml::read(tree, snap_yaml::FILE)
+        .map_err(|problem| vec![MetadataFinding::BadSnapYaml { problem }.at(snap_yaml::FILE)])?;
+    match snap.kind.as_str() {
+        "gadget" => Ok(snap),
+        _ => Err(vec![
+            MetadataFinding::NotAGadget.at(format!("{}, type", snap_yaml::FILE)),
+        ]),
+    }
+}
+
+fn read_gadget_yaml(tree: &Tree) -> Result<GadgetYaml, Vec<GadgetFinding>> {
+    if tree.entry(gadget_yaml::FILE) == Entry::Missing {
+        return Err(vec![MetadataFinding::NoGadgetYaml.at(gadget_yaml::FILE)]);
+    }
+    yaml::read(tree, gadget_yaml::FILE)
+        .map_err(|problem| vec![MetadataFinding::BadGadgetYaml { problem }.at(gadget_yaml::FILE)])
+}
