@@ -1,14 +1,14 @@
-//! Each finding, on a gadget that is broken in that alone.
+//! Each finding, on a gadget with only that problem.
 
 use crate::gadget::{Gadget, Parts, SNAP_ID, architecture};
 
-/// A code, the exit status, a part of the place, and what breaks the gadget.
+/// A code, the exit status, a part of the place, and a function that breaks the gadget.
 type Case = (&'static str, i32, &'static str, fn(&Gadget));
 
 fn check(cases: &[Case]) {
-    for (code, status, place, spoil) in cases {
+    for (code, status, place, break_it) in cases {
         let gadget = Gadget::new();
-        spoil(&gadget);
+        break_it(&gadget);
         let checked = gadget.check();
         assert_eq!(checked.codes(), [*code], "{place}: {:#}", checked.report);
         assert_eq!(checked.status, *status, "{:#}", checked.report);
@@ -23,7 +23,7 @@ fn check(cases: &[Case]) {
 }
 
 #[test]
-fn files_that_make_a_gadget() {
+fn metadata() {
     check(&[
         ("no-snap-yaml", 1, "meta/snap.yaml", |g| {
             g.remove("meta/snap.yaml")
@@ -108,7 +108,7 @@ fn hooks() {
     ]);
 }
 
-/// All settings that an export on a factory boot needs.
+/// Adds the settings that an export on a factory boot needs.
 fn export(gadget: &Gadget, target: &str) {
     let settings = format!(
         "hardware-name = 'box'\nmanufacturer = 'A'\nhardware-id = 'key-digest'\nfactory.export = '{target}'"
@@ -125,7 +125,7 @@ fn an_export_to_the_console_or_a_file_needs_no_plug() {
     for target in ["console", "file:/var/snap/test-gadget/common/export.json"] {
         let gadget = Gadget::new();
         export(&gadget, target);
-        gadget.check().found_nothing();
+        gadget.check().is_clean();
     }
 }
 
@@ -141,7 +141,7 @@ fn plugs() {
         ("missing-plug", 1, "hooks.prepare-serial-request.plugs", |g| {
             g.edit_snap("    plugs: [tpm]\n", "");
         }),
-        // Named at the top too, it still belongs to those alone that list it.
+        // Declared by the snap too, it still belongs only to those that list it.
         ("missing-plug", 1, "hooks.prepare-serial-request.plugs", |g| {
             g.edit_snap("    plugs: [tpm]\n", "");
             g.edit_snap("apps:", "plugs:\n  tpm:\napps:");
@@ -202,7 +202,7 @@ fn connections() {
         ("not-connected", 0, "gadget.yaml, connections", |g| {
             g.edit_gadget(&format!("{SNAP_ID}:tpm"), "system:tpm")
         }),
-        // Neither a plug nor the defaults say which snap-id is the gadget's.
+        // Neither a plug nor the defaults tell the gadget's snap-id.
         ("not-connected", 0, "gadget.yaml, connections", |g| {
             g.edit_gadget("defaults:", "x-defaults:");
             g.edit_gadget(&format!("{SNAP_ID}:tpm"), "system:tpm");
@@ -326,7 +326,7 @@ fn interpreters() {
     ] {
         let gadget = Gadget::new();
         script(&gadget, right);
-        gadget.check().found_nothing();
+        gadget.check().is_clean();
     }
 }
 

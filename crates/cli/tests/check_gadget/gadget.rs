@@ -1,4 +1,4 @@
-//! A small gadget that is right in all, made with gcc, and the tool run on it.
+//! A small correct gadget, built with gcc, and the tool that checks it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Stands for the gadget's snap-id.
+/// The gadget's snap-id.
 pub(crate) const SNAP_ID: &str = "0123456789abcdefghijABCDEFGHIJkl";
 
 const SNAP_YAML: &str = "\
@@ -71,7 +71,7 @@ url = 'https://serial.example/v1/'
 proposed-serial = 'hardware-id'
 ";
 
-/// Opens the TCTI of this gadget; the machine's own has no such function.
+/// Opens the TCTI library of this gadget. That of this machine has no such function.
 pub(crate) const TCTI_LOADER: &str = "\
 #include <dlfcn.h>
 int open_tcti(void)
@@ -84,8 +84,8 @@ pub(crate) const PROGRAM: &str = "int open_tcti(void); int main(void) { return o
 
 /// Libraries with the names of tpm2-tss's, and a program that needs them.
 pub(crate) struct Parts {
-    /// Below the build's own folder: what lives as long as all tests would never be removed elsewhere.
-    folder: PathBuf,
+    /// In the target directory: a temporary directory of all tests would never be removed.
+    directory: PathBuf,
 }
 
 pub(crate) const LIBRARIES: [&str; 3] = [
@@ -99,9 +99,9 @@ impl Parts {
     pub(crate) fn get() -> &'static Parts {
         static PARTS: OnceLock<Parts> = OnceLock::new();
         PARTS.get_or_init(|| {
-            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("check-gadget");
-            fs::create_dir_all(&folder).unwrap();
-            let parts = Parts { folder };
+            let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("check-gadget");
+            fs::create_dir_all(&directory).unwrap();
+            let parts = Parts { directory };
             parts.library("libtss2-mu.so.0", "int mu(void) { return 0; }", &[]);
             parts.library(
                 "libtss2-tcti-device.so.0",
@@ -115,7 +115,7 @@ impl Parts {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+        self.directory.join(name)
     }
 
     fn library(&self, name: &str, source: &str, needed: &[&str]) {
@@ -123,7 +123,7 @@ impl Parts {
         self.compile(name, source, needed, &["-shared", "-fPIC", &soname]);
     }
 
-    /// Compiles a file of this name, with these libraries of the folder.
+    /// Compiles a file of this name and links it with these libraries.
     pub(crate) fn compile(&self, name: &str, source: &str, needed: &[&str], flags: &[&str]) -> PathBuf {
         let file = self.path(&format!("{}.c", name.replace('/', "-")));
         fs::write(&file, source).unwrap();
@@ -133,7 +133,7 @@ impl Parts {
             .arg(&output)
             .arg(&file)
             .args(needed.iter().map(|name| self.path(name)))
-            // What a library needs in turn is found when the program runs, or not.
+            // Whether the libraries of a library are found shows when the program runs.
             .args(["-Wl,--no-as-needed", "-Wl,--allow-shlib-undefined"])
             .args(flags)
             .status()
@@ -143,15 +143,15 @@ impl Parts {
     }
 }
 
-/// A gadget in a folder of its own.
+/// A gadget in a temporary directory.
 pub(crate) struct Gadget {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Gadget {
     pub(crate) fn new() -> Self {
         let gadget = Gadget {
-            folder: tempfile::tempdir().unwrap(),
+            directory: tempfile::tempdir().unwrap(),
         };
         let snap_yaml = SNAP_YAML.replace("ARCHITECTURE", &architecture());
         gadget.write("meta/snap.yaml", &snap_yaml);
@@ -174,9 +174,9 @@ impl Gadget {
         gadget
     }
 
-    /// `snap`, below which there is nothing else.
+    /// The directory of the snap.
     pub(crate) fn root(&self) -> PathBuf {
-        self.folder.path().join("snap")
+        self.directory.path().join("snap")
     }
 
     pub(crate) fn path(&self, path: &str) -> PathBuf {
@@ -215,7 +215,7 @@ impl Gadget {
         std::os::unix::fs::symlink(target, self.path(path)).unwrap();
     }
 
-    /// Replaces a text, which has to be there.
+    /// Replaces a string that the file must contain.
     pub(crate) fn edit(&self, path: &str, from: &str, to: &str) {
         let text = fs::read_to_string(self.path(path)).unwrap();
         assert!(text.contains(from), "`{from}` is not in {path}");
@@ -230,13 +230,13 @@ impl Gadget {
         self.edit("meta/gadget.yaml", from, to);
     }
 
-    /// What the check finds.
+    /// Runs the check.
     pub(crate) fn check(&self) -> Checked {
         Checked::of(&self.root())
     }
 }
 
-/// The name that snaps have for this machine's architecture.
+/// The architecture of this machine, as snaps name it.
 pub(crate) fn architecture() -> String {
     let output = Command::new("dpkg").arg("--print-architecture").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -261,7 +261,7 @@ impl Checked {
 
     pub(crate) fn from(output: &Output) -> Self {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(stderr, "", "nothing but the findings");
+        assert_eq!(stderr, "", "stderr is empty");
         Checked {
             report: serde_json::from_slice(&output.stdout).unwrap(),
             status: output.status.code().unwrap(),
@@ -277,7 +277,8 @@ impl Checked {
         codes
     }
 
-    pub(crate) fn found_nothing(&self) {
+    /// Asserts that there are no findings.
+    pub(crate) fn is_clean(&self) {
         assert_eq!(self.codes(), [""; 0], "{:#}", self.report);
         assert_eq!(self.status, 0);
     }

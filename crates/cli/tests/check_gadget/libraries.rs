@@ -1,4 +1,4 @@
-//! Libraries: what the check finds is what the loader of this machine finds.
+//! Libraries: the check agrees with the loader of this machine.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use crate::gadget::{Gadget, LIBRARIES, PROGRAM, Parts, TCTI_LOADER};
 
 const HOOK: &str = "meta/hooks/prepare-device";
 
-/// Runs the hook as snapd would, but for the folder that the snap is in.
+/// Runs the hook as snapd does, except that the snap is in another directory.
 fn starts(gadget: &Gadget, library_path: Option<&str>) -> bool {
     let mut command = Command::new(gadget.path(HOOK));
     command.env_clear();
@@ -17,17 +17,17 @@ fn starts(gadget: &Gadget, library_path: Option<&str>) -> bool {
     command.output().unwrap().status.success()
 }
 
-/// A gadget with one program, linked and placed as said.
+/// A gadget with one program: how it is linked, and where its libraries are.
 struct Layout {
     name: &'static str,
-    /// `environment:` of the snap.
+    /// LD_LIBRARY_PATH under `environment:` of the snap.
     library_path: Option<&'static str>,
-    /// Flags of the program, and of its TCTI loader.
+    /// Linker flags of the program, and of its TCTI loader.
     program: &'static str,
     loader: &'static str,
-    /// Where the libraries stand.
-    folder: &'static str,
-    /// What is found.
+    /// The directory of the libraries.
+    directory: &'static str,
+    /// The codes of the findings.
     codes: &'static [&'static str],
 }
 
@@ -37,39 +37,39 @@ const LAYOUTS: [Layout; 9] = [
         library_path: Some("$SNAP/usr/lib"),
         program: "",
         loader: "",
-        folder: "usr/lib",
+        directory: "usr/lib",
         codes: &[],
     },
     Layout {
-        name: "a path beside it",
+        name: "another path",
         library_path: Some("/nowhere:$SNAP/lib"),
         program: "",
         loader: "",
-        folder: "usr/lib",
+        directory: "usr/lib",
         codes: &["missing-library"],
     },
     Layout {
-        name: "no path at all",
+        name: "no path",
         library_path: None,
         program: "",
         loader: "",
-        folder: "usr/lib",
+        directory: "usr/lib",
         codes: &["missing-library"],
     },
     Layout {
-        name: "RPATH, which is for all",
+        name: "RPATH, which applies to all libraries",
         library_path: None,
         program: "-Wl,--disable-new-dtags,-rpath,$ORIGIN/../../lib",
         loader: "",
-        folder: "lib",
+        directory: "lib",
         codes: &[],
     },
     Layout {
-        name: "RUNPATH, which is for the program alone",
+        name: "RUNPATH, which applies only to the program",
         library_path: None,
         program: "-Wl,--enable-new-dtags,-rpath,$ORIGIN/../../lib",
         loader: "",
-        folder: "lib",
+        directory: "lib",
         codes: &["missing-tcti"],
     },
     Layout {
@@ -77,15 +77,15 @@ const LAYOUTS: [Layout; 9] = [
         library_path: None,
         program: "-Wl,--enable-new-dtags,-rpath,$ORIGIN/../../lib",
         loader: "-Wl,--enable-new-dtags,-rpath,$ORIGIN",
-        folder: "lib",
+        directory: "lib",
         codes: &["missing-library"],
     },
     Layout {
-        name: "RPATH of the program, switched off by the loader's RUNPATH",
+        name: "RPATH of the program, disabled by the RUNPATH of the loader",
         library_path: None,
         program: "-Wl,--disable-new-dtags,-rpath,$ORIGIN/../../lib",
         loader: "-Wl,--enable-new-dtags,-rpath,/nowhere",
-        folder: "lib",
+        directory: "lib",
         codes: &["missing-tcti"],
     },
     Layout {
@@ -93,7 +93,7 @@ const LAYOUTS: [Layout; 9] = [
         library_path: None,
         program: "-Wl,--disable-new-dtags,-rpath,${ORIGIN}/../../lib",
         loader: "-Wl,--disable-new-dtags,-rpath,/nowhere",
-        folder: "lib",
+        directory: "lib",
         codes: &[],
     },
     Layout {
@@ -101,7 +101,7 @@ const LAYOUTS: [Layout; 9] = [
         library_path: Some("$SNAP/none::$SNAP/./usr//lib"),
         program: "",
         loader: "",
-        folder: "usr/lib",
+        directory: "usr/lib",
         codes: &[],
     },
 ];
@@ -111,7 +111,7 @@ fn build(layout: &Layout, number: usize) -> Gadget {
     let gadget = Gadget::new();
     for library in LIBRARIES {
         gadget.remove(&format!("usr/lib/{library}"));
-        gadget.copy(&parts.path(library), &format!("{}/{library}", layout.folder));
+        gadget.copy(&parts.path(library), &format!("{}/{library}", layout.directory));
     }
     let flags = |text: &'static str| {
         text.split(' ')
@@ -125,7 +125,7 @@ fn build(layout: &Layout, number: usize) -> Gadget {
         &[],
         &[&shared[..], &flags(layout.loader)].concat(),
     );
-    gadget.copy(&loader, &format!("{}/libtss2-tctildr.so.0", layout.folder));
+    gadget.copy(&loader, &format!("{}/libtss2-tctildr.so.0", layout.directory));
     let program = parts.compile(
         &format!("program-{number}"),
         PROGRAM,
@@ -170,7 +170,7 @@ fn the_loader_of_this_machine_agrees() {
 }
 
 #[test]
-fn what_is_missing_is_named_with_who_needs_it() {
+fn a_missing_library_is_named_with_its_users() {
     for (library, code, needed_by) in [
         (
             "libtss2-tctildr.so.0",
@@ -203,28 +203,24 @@ fn what_is_missing_is_named_with_who_needs_it() {
             what.contains(library) && what.contains("hook prepare-device"),
             "{finding:#}"
         );
-        assert!(
-            finding["mend"]
-                .as_str()
-                .unwrap()
-                .contains("Stage the package libtss2-"),
-            "{finding:#}"
-        );
+        let fix = finding["fix"].as_str().unwrap();
+        let package = library.split(".so").next().unwrap();
+        assert!(fix.contains(&format!(" {package}")), "{finding:#}");
     }
 }
 
 #[test]
-fn a_library_beside_the_path_is_pointed_at() {
+fn a_library_outside_of_the_search_path_is_found() {
     let gadget = Gadget::new();
     gadget.rename("usr/lib/libtss2-mu.so.0", "opt/tss/libtss2-mu.so.0");
     let checked = gadget.check();
     assert_eq!(checked.codes(), ["missing-library"]);
-    let mend = checked.report["findings"][0]["mend"].as_str().unwrap();
-    assert!(mend.contains("$SNAP/opt/tss"), "{mend}");
+    let fix = checked.report["findings"][0]["fix"].as_str().unwrap();
+    assert!(fix.contains("$SNAP/opt/tss"), "{fix}");
 }
 
 #[test]
-fn the_tcti_is_the_one_that_the_settings_name() {
+fn the_settings_name_the_tcti() {
     let gadget = Gadget::new();
     gadget.edit(
         "hardware-identity.toml",
@@ -240,9 +236,9 @@ fn the_tcti_is_the_one_that_the_settings_name() {
     assert_eq!(gadget.check().codes(), ["unusual-tcti"]);
 }
 
-/// A layout, or a content snap, can bring what does not show here.
+/// A layout or a content snap can contain the library.
 #[test]
-fn libraries_from_elsewhere_make_it_a_warning() {
+fn a_layout_or_a_content_snap_makes_it_a_warning() {
     for elsewhere in [
         "layout: {/usr/lib/x: {bind: $SNAP/opt}}\n",
         "plugs: {libraries: {interface: content, target: $SNAP/more}}\n",
@@ -256,7 +252,7 @@ fn libraries_from_elsewhere_make_it_a_warning() {
 }
 
 #[test]
-fn a_library_for_another_machine_is_passed_over() {
+fn a_library_for_another_machine_is_skipped() {
     let gadget = Gadget::new();
     let path = gadget.path("usr/lib/libtss2-mu.so.0");
     let mut library = std::fs::read(&path).unwrap();

@@ -1,4 +1,4 @@
-//! `hardware-identity check-gadget`: finds what is wrong, and nothing where nothing is.
+//! `hardware-identity check-gadget`: its findings, output and exit statuses.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,17 +9,19 @@ mod packed;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
+
+use serde_json::Value;
 
 use gadget::{Gadget, tool};
 
 #[test]
-fn a_right_gadget_has_no_findings() {
+fn a_correct_gadget_has_no_findings() {
     let gadget = Gadget::new();
-    gadget.check().found_nothing();
+    gadget.check().is_clean();
     let output = tool(&[gadget.root().to_str().unwrap()]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "nothing found\n");
     assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
 }
 
 /// The hooks of this build with the libraries of this machine.
@@ -33,7 +35,7 @@ fn the_real_hooks_have_no_findings() {
     ];
     for (path, program) in programs {
         gadget.remove(path);
-        // cargo builds the programs of all packages into one directory.
+        // Cargo builds the programs of all packages into one directory.
         let program = &Path::new(env!("CARGO_BIN_EXE_hardware-identity")).with_file_name(program);
         fs::hard_link(program, gadget.path(path))
             .or_else(|_| fs::copy(program, gadget.path(path)).map(drop))
@@ -49,7 +51,7 @@ fn the_real_hooks_have_no_findings() {
         let library = format!("libtss2-{library}");
         gadget.copy(&on_this_machine(&library), &format!("usr/lib/{library}"));
     }
-    gadget.check().found_nothing();
+    gadget.check().is_clean();
     gadget.remove("usr/lib/libtss2-sys.so.1");
     let checked = gadget.check();
     assert_eq!(checked.codes(), ["missing-library"]);
@@ -73,7 +75,7 @@ fn on_this_machine(library: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn people_read_what_why_and_how_to_mend_it_errors_first() {
+fn the_text_has_three_lines_for_each_finding_errors_first() {
     let gadget = Gadget::new();
     gadget.write("meta/hooks/README", "");
     gadget.edit_snap("  prepare-serial-request:", "  prepare-serial:");
@@ -83,21 +85,25 @@ fn people_read_what_why_and_how_to_mend_it_errors_first() {
     assert!(output.stderr.is_empty());
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(
-        lines[0],
-        "error: meta/hooks/prepare-serial: snapd knows no hook prepare-serial [ignored-hook]"
-    );
-    assert!(
-        lines[1].starts_with("  why: ") && lines[1].contains("without a word"),
-        "{text}"
-    );
-    assert_eq!(lines[2], "  mend: Rename it to prepare-serial-request");
-    assert!(lines[3].starts_with("warning: meta/hooks/README: "), "{text}");
-    assert_eq!(lines[6..], ["1 error, 1 warning"]);
+    assert_eq!(lines.len(), 7, "{text}");
+    for (number, severity, place) in [
+        (0, "error", "meta/hooks/prepare-serial"),
+        (3, "warning", "meta/hooks/README"),
+    ] {
+        assert!(
+            lines[number].starts_with(&format!("{severity}: {place}: ")),
+            "{text}"
+        );
+        assert!(lines[number].ends_with(" [ignored-hook]"), "{text}");
+        assert!(lines[number + 1].starts_with("  why: "), "{text}");
+        assert!(lines[number + 2].starts_with("  fix: "), "{text}");
+    }
+    assert!(lines[2].contains("prepare-serial-request"), "{text}");
+    assert_eq!(lines[6], "1 error, 1 warning");
 }
 
 #[test]
-fn programs_read_all_of_it_as_json() {
+fn the_json_has_all_values_of_a_finding() {
     let gadget = Gadget::new();
     gadget.remove("meta/hooks/configure");
     gadget.edit_gadget("defaults:", "x-defaults:");
@@ -107,12 +113,12 @@ fn programs_read_all_of_it_as_json() {
     assert_eq!(checked.report["warnings"], 1);
     let finding = checked.report["findings"][0].as_object().unwrap();
     let names: Vec<&str> = finding.keys().map(String::as_str).collect();
-    assert_eq!(names, ["code", "mend", "severity", "what", "where", "why"]);
+    assert_eq!(names, ["code", "fix", "severity", "what", "where", "why"]);
     assert_eq!(finding["severity"], "warning");
     assert!(finding.values().all(|value| !value.as_str().unwrap().is_empty()));
 }
 
-/// An author's own scripts call the programs, with a path of their own to the libraries.
+/// An author's own scripts call the programs and set LD_LIBRARY_PATH.
 #[test]
 fn hooks_can_be_scripts() {
     let gadget = Gadget::new();
@@ -132,18 +138,18 @@ fn hooks_can_be_scripts() {
         "LD_LIBRARY_PATH=$SNAP/usr/lib exec $SNAP/bin/hardware-identity",
     );
     gadget.edit_snap("bin/hardware-identity", "bin/chain");
-    gadget.check().found_nothing();
+    gadget.check().is_clean();
     gadget.copy(&program, "meta/hooks/prepare-serial-request");
-    gadget.check().found_nothing();
+    gadget.check().is_clean();
     gadget.edit("meta/hooks/prepare-device", "export", "# export");
     let checked = gadget.check();
     assert_eq!(checked.codes(), ["missing-library"], "{:#}", checked.report);
     assert_eq!(checked.report["findings"][0]["where"], "bin/prepare-device");
 }
 
-/// As bindUnscopedPlugs of snapd has it.
+/// `bindUnscopedPlugs` of snapd.
 #[test]
-fn plugs_that_nobody_lists_belong_to_all() {
+fn plugs_that_no_hook_or_app_lists_belong_to_all() {
     let gadget = Gadget::new();
     gadget.edit_snap("    plugs: [tpm, hardware-observe]\n", "");
     gadget.edit_snap("    plugs: [tpm]\n", "");
@@ -157,11 +163,11 @@ fn plugs_that_nobody_lists_belong_to_all() {
             .as_str(),
         &format!("{}:serial-number", gadget::SNAP_ID),
     );
-    gadget.check().found_nothing();
+    gadget.check().is_clean();
 }
 
 #[test]
-fn yaml_is_taken_as_snapd_takes_it() {
+fn yaml_is_read_as_snapd_reads_it() {
     let gadget = Gadget::new();
     gadget.edit_snap("version: '1'", "version: 1.10\nslots:\nplugs: ~\nlicense: # none");
     gadget.edit_snap("environment:", "environment:\n  NUMBER: 1\n  SWITCH: yes");
@@ -170,14 +176,14 @@ fn yaml_is_taken_as_snapd_takes_it() {
         "  configure:\n  connect-plug-tpm: {}\n  install-device:",
     );
     gadget.script("meta/hooks/connect-plug-tpm", "true");
-    gadget.check().found_nothing();
+    gadget.check().is_clean();
 }
 
 #[test]
-fn a_device_that_asks_for_no_serial_needs_no_address() {
+fn a_device_without_a_serial_needs_no_url() {
     let gadget = Gadget::new();
     gadget.write("hardware-identity.toml", "[device-service]\naccess = 'offline'\n");
-    gadget.check().found_nothing();
+    gadget.check().is_clean();
     gadget.write("hardware-identity.toml", "");
     assert_eq!(
         gadget.check().codes(),
@@ -187,55 +193,62 @@ fn a_device_that_asks_for_no_serial_needs_no_address() {
         "      tpm-wait: 120",
         "      tpm-wait: 120\n    device-service: {access: offline}",
     );
-    gadget.check().found_nothing();
+    gadget.check().is_clean();
 }
 
 #[test]
-fn defaults_and_scripts_can_set_the_address() {
+fn defaults_and_scripts_can_set_the_url() {
     let gadget = Gadget::new();
     gadget.write("hardware-identity.toml", "");
     let options = "      tpm-wait: 120\n    device-service: {url: 'https://serial.example/'}\n    \
                    registration.proposed-serial: x";
     gadget.edit_gadget("      tpm-wait: 120", options);
-    gadget.check().found_nothing();
+    gadget.check().is_clean();
     let gadget = Gadget::new();
     gadget.write("hardware-identity.toml", "");
     let script = "snapctl unset registration.body\nsnapctl set device-service.url=https://serial.example/\n\
                   snapctl set -s registration.proposed-serial=\"$(hardware-identity show --json | jq .digest)\"";
     gadget.script("meta/hooks/prepare-device", script);
-    gadget.check().found_nothing();
+    gadget.check().is_clean();
 }
 
 #[test]
-fn a_snapcraft_project_is_told_to_prime_or_pack_first() {
+fn a_snapcraft_project_is_refused() {
     for source in ["snap/snapcraft.yaml", "snapcraft.yaml"] {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("snap")).unwrap();
-        fs::write(folder.path().join(source), "name: x\n").unwrap();
-        let output = tool(&[folder.path().to_str().unwrap()]).output().unwrap();
-        refused(
-            &output,
-            &["is a snapcraft project", "snapcraft prime", "snapcraft pack"],
-        );
+        let project = tempfile::tempdir().unwrap();
+        fs::create_dir(project.path().join("snap")).unwrap();
+        fs::write(project.path().join(source), "name: x\n").unwrap();
+        let path = project.path().to_str().unwrap();
+        let output = tool(&[path]).output().unwrap();
+        assert!(output.stdout.is_empty());
+        refused(&output, "snapcraft-project");
+        let output = tool(&["--json", path]).output().unwrap();
+        refused(&output, "snapcraft-project");
+        let failure: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(failure["code"], "snapcraft-project");
+        assert!(failure["cause"].is_string() && failure["advice"].is_string());
     }
 }
 
 #[test]
-fn a_wrong_command_line_has_a_status_of_its_own() {
+fn a_wrong_command_line_has_its_own_status() {
     for arguments in [&[][..], &["a", "b"], &["--yaml", "a"]] {
         assert_eq!(tool(arguments).output().unwrap().status.code(), Some(2));
     }
 }
 
-/// One line on stderr with all of `parts`, status 1, nothing on stdout.
-fn refused(output: &std::process::Output, parts: &[&str]) {
+/// One line on stderr that ends with the code, and status 1.
+fn refused(output: &Output, code: &str) {
+    failed(output, code, 1);
+}
+
+/// One line on stderr that ends with the code, and the exit status.
+fn failed(output: &Output, code: &str, status: i32) {
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(output.status.code(), Some(status), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(
-        output.stdout.is_empty() && stderr.lines().count() == 1,
-        "{stderr}"
+        stderr.trim_end().ends_with(&format!("[{code}]")),
+        "{code}: {stderr}"
     );
-    for part in parts {
-        assert!(stderr.contains(part), "`{part}` is missing: {stderr}");
-    }
 }
