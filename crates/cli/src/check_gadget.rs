@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// A .snap, or a directory with meta/snap.yaml: snapcraft's directory prime, or an unpacked snap
+    /// A .snap, or a directory with meta/snap.yaml: snapcraft's prime, or an unpacked snap
     #[arg(value_name = "SNAP")]
     snap: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! A .snap is unpacked and checked. A damaged or hostile one is refused, and nothing outside is read.
+//! A .snap is unpacked and checked. A damaged or hostile one is refused; nothing outside is read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};

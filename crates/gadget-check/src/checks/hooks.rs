@@ -10,7 +10,7 @@ use crate::snap::content::Content;
 use crate::snap::script::Script;
 use crate::snap::{HOOKS, snap_yaml};
 
-/// Hooks without which there is no hardware identity, and what each does.
+/// The hooks that every gadget with a hardware identity needs, and what each does.
 const REQUIRED: [(&str, &str); 2] = [
     ("prepare-device", "makes the hardware identity"),
     ("prepare-serial-request", "signs the nonce of the model service"),

@@ -61,8 +61,8 @@ impl Environment {
         self.variables.get(name).map(String::as_str)
     }
 
-    /// Replaces `$NAME`, `${NAME}`, `${NAME:-OTHER}` and `${NAME:+OTHER}`, as snapd does. A variable
-    /// that is not set is empty.
+    /// Replaces `$NAME`, `${NAME}`, `${NAME:-OTHER}` and `${NAME:+OTHER}`, as snapd does. A
+    /// variable that is not set is empty.
     pub(crate) fn expand(&self, text: &str) -> String {
         self.expand_nested(text, MAX_DEPTH)
     }

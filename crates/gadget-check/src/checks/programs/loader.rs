@@ -174,8 +174,8 @@ impl Loading<'_> {
         if in_base { Found::InBase } else { Found::Nowhere }
     }
 
-    /// The search path before the directories of the base. A RUNPATH applies only to the file that has
-    /// it, an RPATH also to everything that this file loads.
+    /// The search path before the directories of the base. A RUNPATH applies only to the file that
+    /// has it, an RPATH also to everything that this file loads.
     fn search_path(&self, by: usize) -> Vec<String> {
         let mut directories = Vec::new();
         let own_runpath = self.elf(by).and_then(|elf| elf.runpath.as_ref());
