@@ -1,4 +1,4 @@
-# Sourced by scripts that show something on a bench: a folder, $work, in which software TPMs and a model service run, and which goes
+# Sourced by scripts that show something on a bench: a directory, $work, in which software TPMs and a model service run, and which goes
 # with them at the end. The programs are those of target/release, built by the script.
 
 title() { printf '\n== %s\n\n' "$*"; }

@@ -1,41 +1,41 @@
-//! A snap's configuration as snapd keeps it: a tree of JSON values under dotted option names.
+//! The configuration of a snap: a tree of JSON values with dotted option names.
 //!
-//! Source of the rules: snapd's overlord/configstate/config (2.77). In short: a null is the same
-//! as a missing value; setting a dotted name makes the objects above it; what is above it must not be another kind of
-//! value. Two things differ from snapd, both harmless here: numbers are kept by value and not by their digits, and a
-//! hook's changes meet the configuration by being made again, name by name.
+//! Source of the rules: snapd's overlord/configstate/config (2.77). A null is the same as a missing
+//! value. Setting a dotted name creates the objects above it, and fails if one of them is another
+//! kind of value. Two differences from snapd do not matter here: numbers are kept by value, not by
+//! their digits; and a commit sets a hook's changes again, name by name.
 
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// From this base on (core26), names inside objects have to be valid option names too.
+/// The first base (core26) for which snapd also checks the names inside objects.
 const FIRST_BASE_WITH_STRICT_NAMES: u32 = 26;
 
 /// The options of one snap.
 pub(crate) type Options = Map<String, Value>;
 
-/// One option that was set, or unset by a null.
+/// One option with its new value. A null unsets it.
 pub(crate) type Change = (String, Value);
 
-/// What one hook run, or one call outside of a hook, sees and changes.
+/// The view of one hook run, or of one call outside of a hook, with its changes.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Transaction {
     /// The configuration when the transaction began.
     pristine: Options,
-    /// What was changed since, in order.
+    /// The changes since then, in order.
     changes: Vec<Change>,
 }
 
 impl Transaction {
-    pub(crate) fn over(pristine: Options) -> Self {
+    pub(crate) fn new(pristine: Options) -> Self {
         Transaction {
             pristine,
             changes: Vec::new(),
         }
     }
 
-    /// The value under a dotted name, `None` if there is none. An empty name stands for all options.
+    /// The value of a dotted name; `None` if it is not set. An empty name returns all options.
     pub(crate) fn get(&self, name: &str) -> Result<Option<Value>> {
         let options = Value::Object(self.options());
         if name.is_empty() {
@@ -45,14 +45,13 @@ impl Transaction {
         Ok(find(&options, name, &parts)?.cloned())
     }
 
-    /// Sets a dotted name; a null unsets it. On an error nothing has changed.
+    /// Sets a dotted name. A null unsets it. An error changes nothing.
     pub(crate) fn set(&mut self, base: &str, name: &str, value: Value) -> Result<()> {
         if has_strict_names(base) {
             check_names_inside(&value)?;
         }
         let parts = parse_name(name)?;
-        // A name that led through another kind of value when the transaction began is refused even if that value has
-        // been replaced since.
+        // As in snapd, the name must be possible in the first configuration too, not only with the changes.
         find(&Value::Object(self.pristine.clone()), name, &parts)?;
         find(&Value::Object(self.options()), name, &parts)?;
         self.changes.push((name.to_owned(), value));
@@ -63,13 +62,13 @@ impl Transaction {
         self.changes
     }
 
-    /// The configuration as it stands with the changes.
+    /// The configuration with the changes.
     pub(crate) fn options(&self) -> Options {
         applied(self.pristine.clone(), &self.changes)
     }
 }
 
-/// The configuration after some changes.
+/// The configuration after the changes.
 pub(crate) fn applied(mut options: Options, changes: &[Change]) -> Options {
     for (name, value) in changes {
         let parts: Vec<&str> = name.split('.').collect();
@@ -97,7 +96,7 @@ fn patch(options: &mut Options, parts: &[&str], value: &Value) {
     }
 }
 
-/// Removes nulls from objects in objects; those in lists stay.
+/// Removes nulls from objects. Nulls in lists stay.
 fn purge_nulls(options: &mut Options) {
     options.retain(|_, value| !value.is_null());
     for value in options.values_mut() {
@@ -107,6 +106,7 @@ fn purge_nulls(options: &mut Options) {
     }
 }
 
+/// The value at a path of names. Returns an error if a value on the path is not an object.
 fn find<'a>(options: &'a Value, name: &str, parts: &[&str]) -> Result<Option<&'a Value>> {
     let mut here = options;
     for (depth, part) in parts.iter().enumerate() {
@@ -130,7 +130,8 @@ fn parse_name(name: &str) -> Result<Vec<&str>> {
     Ok(parts)
 }
 
-/// Lower-case letters and digits in groups joined by single dashes, with at least one letter.
+/// Returns true if the name is groups of lower-case letters and digits, joined by single dashes, with
+/// at least one letter.
 fn is_valid_name(name: &str) -> bool {
     let is_group = |group: &str| {
         !group.is_empty()

@@ -1,4 +1,4 @@
-//! A device as its gadget's hooks see it: the snap's folders, the configuration that snapd keeps, and `snapctl`.
+//! A device as the hooks of its gadget see it: directories, configuration and `snapctl`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,39 +12,41 @@ use crate::gadget_snap::GadgetSnap;
 use crate::hook::HookCommand;
 use crate::store::{self, DeviceState, Store, SystemMode};
 
-/// The gadget's base, unless a test says otherwise: the strictest there is.
+/// The default base of the gadget, where snapd is strictest.
 const BASE: &str = "core26";
 
-/// A device with a gadget snap. Its folders go when it is dropped, unless they were asked to be kept.
+/// A device with a gadget snap. Dropping it removes its directories, unless it was opened with
+/// [`Device::kept_in`].
 #[derive(Debug)]
 pub struct Device {
-    folder: PathBuf,
+    directory: PathBuf,
     gadget: Option<GadgetSnap>,
     _temporary: Option<TempDir>,
 }
 
 impl Device {
-    /// A new device in run mode, with empty folders and no configuration.
+    /// A new device in run mode, with empty directories and no configuration.
     pub fn new() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("device-").tempdir();
-        let folder = folder.context("no temporary folder for a device; check TMPDIR and its free space")?;
-        Self::at(folder.path().to_owned(), Some(folder))
+        let directory = tempfile::Builder::new().prefix("device-").tempdir();
+        let directory =
+            directory.context("cannot create a temporary directory; check TMPDIR and its free space")?;
+        Self::at(directory.path().to_owned(), Some(directory))
     }
 
-    /// The device that is kept in `folder`; a new one if the folder is missing or empty.
-    pub fn kept_in(folder: &Path) -> Result<Self> {
-        let folder =
-            std::path::absolute(folder).context("the folder has no absolute path; name another one")?;
-        Self::at(folder, None)
+    /// The device that is stored in `directory`. It is a new device if the directory is missing or empty.
+    pub fn kept_in(directory: &Path) -> Result<Self> {
+        let directory = std::path::absolute(directory)
+            .context("the directory does not have an absolute path; give another directory")?;
+        Self::at(directory, None)
     }
 
-    fn at(folder: PathBuf, temporary: Option<TempDir>) -> Result<Self> {
+    fn at(directory: PathBuf, temporary: Option<TempDir>) -> Result<Self> {
         let device = Device {
-            folder,
+            directory,
             gadget: None,
             _temporary: temporary,
         };
-        for folder in [
+        for directory in [
             device.snap(),
             device.data(),
             device.common(),
@@ -52,8 +54,12 @@ impl Device {
             device.home(),
             device.runs(),
         ] {
-            fs::create_dir_all(&folder)
-                .with_context(|| format!("cannot make {}; check the folder above it", folder.display()))?;
+            fs::create_dir_all(&directory).with_context(|| {
+                format!(
+                    "cannot create {}; check its parent directory",
+                    directory.display()
+                )
+            })?;
         }
         if !device.state_file().exists() {
             let state = DeviceState {
@@ -65,84 +71,86 @@ impl Device {
         Ok(device)
     }
 
-    /// Installs the gadget snap that lies unpacked in `folder`: `$SNAP` is there, and snap.yaml gives the base and further
-    /// variables of the hooks' environment.
+    /// Installs the unpacked gadget snap in `directory`. `$SNAP` is that directory. The base and more
+    /// environment variables for the hooks come from snap.yaml.
     ///
     /// # Errors
-    /// Where the folder has no `meta/snap.yaml` that can be read.
-    pub fn use_gadget(&mut self, folder: &Path) -> Result<()> {
-        let gadget = GadgetSnap::open(folder)?;
+    /// If `meta/snap.yaml` is missing or is not valid.
+    pub fn use_gadget(&mut self, directory: &Path) -> Result<()> {
+        let gadget = GadgetSnap::open(directory)?;
         self.set_base(gadget.base())?;
         self.gadget = Some(gadget);
         Ok(())
     }
 
-    /// The executable of the gadget's hook `name`; of any hook where `name` is a path.
+    /// The executable of a hook: the gadget's hook `name`, or the file `name` if it is a path or the
+    /// device has no gadget snap.
     ///
     /// # Errors
-    /// Where `name` is no path and there is no such hook.
+    /// If the gadget does not have the hook.
     pub fn hook_file(&self, name: &Path) -> Result<PathBuf> {
         let is_name = name.components().count() == 1;
         match &self.gadget {
             Some(gadget) if is_name => gadget.hook(name).with_context(|| {
-                let (folder, name) = (gadget.folder.display(), name.display());
-                format!("{folder} has no hook {name}. Name one of those in its meta/hooks, or an executable by its path")
+                let (directory, name) = (gadget.directory.display(), name.display());
+                format!("{directory} does not have the hook {name}. Give a hook in its meta/hooks, or the path of an executable")
             }),
-            // A bare name is a file of this folder, not a program on PATH.
-            _ => std::path::absolute(name).context("the hook has no path. Name its executable"),
+            // A name without a slash is a file in the working directory, not a program on PATH.
+            _ => std::path::absolute(name).context("the path of the hook is empty. Give the path of its executable"),
         }
     }
 
-    /// Where all of the device is kept.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// The directory that contains all files of the device.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// `$SNAP`: the gadget snap's own files.
     pub fn snap(&self) -> PathBuf {
         match &self.gadget {
-            Some(gadget) => gadget.folder.clone(),
-            None => self.folder.join("snap"),
+            Some(gadget) => gadget.directory.clone(),
+            None => self.directory.join("snap"),
         }
     }
 
     /// `$SNAP_DATA`: data of one revision of the gadget.
     pub fn data(&self) -> PathBuf {
-        self.folder.join("data")
+        self.directory.join("data")
     }
 
     /// `$SNAP_COMMON`: data of all revisions of the gadget.
     pub fn common(&self) -> PathBuf {
-        self.folder.join("common")
+        self.directory.join("common")
     }
 
     /// `$SNAP_SAVE_DATA`: data that survives a factory reset.
     pub fn save_data(&self) -> PathBuf {
-        self.folder.join("save")
+        self.directory.join("save")
     }
 
     /// `$HOME`.
     pub(crate) fn home(&self) -> PathBuf {
-        self.folder.join("home")
+        self.directory.join("home")
     }
 
-    /// What belongs to single runs of hooks.
+    /// The directory for files of single hook runs.
     pub(crate) fn runs(&self) -> PathBuf {
-        self.folder.join("runs")
+        self.directory.join("runs")
     }
 
-    /// The file in which `snapctl` finds the configuration outside of hooks (its SNAP_COOKIE).
+    /// The file with the configuration. It is SNAP_COOKIE for calls of `snapctl` outside of hooks.
     pub fn state_file(&self) -> PathBuf {
-        self.folder.join("state.json")
+        self.directory.join("state.json")
     }
 
     /// Writes the gadget's settings file, `$SNAP/hardware-identity.toml`.
     pub fn write_settings(&self, toml: &str) -> Result<()> {
         let path = self.snap().join("hardware-identity.toml");
-        fs::write(&path, toml).with_context(|| format!("cannot write {}; check its folder", path.display()))
+        fs::write(&path, toml)
+            .with_context(|| format!("cannot write {}; check its directory", path.display()))
     }
 
-    /// Sets an option of the gadget, as `snap set` does; a null unsets it.
+    /// Sets an option of the gadget, as `snap set` does. A null unsets it.
     pub fn set_config(&self, name: &str, value: Value) -> Result<()> {
         let mut store = Store::open(&self.state_file())?;
         let mut transaction = store.begin();
@@ -153,35 +161,35 @@ impl Device {
     /// An option of the gadget; `None` if it is not set.
     pub fn config(&self, name: &str) -> Result<Option<Value>> {
         let store = Store::open(&self.state_file())?;
-        Transaction::over(store.device.config.clone()).get(name)
+        Transaction::new(store.device.config.clone()).get(name)
     }
 
-    /// The calls of `snapctl` so far, by all hooks, each as its arguments.
+    /// The arguments of each call of `snapctl` until now, by all hooks.
     pub fn calls(&self) -> Result<Vec<Vec<String>>> {
         store::calls(&self.state_file())
     }
 
-    /// Sets the gadget's base, such as `core24`. A new device has `core26`, where snapd is strictest.
+    /// Sets the base of the gadget, such as `core24`. A new device has `core26`.
     pub fn set_base(&self, base: &str) -> Result<()> {
-        self.change(|state| state.base = base.to_owned())
+        self.update(|state| state.base = base.to_owned())
     }
 
-    /// Sets what `snapctl system-mode` tells.
+    /// Sets what `snapctl system-mode` prints.
     pub fn set_system_mode(&self, system: SystemMode) -> Result<()> {
-        self.change(|state| state.system = system)
+        self.update(|state| state.system = system)
     }
 
-    /// What `snapctl system-mode` tells.
+    /// What `snapctl system-mode` prints.
     pub fn system_mode(&self) -> Result<SystemMode> {
         Ok(Store::open(&self.state_file())?.device.system)
     }
 
-    /// What a hook asked for with `snapctl reboot`: `halt`, `poweroff`, or nothing.
+    /// The last request by `snapctl reboot`: `halt` or `poweroff`.
     pub fn reboot_request(&self) -> Result<Option<String>> {
         Ok(Store::open(&self.state_file())?.device.reboot)
     }
 
-    /// The same, and forgets it.
+    /// Takes the last request by `snapctl reboot`: `halt` or `poweroff`.
     pub fn take_reboot_request(&self) -> Result<Option<String>> {
         let mut store = Store::open(&self.state_file())?;
         let request = store.device.reboot.take();
@@ -194,18 +202,19 @@ impl Device {
         self.gadget.as_ref().map_or("gadget", GadgetSnap::name)
     }
 
-    /// The gadget snap, if the device has more of it than single hooks.
+    /// The gadget snap, if one is installed.
     pub(crate) fn gadget(&self) -> Option<&GadgetSnap> {
         self.gadget.as_ref()
     }
 
-    fn change(&self, work: impl FnOnce(&mut DeviceState)) -> Result<()> {
+    fn update(&self, work: impl FnOnce(&mut DeviceState)) -> Result<()> {
         let mut store = Store::open(&self.state_file())?;
         work(&mut store.device);
         store.write_device()
     }
 
-    /// Prepares a run of a hook. Its name is the executable's, which tells snapd's rules for it.
+    /// Prepares a run of a hook. The file name of the executable is the name of the hook, and selects
+    /// snapd's rules for it.
     pub fn hook(&self, executable: &Path) -> HookCommand<'_> {
         HookCommand::new(self, executable)
     }

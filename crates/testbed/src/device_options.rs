@@ -1,4 +1,4 @@
-//! The device that a command of the testbed works with, and its TPM.
+//! The device of a testbed command, and its TPM.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,31 +10,31 @@ use serde_json::Value;
 
 use crate::{Device, TestTpm};
 
-/// What a device is like, where it is not as a new one is.
+/// The differences of a device from a new one.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
-    /// Where the device is kept; `None` for a new one that goes at the end.
-    pub folder: Option<PathBuf>,
-    /// An unpacked gadget snap.
+    /// The directory of a stored device; `None` for a temporary device.
+    pub directory: Option<PathBuf>,
+    /// The directory of an unpacked gadget snap.
     pub gadget: Option<PathBuf>,
-    /// The gadget's settings file, for a device without `gadget`.
+    /// The settings file of the gadget, for a device without `gadget`.
     pub settings: Option<PathBuf>,
-    /// Options of the gadget that are set beforehand.
+    /// Options of the gadget to set first.
     pub set: Vec<(String, Value)>,
 }
 
 impl DeviceOptions {
-    /// The device, made if it is not there yet.
+    /// The device. It is created if it does not exist.
     ///
     /// # Errors
-    /// Name the folder, file or option.
+    /// Each error contains the directory, file or option.
     pub fn device(&self) -> Result<Device> {
-        let mut device = match &self.folder {
-            Some(folder) => Device::kept_in(folder)?,
+        let mut device = match &self.directory {
+            Some(directory) => Device::kept_in(directory)?,
             None => Device::new()?,
         };
-        if let Some(folder) = &self.gadget {
-            device.use_gadget(folder)?;
+        if let Some(directory) = &self.gadget {
+            device.use_gadget(directory)?;
         }
         if let Some(file) = &self.settings {
             let text = fs::read_to_string(file)
@@ -49,11 +49,12 @@ impl DeviceOptions {
         Ok(device)
     }
 
-    /// The way to the TPM for the environment variable TCTI: what this program's own has; else to a software TPM, which is
-    /// kept with the device. `None` where the option `hardware-identity.tcti` is among those that are set.
+    /// The value of the hooks' environment variable TCTI: that of this process, else the TCTI of a
+    /// software TPM that is stored with the device. `None` if `set` contains the option
+    /// `hardware-identity.tcti`.
     ///
     /// # Errors
-    /// Where the software TPM does not start.
+    /// If the software TPM does not start.
     pub fn tpm(&self) -> Result<(Option<TestTpm>, Option<OsString>)> {
         if self.set.iter().any(|(name, _)| name == "hardware-identity.tcti") {
             return Ok((None, None));
@@ -61,8 +62,8 @@ impl DeviceOptions {
         if let Some(tcti) = env::var_os("TCTI").filter(|tcti| !tcti.is_empty()) {
             return Ok((None, Some(tcti)));
         }
-        let tpm = match &self.folder {
-            Some(folder) => TestTpm::kept_in(&folder.join("tpm"))?,
+        let tpm = match &self.directory {
+            Some(directory) => TestTpm::kept_in(&directory.join("tpm"))?,
             None => TestTpm::new()?,
         };
         let tcti = tpm.tcti().into();

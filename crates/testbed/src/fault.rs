@@ -1,4 +1,4 @@
-//! Faults that the proxy puts between a TPM and its users, and the counts it keeps.
+//! The faults that the proxy injects, and its counts of commands.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,33 +8,33 @@ use anyhow::{Result, ensure};
 
 use crate::wire::Command;
 
-/// What happens to a command.
+/// A fault that a command meets.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The TPM never sees the command; its sender gets this response code (TPM_RC).
+    /// The TPM does not get the command. The sender gets this response code (TPM_RC).
     Respond(u32),
-    /// The TPM executes the command, but its sender gets this response code (TPM_RC).
+    /// The TPM executes the command. The sender gets this response code (TPM_RC).
     RespondAfter(u32),
-    /// The TPM gets the command only after this time.
+    /// The TPM gets the command after this time.
     Delay(Duration),
-    /// The TPM never sees the command; its sender's connection is closed.
+    /// The TPM does not get the command. The connection of the sender is closed.
     Cut,
-    /// The TPM executes the command; its sender's connection is closed instead of answered.
+    /// The TPM executes the command. The connection of the sender is closed instead of an answer.
     CutAfter,
-    /// The TPM gets the command only when the gate is open.
+    /// The TPM gets the command when the gate is open.
     Hold(Gate),
-    /// The TPM executes the command; its sender gets the response only when the gate is open.
+    /// The TPM executes the command. The sender gets the response when the gate is open.
     HoldAfter(Gate),
 }
 
-/// Which of the matching commands a fault hits, counted from the moment it was asked for.
+/// Which of the matching commands meet a fault, counted from the call that set the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// The n-th one alone; the first is `Nth(1)`.
+    /// Only the n-th command; the first is `Nth(1)`.
     Nth(u64),
-    /// The first so many.
+    /// The first n commands.
     Next(u64),
-    /// Every one.
+    /// Every command.
     Always,
 }
 
@@ -48,7 +48,7 @@ impl When {
     }
 }
 
-/// A point at which commands wait until the test lets them go on. Clones are the same gate.
+/// A point at which commands wait until the test releases them. Clones are the same gate.
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
     inner: Arc<(Mutex<GateState>, Condvar)>,
@@ -66,26 +66,26 @@ impl Gate {
         Self::default()
     }
 
-    /// Waits until `count` commands in all have come to the gate; an error after `limit`.
+    /// Waits until `count` commands in total have reached the gate. Returns an error after `limit`.
     pub fn wait_for(&self, count: usize, limit: Duration) -> Result<()> {
         let (state, changed) = &*self.inner;
         let waited = changed.wait_timeout_while(lock(state), limit, |state| state.arrived < count);
         let arrived = waited.unwrap_or_else(PoisonError::into_inner).0.arrived;
         ensure!(
             arrived >= count,
-            "{arrived} of {count} commands came to the gate within {limit:?}; was the fault set for the right command?"
+            "{arrived} of {count} commands reached the gate within {limit:?}; check the command of the fault"
         );
         Ok(())
     }
 
-    /// Lets all waiting commands and all later ones through.
+    /// Opens the gate for all waiting and all later commands.
     pub fn release(&self) {
         let (state, changed) = &*self.inner;
         lock(state).open = true;
         changed.notify_all();
     }
 
-    /// Comes to the gate and waits until it is open.
+    /// Reaches the gate and waits until it is open.
     pub(crate) fn pass(&self) {
         let (state, changed) = &*self.inner;
         let mut state = lock(state);
@@ -95,7 +95,7 @@ impl Gate {
     }
 }
 
-/// The faults asked for and the commands seen so far.
+/// The faults that are set, and the counts of commands.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     rules: Vec<Rule>,
@@ -120,7 +120,7 @@ impl Script {
         });
     }
 
-    /// Forgets all faults; commands that wait at a gate go on.
+    /// Removes all faults. Commands that wait at a gate continue.
     pub(crate) fn clear_faults(&mut self) {
         for rule in self.rules.drain(..) {
             if let Fault::Hold(gate) | Fault::HoldAfter(gate) = rule.fault {
@@ -137,8 +137,9 @@ impl Script {
         self.counts.clear();
     }
 
-    /// Counts a command and says which fault it meets: the first rule that includes it. Every matching rule counts it.
-    pub(crate) fn meet(&mut self, code: u32) -> Option<Fault> {
+    /// Counts a command, also in every rule that matches it. Returns the fault of the first rule that
+    /// includes it.
+    pub(crate) fn next_fault(&mut self, code: u32) -> Option<Fault> {
         *self.counts.entry(code).or_default() += 1;
         let mut fault = None;
         for rule in &mut self.rules {
@@ -153,7 +154,7 @@ impl Script {
     }
 }
 
-/// Locks a mutex whose data is valid even if a thread panicked while it held it.
+/// Locks a mutex whose data stays valid if a thread panics while it holds the lock.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! A gadget snap as it lies unpacked in a folder, and what snapd takes from its `meta/snap.yaml`.
+//! An unpacked gadget snap, and what snapd reads from its `meta/snap.yaml`.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -15,11 +15,11 @@ use serde_json::Value;
 /// A gadget snap.
 #[derive(Debug)]
 pub(crate) struct GadgetSnap {
-    pub(crate) folder: PathBuf,
+    pub(crate) directory: PathBuf,
     description: Description,
 }
 
-/// The part of snap.yaml that a hook's run depends on.
+/// The part of snap.yaml that affects the run of a hook.
 #[derive(Debug, Deserialize)]
 struct Description {
     name: String,
@@ -42,16 +42,20 @@ struct Hook {
 }
 
 impl GadgetSnap {
-    pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let folder = std::path::absolute(folder).context("the gadget's folder has no name. Name one")?;
-        let file = folder.join("meta/snap.yaml");
+    pub(crate) fn open(directory: &Path) -> Result<Self> {
+        let directory = std::path::absolute(directory)
+            .context("the path of the gadget is empty. Give the directory of an unpacked gadget snap")?;
+        let file = directory.join("meta/snap.yaml");
         let name = file.display();
         let text = fs::read_to_string(&file).with_context(|| {
-            format!("cannot read {name}. Name the folder of an unpacked gadget snap (unsquashfs unpacks one)")
+            format!("cannot read {name}. Give the directory of an unpacked gadget snap (unpack it with unsquashfs)")
         })?;
         let description = serde_saphyr::from_str(&text)
-            .with_context(|| format!("{name} is no description of a snap. Correct it"))?;
-        Ok(GadgetSnap { folder, description })
+            .with_context(|| format!("{name} is not a valid snap.yaml. Correct it"))?;
+        Ok(GadgetSnap {
+            directory,
+            description,
+        })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -59,28 +63,29 @@ impl GadgetSnap {
     }
 
     pub(crate) fn version(&self) -> String {
-        self.description.version.as_ref().map(text).unwrap_or_default()
+        self.description.version.as_ref().map(string).unwrap_or_default()
     }
 
     pub(crate) fn base(&self) -> &str {
         &self.description.base
     }
 
-    /// The executable of a hook, if the gadget has it.
+    /// The executable of a hook, if the gadget has the hook.
     pub(crate) fn hook(&self, name: impl AsRef<Path>) -> Option<PathBuf> {
-        let file = self.folder.join("meta/hooks").join(name);
+        let file = self.directory.join("meta/hooks").join(name);
         file.exists().then_some(file)
     }
 
-    /// What snapd runs before a hook, each a program that gets the rest as its arguments.
+    /// The command chain of a hook. Each program gets the rest of the command line as its arguments.
     pub(crate) fn command_chain(&self, hook: &str) -> Vec<PathBuf> {
         let hook = self.description.hooks.get(hook).and_then(Option::as_ref);
         let chain = hook.map(|hook| hook.command_chain.as_slice()).unwrap_or_default();
-        chain.iter().map(|program| self.folder.join(program)).collect()
+        chain.iter().map(|program| self.directory.join(program)).collect()
     }
 
-    /// Adds the variables of snap.yaml to a hook's environment: those of the snap, then the hook's own, in their order and
-    /// each with the variables so far put in (ExtendWithExpanded in snapd's osutil/env.go).
+    /// Adds the variables of snap.yaml to the environment of a hook: first those of the snap, then
+    /// those of the hook. Each value can refer to the variables before it (ExtendWithExpanded in
+    /// snapd's osutil/env.go).
     pub(crate) fn extend(&self, hook: &str, environment: &mut BTreeMap<OsString, OsString>) -> Result<()> {
         let own = self.description.hooks.get(hook).and_then(Option::as_ref);
         let own = own.map(|hook| hook.environment.0.as_slice()).unwrap_or_default();
@@ -100,7 +105,7 @@ impl GadgetSnap {
     }
 }
 
-/// Variables in the order of the file.
+/// Variables, in the order of the file.
 #[derive(Debug, Default)]
 struct Variables(Vec<(String, String)>);
 
@@ -117,7 +122,7 @@ impl<'de> Deserialize<'de> for Variables {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Variables, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, Value>()? {
-                    pairs.push((name, text(&value)));
+                    pairs.push((name, string(&value)));
                 }
                 Ok(Variables(pairs))
             }
@@ -126,10 +131,10 @@ impl<'de> Deserialize<'de> for Variables {
     }
 }
 
-/// A scalar as it was written, or nearly so.
-fn text(value: &Value) -> String {
+/// A scalar as a string.
+fn string(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(string) => string.clone(),
         other => other.to_string(),
     }
 }
@@ -139,18 +144,18 @@ mod tests {
     use super::*;
 
     fn gadget(yaml: &str) -> Result<(tempfile::TempDir, GadgetSnap)> {
-        let folder = tempfile::tempdir()?;
-        fs::create_dir_all(folder.path().join("meta"))?;
-        fs::write(folder.path().join("meta/snap.yaml"), yaml)?;
-        let snap = GadgetSnap::open(folder.path())?;
-        Ok((folder, snap))
+        let directory = tempfile::tempdir()?;
+        fs::create_dir_all(directory.path().join("meta"))?;
+        fs::write(directory.path().join("meta/snap.yaml"), yaml)?;
+        let snap = GadgetSnap::open(directory.path())?;
+        Ok((directory, snap))
     }
 
     #[test]
-    fn variables_are_put_in_in_their_order() {
+    fn variables_are_expanded_in_the_order_of_the_file() {
         let yaml = "name: g\nversion: 1.5\nenvironment:\n  Z: $SNAP/z\n  A: ${Z}:$MISSING\n  N: 5\n\
                     hooks:\n  configure:\n    environment: {A: own}\n  install-device:\n";
-        let (_folder, snap) = gadget(yaml).unwrap();
+        let (_directory, snap) = gadget(yaml).unwrap();
         let given = BTreeMap::from([("SNAP".into(), "/s".into())]);
         let of = |hook: &str, name: &str| {
             let mut environment = given.clone();
@@ -167,12 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_gadget_is_said() {
+    fn a_directory_without_a_valid_snap_yaml_is_an_error() {
         let error = GadgetSnap::open(Path::new("/nonexistent"))
             .unwrap_err()
             .to_string();
         assert!(error.contains("/nonexistent/meta/snap.yaml"), "{error}");
         let error = gadget("- 1").unwrap_err().to_string();
-        assert!(error.contains("no description of a snap"), "{error}");
+        assert!(error.contains("meta/snap.yaml"), "{error}");
     }
 }

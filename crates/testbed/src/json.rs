@@ -1,15 +1,16 @@
-//! JSON as Go's encoder writes it: members in the order of their names, and escapes for what HTML and JavaScript mind.
+//! JSON as Go's encoder writes it: members sorted by name, and escapes for characters that are special
+//! in HTML and JavaScript.
 
 use anyhow::Result;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 use serde_json::{Serializer, Value};
 
-/// On one line, as snapd stores and sends it.
+/// JSON on one line, as snapd stores and sends it.
 pub(crate) fn compact(value: &Value) -> Result<String> {
     encode(value, CompactFormatter)
 }
 
-/// Indented with tabs, as snapctl prints it.
+/// JSON indented with tabs, as snapctl prints it.
 pub(crate) fn indented(value: &Value) -> Result<String> {
     encode(value, PrettyFormatter::with_indent(b"\t"))
 }
@@ -20,8 +21,8 @@ fn encode(value: &Value, formatter: impl Formatter) -> Result<String> {
         &sorted(value),
         &mut Serializer::with_formatter(&mut bytes, formatter),
     )?;
-    let mut text = String::from_utf8(bytes)?;
-    // Outside of strings none of them can stand.
+    let mut json = String::from_utf8(bytes)?;
+    // These characters can occur only in strings.
     for (character, escape) in [
         ('<', "\\u003c"),
         ('>', "\\u003e"),
@@ -29,12 +30,12 @@ fn encode(value: &Value, formatter: impl Formatter) -> Result<String> {
         ('\u{2028}', "\\u2028"),
         ('\u{2029}', "\\u2029"),
     ] {
-        text = text.replace(character, escape);
+        json = json.replace(character, escape);
     }
-    Ok(text)
+    Ok(json)
 }
 
-/// The same value with the members of all its objects in order, whichever order they are kept in.
+/// The same value with the members of all its objects sorted by name.
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(members) => {

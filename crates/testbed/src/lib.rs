@@ -1,8 +1,9 @@
 //! The outside world of a device, for tests and for the demo.
 //!
-//! - [`TestTpm`]: a software TPM behind a proxy that counts commands and injects faults. One per test.
-//! - [`Device`]: the folders and the configuration of a gadget snap, and runs of its hooks as snapd runs them.
-//! - [`snapctl()`]: what the stand-in for snapd's `snapctl` does; hooks find the program of that name on their PATH.
+//! - [`TestTpm`]: a software TPM behind a proxy that counts commands and injects faults. Each test
+//!   has its own.
+//! - [`Device`]: the directories and the configuration of a gadget snap. It runs hooks as snapd does.
+//! - [`snapctl()`]: the stand-in for snapd's `snapctl`. Hooks find the program `snapctl` on PATH.
 //! - [`onboard`]: snapd's registration of a device, with any hooks and any model service.
 
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ mod hook;
 mod json;
 pub mod onboard;
 mod proxy;
+mod running_hook;
 mod snapctl;
 mod store;
 mod swtpm;
@@ -26,7 +28,8 @@ mod wire;
 pub use device::Device;
 pub use device_options::DeviceOptions;
 pub use fault::{Fault, Gate, When};
-pub use hook::{HookCommand, HookOutcome, RunningHook};
+pub use hook::HookCommand;
+pub use running_hook::{HookOutcome, RunningHook};
 pub use snapctl::run as snapctl;
 pub use store::SystemMode;
 pub use swtpm::SoftwareTpm;

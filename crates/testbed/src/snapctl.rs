@@ -1,7 +1,7 @@
-//! `snapctl` as a hook sees it: the commands get, set, unset, system-mode and reboot.
+//! The stand-in for `snapctl`: the commands get, set, unset, system-mode and reboot.
 //!
-//! Source: snapd's overlord/hookstate/ctlcmd and client/clientutil (2.77). Error texts are the
-//! testbed's own; that there is an error, and exit status 1, is snapd's.
+//! Source: snapd's overlord/hookstate/ctlcmd and client/clientutil (2.77). A call fails, with exit
+//! status 1, if it fails in snapd. The error messages are the testbed's own.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,14 +13,17 @@ use crate::json;
 use crate::store::{Store, SystemMode};
 
 const HELP: &str = "Usage: snapctl get|set|unset|system-mode|reboot ...\n\
-    A stand-in for snapd's snapctl; SNAP_COOKIE names the file that holds the configuration.\n";
+    A stand-in for snapd's snapctl. SNAP_COOKIE is the path of the file with the configuration.\n";
 
-/// Serves one call and returns what it prints on standard output.
+/// Serves one call and returns its standard output.
 ///
-/// `cookie` is the value of SNAP_COOKIE: the path of a device's file or of a hook run's.
+/// `cookie` is the value of SNAP_COOKIE: the path of the file of a device or of a hook run.
+///
+/// # Errors
+/// If snapd's `snapctl` would fail, or if the file cannot be read or written.
 pub fn run(cookie: Option<&Path>, arguments: &[String]) -> Result<String> {
     let Some((command, rest)) = arguments.split_first() else {
-        bail!("snapctl needs a command; name one, such as get");
+        bail!("the command is missing; give a command, such as get");
     };
     let known: &[&str] = match command.as_str() {
         "get" => &["d", "t"],
@@ -29,27 +32,26 @@ pub fn run(cookie: Option<&Path>, arguments: &[String]) -> Result<String> {
         "reboot" => &["halt", "poweroff"],
         "-h" | "--help" => return Ok(HELP.to_owned()),
         other => {
-            bail!("unknown command {other:?}; the stand-in knows get, set, unset, system-mode and reboot")
+            bail!("unknown command {other:?}; give get, set, unset, system-mode or reboot")
         }
     };
     let call = Call::parse(command, rest, known)?;
     if call.help {
         return Ok(HELP.to_owned());
     }
-    let names_something =
-        call.operands.len() > 1 || call.operands.first().is_some_and(|first| !first.is_empty());
-    // unset alone counts an empty name as a name.
-    let enough = names_something || (command == "unset" && !call.operands.is_empty());
+    let has_name = call.operands.len() > 1 || call.operands.first().is_some_and(|first| !first.is_empty());
+    // Only unset accepts an empty name.
+    let enough = has_name || (command == "unset" && !call.operands.is_empty());
     ensure!(
         enough || !["get", "set", "unset"].contains(&command.as_str()),
-        "{command} which option? name one"
+        "{command} needs the name of an option; give one"
     );
 
     let Some(cookie) = cookie.filter(|cookie| cookie.is_absolute() && cookie.exists()) else {
-        bail!("{command} works only inside a snap; run it from a hook, with the hook's SNAP_COOKIE");
+        bail!("{command} works only inside a snap; run it from a hook, with the SNAP_COOKIE of the hook");
     };
     let mut store = Store::open(cookie)?;
-    store.note_call(arguments)?;
+    store.record_call(arguments)?;
     match command.as_str() {
         "get" => get(&mut store, &call),
         "set" => set(&mut store, &call),
@@ -59,7 +61,7 @@ pub fn run(cookie: Option<&Path>, arguments: &[String]) -> Result<String> {
     }
 }
 
-/// The options and operands of a call. Options may stand anywhere before `--`.
+/// The options and operands of a call. Options can be anywhere before `--`.
 #[derive(Debug, Default)]
 struct Call {
     options: Vec<String>,
@@ -91,7 +93,7 @@ impl Call {
                 match option.as_str() {
                     "h" | "help" => call.help = true,
                     option if known.contains(&option) => call.options.push(option.to_owned()),
-                    _ => bail!("unknown flag {argument:?}; {command} knows {known:?}"),
+                    _ => bail!("unknown flag {argument:?}; the flags of {command} are {known:?}"),
                 }
             }
         }
@@ -111,7 +113,7 @@ fn get(store: &mut Store, call: &Call) -> Result<String> {
     );
     ensure!(
         !is_endpoint(&call.operands[0]),
-        "plugs and slots can be read in interface hooks alone"
+        "plugs and slots can be read only in interface hooks; give the name of an option"
     );
 
     let transaction = store.begin();
@@ -144,10 +146,10 @@ fn set(store: &mut Store, call: &Call) -> Result<String> {
     let first = &call.operands[0];
     ensure!(
         first.contains('=') || !is_endpoint(first),
-        "plugs and slots can be set in interface hooks alone"
+        "plugs and slots can be set only in interface hooks; give the name of an option"
     );
 
-    // Where a name is given twice, its last value is set at both places.
+    // If a name is given twice, its last value is set at both places.
     let mut names = Vec::new();
     let mut values = BTreeMap::new();
     for operand in &call.operands {
@@ -167,37 +169,37 @@ fn set(store: &mut Store, call: &Call) -> Result<String> {
 fn parse_assignment(operand: &str, typed: bool, string: bool) -> Result<(&str, Value)> {
     let Some((name, text)) = operand.split_once('=') else {
         return match operand.strip_suffix('!') {
-            Some("") => bail!("a name is missing before !; give name! to unset an option"),
+            Some("") => bail!("the name before ! is missing; give name! to unset an option"),
             Some(name) => Ok((name, Value::Null)),
-            None => bail!("{operand:?} sets nothing; give name=value"),
+            None => bail!("{operand:?} is not an assignment; give name=value"),
         };
     };
-    ensure!(!name.is_empty(), "a name is missing before =; give name=value");
+    ensure!(!name.is_empty(), "the name before = is missing; give name=value");
     let value = match parse_json(text) {
         _ if string => Value::String(text.to_owned()),
         Ok(value) => value,
-        Err(error) if typed => return Err(error.context(format!("{text:?} is no JSON"))),
+        Err(error) if typed => return Err(error.context(format!("{text:?} is not valid JSON"))),
         Err(_) => Value::String(text.to_owned()),
     };
     Ok((name, value))
 }
 
-/// Reads one JSON value. snapd's reader stops after it and does not mind if a closing bracket follows.
+/// Reads one JSON value. snapd's reader stops after it, so a closing bracket can follow.
 fn parse_json(text: &str) -> Result<Value> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let Some(value) = values.next() else {
-        bail!("there is no value")
+        bail!("the value is empty")
     };
     let value = value?;
     let rest = text[values.byte_offset()..].trim_start_matches([' ', '\t', '\r', '\n']);
     ensure!(
         rest.is_empty() || rest.starts_with([']', '}']),
-        "{rest:?} follows the value"
+        "unexpected {rest:?} after the value"
     );
     Ok(value)
 }
 
-/// snapd ignores what goes wrong here: an option that cannot be there is as good as unset.
+/// Unsets options. Like snapd, it ignores errors: an option that cannot exist is already unset.
 fn unset(store: &mut Store, call: &Call) -> Result<String> {
     let base = store.device.base.clone();
     let mut transaction = store.begin();
@@ -225,12 +227,12 @@ fn system_mode(system: &SystemMode) -> String {
 fn reboot(store: &mut Store, call: &Call) -> Result<String> {
     ensure!(
         store.hook() == "install-device",
-        "reboot works only in the hook install-device"
+        "reboot works only in the hook install-device; call it there"
     );
     let what = match (call.has("halt"), call.has("poweroff")) {
         (true, false) => "halt",
         (false, true) => "poweroff",
-        (false, false) => bail!("neither --halt nor --poweroff is given; give one of them"),
+        (false, false) => bail!("--halt or --poweroff is missing; give one of them"),
         (true, true) => bail!("--halt and --poweroff exclude each other; give one of them"),
     };
     store.device.reboot = Some(what.to_owned());
@@ -238,7 +240,7 @@ fn reboot(store: &mut Store, call: &Call) -> Result<String> {
     Ok(String::new())
 }
 
-/// Whether an operand names a plug or a slot and not an option.
+/// Returns true if an operand names a plug or a slot, not an option.
 fn is_endpoint(operand: &str) -> bool {
     operand.contains(':')
 }

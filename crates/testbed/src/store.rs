@@ -1,5 +1,5 @@
-//! What the testbed keeps for a device between calls of `snapctl`: one JSON file for the device, and one for each run
-//! of a hook. Both are written whole or not at all, and one lock serialises all that use them.
+//! The state of a device between calls of `snapctl`: one JSON file for the device, and one for each
+//! run of a hook. Both are replaced atomically, and one lock serialises all access.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -11,29 +11,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::configuration::{Change, Options, Transaction, applied};
 
-/// The device: its gadget's configuration and what `snapctl system-mode` says of it.
+/// The state of a device: the configuration of its gadget, and its system mode.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct DeviceState {
     pub(crate) config: Options,
-    /// The gadget's base, such as `core24`. Empty: older than core26.
+    /// The base of the gadget, such as `core24`. An empty string is a base before core26.
     pub(crate) base: String,
     pub(crate) system: SystemMode,
-    /// What `snapctl reboot` asked for: `halt` or `poweroff`.
+    /// The last request by `snapctl reboot`: `halt` or `poweroff`.
     pub(crate) reboot: Option<String>,
 }
 
-/// What `snapctl system-mode` tells about a device.
+/// What `snapctl system-mode` prints.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SystemMode {
     /// `run`, `install`, `recover` or `factory-reset`.
     pub mode: String,
-    /// Whether the model's snaps have been installed from the seed.
+    /// True if the model's snaps have been installed from the seed.
     pub seed_loaded: bool,
-    /// Whether the image was booted with the factory hint; snapd drops the hint before run mode.
+    /// True if the image was booted with the factory hint. snapd drops the hint before run mode.
     pub factory: bool,
-    /// Whether snapd manages disk encryption on the device.
+    /// True if snapd manages disk encryption on the device.
     pub storage_encrypted: bool,
 }
 
@@ -51,16 +51,16 @@ impl Default for SystemMode {
 /// One run of a hook.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct HookRun {
-    /// The device's file.
+    /// The file with the state of the device.
     pub(crate) device: PathBuf,
     pub(crate) hook: String,
-    /// Whether what the hook sets is kept only if it succeeds; otherwise each call commits.
+    /// True if options are committed only if the hook succeeds. Otherwise each call commits.
     pub(crate) transactional: bool,
-    /// The hook's transaction, from its first call on.
+    /// The hook's transaction, after its first call of `snapctl`.
     pub(crate) transaction: Option<Transaction>,
 }
 
-/// What a cookie leads to. Holds the lock for as long as it exists.
+/// The state that a cookie refers to, and its lock.
 pub(crate) struct Store {
     pub(crate) device_file: PathBuf,
     pub(crate) device: DeviceState,
@@ -69,13 +69,13 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the device's file itself, as for a call outside of any hook, or the file of a hook run.
+    /// Opens the file of a hook run, or the file of a device for a call outside of hooks.
     pub(crate) fn open(cookie: &Path) -> Result<Self> {
         match read::<HookRun>(cookie) {
             Ok(run) => {
                 let device_file = run.device;
                 let _lock = lock(&device_file)?;
-                // Read again: it may have changed before the lock was ours.
+                // Read again: the file can have changed before the lock was taken.
                 let run = read(cookie)?;
                 Ok(Store {
                     device: read(&device_file)?,
@@ -96,19 +96,19 @@ impl Store {
         }
     }
 
-    /// The name of the running hook; empty outside of hooks.
+    /// The name of the running hook, or an empty string outside of hooks.
     pub(crate) fn hook(&self) -> &str {
         self.run.as_ref().map_or("", |(_, run)| &run.hook)
     }
 
-    /// The transaction that a call works in: the hook's, or one of its own.
+    /// The transaction of a call: that of the hook, or a new one.
     pub(crate) fn begin(&mut self) -> Transaction {
         let ongoing = self.run.as_mut().and_then(|(_, run)| run.transaction.take());
-        ongoing.unwrap_or_else(|| Transaction::over(self.device.config.clone()))
+        ongoing.unwrap_or_else(|| Transaction::new(self.device.config.clone()))
     }
 
-    /// Ends a call. Inside a transactional hook the changes wait for the hook's end, even those made before an error;
-    /// elsewhere they are committed at once, and not at all if the call failed.
+    /// Ends a call. In a transactional hook the changes wait for the end of the hook, even the changes
+    /// before an error. Otherwise they are committed at once, or dropped if the call failed.
     pub(crate) fn end(&mut self, transaction: Transaction, succeeded: bool) -> Result<()> {
         match &mut self.run {
             Some((file, run)) if run.transactional => {
@@ -120,7 +120,7 @@ impl Store {
         }
     }
 
-    /// Commits what a transactional hook has set.
+    /// Commits the options that a transactional hook has set.
     pub(crate) fn commit_run(&mut self) -> Result<()> {
         let ongoing = self.run.as_mut().and_then(|(_, run)| run.transaction.take());
         ongoing.map_or(Ok(()), |transaction| self.commit(&transaction.changes()))
@@ -135,18 +135,18 @@ impl Store {
         write(&self.device_file, &self.device)
     }
 
-    /// Notes a call of `snapctl` in the order in which the calls were served.
-    pub(crate) fn note_call(&self, arguments: &[String]) -> Result<()> {
+    /// Records a call of `snapctl`. The order is that in which the calls were served.
+    pub(crate) fn record_call(&self, arguments: &[String]) -> Result<()> {
         let path = calls_file(&self.device_file);
         let mut line = serde_json::to_string(arguments)?;
         line.push('\n');
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
-        written.with_context(|| format!("cannot write {}; check its folder", path.display()))
+        written.with_context(|| format!("cannot write {}; check its directory", path.display()))
     }
 }
 
-/// The calls of `snapctl` so far, each as its arguments.
+/// The arguments of each call of `snapctl` until now.
 pub(crate) fn calls(device_file: &Path) -> Result<Vec<Vec<String>>> {
     let path = calls_file(device_file);
     if !path.exists() {
@@ -156,30 +156,29 @@ pub(crate) fn calls(device_file: &Path) -> Result<Vec<Vec<String>>> {
     text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-pub(crate) fn calls_file(device_file: &Path) -> PathBuf {
+fn calls_file(device_file: &Path) -> PathBuf {
     with_suffix(device_file, ".calls")
 }
 
-/// Writes a file whole or not at all.
+/// Replaces a file atomically. A test device does not need durable files, so nothing is flushed.
 pub(crate) fn write(path: &Path, content: &impl Serialize) -> Result<()> {
     let new = with_suffix(path, ".new");
     let text = serde_json::to_vec_pretty(content)?;
     let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
-    written.with_context(|| format!("cannot write {}; check its folder", path.display()))
+    written.with_context(|| format!("cannot write {}; check its directory", path.display()))
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text =
-        fs::read(path).with_context(|| format!("cannot read {}; name a file that exists", path.display()))?;
+    let text = fs::read(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
     serde_json::from_slice(&text)
-        .with_context(|| format!("{} is damaged; delete it and begin anew", path.display()))
+        .with_context(|| format!("{} is damaged; delete it and start again", path.display()))
 }
 
-/// Waits for the lock of a device. The file itself is replaced at each write, so another one carries the lock.
+/// Waits for the lock of a device. The lock has its own file, because each write replaces the state file.
 fn lock(device_file: &Path) -> Result<File> {
     let path = with_suffix(device_file, ".lock");
     let file = File::create(&path).and_then(|file| file.lock().map(|()| file));
-    file.with_context(|| format!("cannot lock {}; check its folder", path.display()))
+    file.with_context(|| format!("cannot lock {}; check its directory", path.display()))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

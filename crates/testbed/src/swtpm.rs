@@ -1,8 +1,9 @@
 //! A software TPM (swtpm) as a child process.
 //!
-//! The process is reached over socket pairs, not over named sockets or ports. So there is nothing to wait for after
-//! the start (a command sent early stays in the socket until swtpm reads it), nothing that two tests could both want,
-//! and swtpm ends by itself when our ends of the pairs are gone, however this process ended.
+//! The process is connected by socket pairs, not by named sockets or ports. This has three reasons:
+//! nothing has to wait for the start (an early command stays in the socket until swtpm reads it), two
+//! tests cannot use the same name or port, and swtpm exits when our ends are closed, even if this
+//! process is killed.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -17,14 +18,15 @@ use tempfile::TempDir;
 
 use crate::wire;
 
-/// Longer than the slowest command (an RSA-3072 key on a busy machine); a swtpm silent for longer is broken.
+/// Time limit for an answer: longer than the slowest command (an RSA-3072 key on a busy machine).
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
-/// swtpm takes no descriptor below 3 as a channel, and the standard library hands over none above 2. The shell moves
-/// them up and then becomes swtpm, so the child's process id and end are swtpm's.
+/// swtpm does not accept descriptors below 3 as channels, and the standard library cannot pass
+/// descriptors above 2. The shell moves them and then replaces itself by swtpm, so the child process
+/// is swtpm.
 const MOVE_CHANNELS: &str = r#"exec "$@" 3<&0 4>&1 </dev/null >/dev/null"#;
 
-/// TPM2_GetCapability of one property: harmless, and answered by a TPM that has been started up.
+/// TPM2_GetCapability of one property: it changes nothing, and succeeds after TPM2_Startup.
 const READ_ONE_PROPERTY: [u8; 12] = [0, 0, 0, 6, 0, 0, 1, 0, 0, 0, 0, 1];
 
 /// A running software TPM with its own state. Dropping it kills and reaps the process.
@@ -48,23 +50,23 @@ struct Process {
 }
 
 impl SoftwareTpm {
-    /// Starts a factory-new TPM whose state goes when it is dropped.
+    /// Starts a new TPM. Dropping it removes its state.
     pub fn start() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("swtpm-").tempdir();
-        let folder =
-            folder.context("no temporary folder for the TPM's state; check TMPDIR and its free space")?;
-        Self::start_with(State::Temporary(folder))
+        let directory = tempfile::Builder::new().prefix("swtpm-").tempdir();
+        let directory =
+            directory.context("cannot create a temporary directory; check TMPDIR and its free space")?;
+        Self::start_with(State::Temporary(directory))
     }
 
-    /// Starts the TPM whose state is kept in `folder`, which is made if it is missing.
-    pub fn start_in(folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).with_context(|| {
+    /// Starts the TPM whose state is stored in `directory`. A missing directory is created.
+    pub fn start_in(directory: &Path) -> Result<Self> {
+        fs::create_dir_all(directory).with_context(|| {
             format!(
-                "cannot make the TPM's state folder {}; check its parent",
-                folder.display()
+                "cannot create the state directory {}; check its parent directory",
+                directory.display()
             )
         })?;
-        Self::start_with(State::Kept(folder.to_owned()))
+        Self::start_with(State::Kept(directory.to_owned()))
     }
 
     fn start_with(state: State) -> Result<Self> {
@@ -73,49 +75,51 @@ impl SoftwareTpm {
         Ok(tpm)
     }
 
-    /// Cuts the power and turns it on again: transient objects and sessions are gone, persistent objects, NV indexes
-    /// and seeds are kept. There is no TPM2_Shutdown before, as when a device loses power.
+    /// Switches the TPM off and on without TPM2_Shutdown, as when a device loses power. Transient
+    /// objects and sessions are lost. Persistent objects, NV indexes and seeds stay.
     pub fn restart(&mut self) -> Result<()> {
         self.power_off();
         self.power_on()
     }
 
-    /// Ends the process. Until [`SoftwareTpm::restart`], every command fails.
+    /// Ends the process. Every command fails until [`SoftwareTpm::restart`].
     fn power_off(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // Both fail only when the process has ended and been reaped already.
+            // Both fail only if the process has already ended and been reaped.
             let _ = process.child.kill();
             let _ = process.child.wait();
         }
     }
 
     fn power_on(&mut self) -> Result<()> {
-        self.process = Some(Process::start(self.state_folder())?);
+        self.process = Some(Process::start(self.state_directory())?);
         self.exchange(&wire::plain_command(wire::CC_GET_CAPABILITY, &READ_ONE_PROPERTY))
-            .context("swtpm did not start; is the package swtpm installed, and is no other swtpm using this state?")?;
+            .context(
+                "swtpm did not start; install the package swtpm, and end any other swtpm with the same state",
+            )?;
         Ok(())
     }
 
-    /// The folder that holds the TPM's state and swtpm's log.
-    pub fn state_folder(&self) -> &Path {
+    /// The directory with the state of the TPM and the log of swtpm.
+    pub fn state_directory(&self) -> &Path {
         match &self.state {
-            State::Temporary(folder) => folder.path(),
-            State::Kept(folder) => folder,
+            State::Temporary(directory) => directory.path(),
+            State::Kept(directory) => directory,
         }
     }
 
-    /// The process id; `None` while the TPM is switched off.
+    /// The process id, or `None` while the TPM is switched off.
     pub fn process_id(&self) -> Option<u32> {
         self.process.as_ref().map(|process| process.child.id())
     }
 
-    /// Sends one whole TPM command and returns the whole response.
+    /// Sends one complete TPM command and returns the complete response.
     pub fn exchange(&mut self, command: &[u8]) -> Result<Vec<u8>> {
         let answer = self.process()?.exchange(command);
         answer.with_context(|| self.describe_failure())
     }
 
-    /// Sends one request to swtpm's control channel and returns the response of the given length.
+    /// Sends one request to the control channel of swtpm and returns a response of `response_size` bytes.
     pub(crate) fn control(&mut self, request: &[u8], response_size: usize) -> Result<Vec<u8>> {
         let answer = self.process()?.control(request, response_size);
         answer.with_context(|| self.describe_failure())
@@ -124,13 +128,13 @@ impl SoftwareTpm {
     fn process(&mut self) -> Result<&mut Process> {
         match &mut self.process {
             Some(process) => Ok(process),
-            None => bail!("the software TPM is switched off; restart() it first"),
+            None => bail!("the software TPM is switched off; call restart() first"),
         }
     }
 
     fn describe_failure(&self) -> String {
-        let log = fs::read_to_string(log_file(self.state_folder())).unwrap_or_default();
-        format!("swtpm gave no answer; its log says: {}", log.trim())
+        let log = fs::read_to_string(log_file(self.state_directory())).unwrap_or_default();
+        format!("swtpm did not answer; its log is: {}", log.trim())
     }
 }
 
@@ -141,23 +145,25 @@ impl Drop for SoftwareTpm {
 }
 
 impl Process {
-    fn start(state_folder: &Path) -> Result<Self> {
-        let (data, their_data) = UnixStream::pair().context("no socket pair; too many open files?")?;
-        let (control, their_control) = UnixStream::pair().context("no socket pair; too many open files?")?;
+    fn start(state_directory: &Path) -> Result<Self> {
+        let (data, their_data) =
+            UnixStream::pair().context("cannot create a socket pair; check the limit of open files")?;
+        let (control, their_control) =
+            UnixStream::pair().context("cannot create a socket pair; check the limit of open files")?;
         for channel in [&data, &control] {
             channel
                 .set_read_timeout(Some(ANSWER_LIMIT))
                 .context("cannot set a time limit on a socket")?;
         }
-        let log = log_file(state_folder);
+        let log = log_file(state_directory);
         let log = File::create(&log)
-            .with_context(|| format!("cannot write {}; check the folder", log.display()))?;
+            .with_context(|| format!("cannot write {}; check the directory", log.display()))?;
         let child = Command::new("sh")
             .args(["-c", MOVE_CHANNELS, "sh", "swtpm", "socket", "--tpm2"])
             .args(["--fd", "3", "--ctrl", "type=unixio,clientfd=4"])
             .args(["--flags", "not-need-init,startup-clear"])
             .arg("--tpmstate")
-            .arg(format!("dir={}", state_folder.display()))
+            .arg(format!("dir={}", state_directory.display()))
             .stdin(OwnedFd::from(their_data))
             .stdout(OwnedFd::from(their_control))
             .stderr(Stdio::from(log))
@@ -179,6 +185,6 @@ impl Process {
     }
 }
 
-fn log_file(state_folder: &Path) -> PathBuf {
-    state_folder.join("swtpm.log")
+fn log_file(state_directory: &Path) -> PathBuf {
+    state_directory.join("swtpm.log")
 }

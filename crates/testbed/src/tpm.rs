@@ -1,7 +1,7 @@
-//! A TPM for one test: the software TPM behind the proxy, and what tests do to a TPM.
+//! A TPM for one test: a software TPM behind the proxy.
 //!
-//! What a test does here (clear, fill, set an authorisation) goes to the TPM behind the proxy: it is not counted and
-//! meets no fault. Only [`TestTpm::tpm2`] goes through the proxy, as any program does.
+//! The operations here (clear, fill, set an authorisation) go directly to the TPM, without counts and
+//! faults. Only [`TestTpm::tpm2`] goes through the proxy, as every program does.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,13 +28,14 @@ const RC_NV_SPACE: u32 = 0x14B;
 const CAPABILITY_HANDLES: u32 = 1;
 const FIRST_TRANSIENT: u32 = 0x8000_0000;
 const FIRST_PERSISTENT: u32 = 0x8100_0000;
-/// More than the TPM answers at a time; it says itself whether there are more.
+/// More handles than one answer has. The answer tells if the TPM has more.
 const HANDLES_AT_A_TIME: u32 = 254;
 
-/// Where [`TestTpm::fill_nv_persistent`] puts its objects: owner range, away from the handles in common use.
+/// The first handle of [`TestTpm::fill_nv_persistent`]: in the owner range, away from common handles.
 const FILL_FROM: u32 = 0x8100_8000;
 
-/// The public area of a P-256 signing key with the ASCII bytes `foreign` in x: no one's template, so no one's key.
+/// The public area of a P-256 signing key with the ASCII bytes `foreign` in x. No other program uses
+/// this template.
 const FOREIGN_TEMPLATE: [u8; 31] = [
     0x00, 0x23, 0x00, 0x0B, 0x00, 0x04, 0x04, 0x72, 0x00, 0x00, // ECC, SHA-256, attributes, no policy
     0x00, 0x10, 0x00, 0x18, 0x00, 0x0B, 0x00, 0x03, 0x00,
@@ -43,7 +44,7 @@ const FOREIGN_TEMPLATE: [u8; 31] = [
     0x00, 0x00, // unique.y
 ];
 
-/// A hierarchy of the TPM that belongs to a person or an institution.
+/// A hierarchy of the TPM that a test can disable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hierarchy {
     /// The owner hierarchy.
@@ -61,105 +62,108 @@ impl Hierarchy {
     }
 }
 
-/// A TPM for one test. Dropping it ends all connections and the software TPM.
+/// A TPM for one test. Dropping it closes all connections and ends the software TPM.
 #[derive(Debug)]
 pub struct TestTpm {
     proxy: Proxy,
 }
 
 impl TestTpm {
-    /// A factory-new TPM.
+    /// A new TPM.
     pub fn new() -> Result<Self> {
-        Self::over(SoftwareTpm::start()?)
+        Self::behind_proxy(SoftwareTpm::start()?)
     }
 
-    /// The TPM whose state is kept in `folder`; a new one if the folder is missing or empty.
-    pub fn kept_in(folder: &Path) -> Result<Self> {
-        Self::over(SoftwareTpm::start_in(folder)?)
+    /// The TPM whose state is stored in `directory`. It is a new TPM if the directory is missing or
+    /// empty.
+    pub fn kept_in(directory: &Path) -> Result<Self> {
+        Self::behind_proxy(SoftwareTpm::start_in(directory)?)
     }
 
-    fn over(software: SoftwareTpm) -> Result<Self> {
+    fn behind_proxy(software: SoftwareTpm) -> Result<Self> {
         Ok(TestTpm {
             proxy: Proxy::start(software)?,
         })
     }
 
-    /// What to give a program as `TCTI` or `TPM2TOOLS_TCTI`.
+    /// The TCTI string for the environment variables `TCTI` and `TPM2TOOLS_TCTI`.
     ///
-    /// This is tpm2-tss's `mssim` TCTI, since it alone keeps one connection per user, as /dev/tpmrm0 does.
+    /// It uses tpm2-tss's `mssim` TCTI, which keeps one connection per user, as /dev/tpmrm0 does.
     pub fn tcti(&self) -> String {
         format!("mssim:host=127.0.0.1,port={}", self.proxy.port())
     }
 
-    /// The same TPM through tpm2-tss's `swtpm` TCTI. It connects anew for each command, so the proxy cannot tell when
-    /// a user is gone, and flushes nothing that it left behind.
+    /// The TCTI string of the same TPM for tpm2-tss's `swtpm` TCTI. That TCTI makes a new connection
+    /// for each command, so the proxy cannot see when a user ends, and flushes nothing.
     pub fn swtpm_tcti(&self) -> String {
         format!("swtpm:host=127.0.0.1,port={}", self.proxy.port())
     }
 
-    /// The folder that holds the TPM's state and swtpm's log.
-    pub fn state_folder(&self) -> Result<PathBuf> {
-        self.proxy.state_folder()
+    /// The directory with the state of the TPM and the log of swtpm.
+    pub fn state_directory(&self) -> Result<PathBuf> {
+        self.proxy.state_directory()
     }
 
-    /// Makes the commands that `command` and `when` select meet a fault, from now on. The first fault that selects a
-    /// command wins.
+    /// Sets a fault for the commands that `command` and `when` select. If several faults select a
+    /// command, the first one applies.
     pub fn fail(&self, command: Command, when: When, fault: Fault) {
         self.proxy.script(|script| script.add(command, when, fault));
     }
 
-    /// Forgets all faults and opens their gates.
+    /// Removes all faults and opens their gates.
     pub fn clear_faults(&self) {
         self.proxy.script(Script::clear_faults);
     }
 
-    /// Whether new connections are closed as soon as they are made.
+    /// Sets whether the proxy closes new connections at once.
     pub fn refuse_connections(&self, on: bool) {
         self.proxy.refuse_connections(on);
     }
 
-    /// Waits until `count` connections in all were refused; an error after `limit`.
+    /// Waits until `count` connections in total were refused. Returns an error after `limit`.
     pub fn wait_for_refused(&self, count: usize, limit: Duration) -> Result<()> {
         self.proxy.wait_for_refused(count, limit)
     }
 
-    /// Whether transient objects and sessions of a user are flushed when it goes, as the kernel's resource manager
-    /// does (on by default) and a bare TPM does not.
+    /// Sets whether the proxy flushes the transient objects and sessions of a user that disconnects.
+    /// The kernel's resource manager does so (the default). A TPM without one does not.
     pub fn resource_manager(&self, on: bool) {
         self.proxy.flush_after_users(on);
     }
 
-    /// Waits until all programs have closed their connections and what they left behind is flushed.
+    /// Waits until all programs have disconnected and their objects are flushed. Returns an error after
+    /// `limit`.
     pub fn wait_until_unused(&self, limit: Duration) -> Result<()> {
         self.proxy.wait_until_unused(limit)
     }
 
-    /// How many commands of each code (TPM_CC) programs have sent, whatever became of them.
+    /// The number of commands that programs have sent, by command code (TPM_CC). Commands with faults
+    /// count too.
     pub fn counts(&self) -> BTreeMap<u32, u64> {
         self.proxy.script(|script| script.counts().clone())
     }
 
-    /// How many commands programs have sent.
+    /// The total number of commands that programs have sent.
     pub fn total(&self) -> u64 {
         self.proxy.script(|script| script.counts().values().sum())
     }
 
-    /// Starts to count anew.
+    /// Resets all counts to zero.
     pub fn reset_counts(&self) {
         self.proxy.script(Script::reset_counts);
     }
 
-    /// Cuts the TPM's power and turns it on again. Connections stay open.
+    /// Switches the TPM off and on, as in a power cut. Connections stay open.
     pub fn restart(&self) -> Result<()> {
         self.proxy.restart()
     }
 
-    /// Runs one of the tpm2-tools, such as `["tpm2_getrandom", "8", "--hex"]`, and returns what it printed. An error
-    /// carries what it printed on stderr.
+    /// Runs one of the tpm2-tools, such as `["tpm2_getrandom", "8", "--hex"]`, and returns its standard
+    /// output. An error contains its standard error.
     pub fn tpm2(&self, arguments: &[&str]) -> Result<String> {
         let (tool, arguments) = arguments
             .split_first()
-            .context("no tool named; pass a name such as tpm2_getrandom")?;
+            .context("the name of the tool is missing; give a name such as tpm2_getrandom")?;
         let output = process::Command::new(tool)
             .args(arguments)
             .env("TPM2TOOLS_TCTI", self.tcti())
@@ -174,27 +178,27 @@ impl TestTpm {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// TPM2_Clear with platform authorisation, as firmware does it.
+    /// TPM2_Clear with platform authorisation, as firmware uses it.
     pub fn clear_by_platform(&self) -> Result<()> {
         self.command(CC_CLEAR, &[PLATFORM], &[]).map(drop)
     }
 
-    /// TPM2_Clear with lockout authorisation, as an operating system does it.
+    /// TPM2_Clear with lockout authorisation, as an operating system uses it.
     pub fn clear_by_lockout(&self) -> Result<()> {
         self.command(CC_CLEAR, &[LOCKOUT], &[]).map(drop)
     }
 
-    /// Replaces the endorsement primary seed: every key of the endorsement hierarchy is another one afterwards.
+    /// Replaces the endorsement primary seed, and so all keys of the endorsement hierarchy.
     pub fn change_eps(&self) -> Result<()> {
         self.command(CC_CHANGE_EPS, &[PLATFORM], &[]).map(drop)
     }
 
-    /// Sets the owner authorisation, which is empty before.
+    /// Sets the owner authorisation. It must be empty before.
     pub fn set_owner_auth(&self, auth: &str) -> Result<()> {
         self.set_auth(Hierarchy::Owner, auth)
     }
 
-    /// Sets the endorsement authorisation, which is empty before.
+    /// Sets the endorsement authorisation. It must be empty before.
     pub fn set_endorsement_auth(&self, auth: &str) -> Result<()> {
         self.set_auth(Hierarchy::Endorsement, auth)
     }
@@ -212,19 +216,19 @@ impl TestTpm {
         self.command(CC_HIERARCHY_CONTROL, &[PLATFORM], &body).map(drop)
     }
 
-    /// Puts a key that is not the project's at a persistent handle, with owner authorisation (empty).
+    /// Stores a key of another program at a persistent handle. The owner authorisation must be empty.
     pub fn persist_foreign_key(&self, handle: u32) -> Result<()> {
         self.with_foreign_key(|key| {
             let code = self.persist(key, handle)?;
             ensure!(
                 code == RC_SUCCESS,
-                "the TPM answered {code:#x} to a key at {handle:#x}; is the handle in use, or the TPM full?"
+                "the TPM answered {code:#x} to a key at {handle:#x}; check that the handle is free and the TPM has space"
             );
             Ok(())
         })
     }
 
-    /// Makes keys persistent until the TPM has no room for another one; returns how many that took.
+    /// Makes keys persistent until the TPM is full. Returns the number of new persistent keys.
     pub fn fill_nv_persistent(&self) -> Result<usize> {
         self.with_foreign_key(|key| {
             let mut made = 0;
@@ -234,7 +238,7 @@ impl TestTpm {
                     RC_NV_DEFINED => {}
                     RC_NV_SPACE => break,
                     code => anyhow::bail!(
-                        "the TPM answered {code:#x} to a key at {handle:#x}; is the owner auth empty?"
+                        "the TPM answered {code:#x} to a key at {handle:#x}; check that the owner auth is empty"
                     ),
                 }
             }
@@ -242,12 +246,12 @@ impl TestTpm {
         })
     }
 
-    /// All persistent handles, in rising order.
+    /// All persistent handles, in ascending order.
     pub fn persistent_handles(&self) -> Result<Vec<u32>> {
         self.handles(FIRST_PERSISTENT)
     }
 
-    /// All handles of transient objects, in rising order.
+    /// All handles of transient objects, in ascending order.
     pub fn transient_handles(&self) -> Result<Vec<u32>> {
         self.handles(FIRST_TRANSIENT)
     }
@@ -258,7 +262,7 @@ impl TestTpm {
             let words = [CAPABILITY_HANDLES, from, HANDLES_AT_A_TIME];
             let body: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
             let response = self.exchange(&wire::plain_command(CC_GET_CAPABILITY, &body))?;
-            succeed(CC_GET_CAPABILITY, &response)?;
+            check_success(CC_GET_CAPABILITY, &response)?;
             // After the header: more data (1 byte), capability, count, handles.
             let count = wire::word(&response, wire::HEADER_SIZE + 5) as usize;
             let at = |index| wire::word(&response, wire::HEADER_SIZE + 9 + 4 * index);
@@ -280,17 +284,17 @@ impl TestTpm {
         done
     }
 
-    /// Makes a transient object persistent; returns the response code.
+    /// Makes a transient object persistent. Returns the response code.
     fn persist(&self, object: u32, handle: u32) -> Result<u32> {
         let handles = [Hierarchy::Owner.handle(), object];
         let command = wire::password_command(CC_EVICT_CONTROL, &handles, &[], &handle.to_be_bytes());
         Ok(wire::code(&self.exchange(&command)?))
     }
 
-    /// Sends a command authorised with an empty password; an error if the TPM refuses it.
+    /// Sends a command with empty password authorisation. Returns an error if the TPM refuses it.
     fn command(&self, code: u32, handles: &[u32], body: &[u8]) -> Result<Vec<u8>> {
         let response = self.exchange(&wire::password_command(code, handles, &[], body))?;
-        succeed(code, &response)?;
+        check_success(code, &response)?;
         Ok(response)
     }
 
@@ -299,11 +303,11 @@ impl TestTpm {
     }
 }
 
-fn succeed(command: u32, response: &[u8]) -> Result<()> {
+fn check_success(command: u32, response: &[u8]) -> Result<()> {
     let code = wire::code(response);
     ensure!(
         code == RC_SUCCESS,
-        "the TPM refused command {command:#x} with {code:#x}; was it changed before?"
+        "the TPM refused the command {command:#x} with {code:#x}; check what changed the TPM before"
     );
     Ok(())
 }

@@ -1,20 +1,20 @@
-//! What TPM commands and responses look like on the wire, as far as the testbed has to know it.
+//! The wire format of TPM commands and responses, as far as the testbed needs it.
 //!
 //! Source: TCG TPM 2.0 Library, Part 1 (structure of commands and responses) and Part 2 (constants).
 
 use std::io::{self, Read};
 
-/// Bytes in the header of a command or of a response: tag, size, and command or response code.
+/// Size in bytes of the header of a command or response: tag, size, and command or response code.
 pub(crate) const HEADER_SIZE: usize = 10;
 
-/// The largest command or response that swtpm takes or gives.
+/// Size in bytes of the largest command or response of swtpm.
 const MAX_SIZE: usize = 4096;
 
 const TAG_NO_SESSIONS: u16 = 0x8001;
 const TAG_SESSIONS: u16 = 0x8002;
 const PASSWORD_SESSION: u32 = 0x4000_0009;
 
-// Command codes (TPM_CC, Part 2) that the testbed itself sends or looks for.
+// Command codes (TPM_CC, Part 2) that the testbed sends or looks for.
 pub(crate) const CC_EVICT_CONTROL: u32 = 0x120;
 pub(crate) const CC_HIERARCHY_CONTROL: u32 = 0x121;
 pub(crate) const CC_CHANGE_EPS: u32 = 0x124;
@@ -31,12 +31,12 @@ pub(crate) const CC_GET_CAPABILITY: u32 = 0x17A;
 pub(crate) const CC_HASH_SEQUENCE_START: u32 = 0x186;
 pub(crate) const CC_CREATE_LOADED: u32 = 0x191;
 
-/// A TPM command, to say which ones a fault or a hold concerns.
+/// A TPM command, to select the commands that meet a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Every command.
     Any,
-    /// TPM2_EvictControl: make an object persistent, or remove a persistent one.
+    /// TPM2_EvictControl: makes an object persistent, or removes a persistent one.
     EvictControl,
     /// TPM2_HierarchyControl.
     HierarchyControl,
@@ -70,12 +70,12 @@ pub enum Command {
     TestParms,
     /// TPM2_CreateLoaded.
     CreateLoaded,
-    /// Any other command, by its code (TPM_CC).
+    /// Any command, by its code (TPM_CC).
     Code(u32),
 }
 
 impl Command {
-    /// The command code (TPM_CC); `None` for [`Command::Any`].
+    /// The command code (TPM_CC), or `None` for [`Command::Any`].
     pub fn code(self) -> Option<u32> {
         Some(match self {
             Command::Any => return None,
@@ -101,7 +101,7 @@ impl Command {
     }
 }
 
-/// Commands whose response carries the handle of a new transient object or session.
+/// Commands whose response has the handle of a new transient object or session.
 const MAKE_HANDLES: [u32; 8] = [
     CC_CREATE_PRIMARY,
     CC_LOAD,
@@ -113,18 +113,18 @@ const MAKE_HANDLES: [u32; 8] = [
     CC_CREATE_LOADED,
 ];
 
-/// The command or response code of a whole message.
+/// The command or response code of a complete message.
 pub(crate) fn code(message: &[u8]) -> u32 {
     word(message, 6)
 }
 
-/// The handle that a successful command gave to the caller, if it is of the kind that makes one.
+/// The handle of the new object or session, if the command creates one and has succeeded.
 pub(crate) fn new_handle(command_code: u32, response: &[u8]) -> Option<u32> {
     let succeeded = code(response) == 0 && response.len() >= HEADER_SIZE + 4;
     (succeeded && MAKE_HANDLES.contains(&command_code)).then(|| word(response, HEADER_SIZE))
 }
 
-/// The big-endian number at `offset`; zero where the message is too short for one.
+/// The big-endian number at `offset`, or zero if the message is too short.
 pub(crate) fn word(message: &[u8], offset: usize) -> u32 {
     let bytes = message
         .get(offset..offset + 4)
@@ -132,7 +132,7 @@ pub(crate) fn word(message: &[u8], offset: usize) -> u32 {
     bytes.map_or(0, u32::from_be_bytes)
 }
 
-/// Reads one whole command or response; `None` when the stream ends before its first byte.
+/// Reads one complete command or response. Returns `None` if the stream ends before its first byte.
 pub(crate) fn read_message(stream: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut message = vec![0; HEADER_SIZE];
     let first = stream.read(&mut message)?;
@@ -142,15 +142,15 @@ pub(crate) fn read_message(stream: &mut impl Read) -> io::Result<Option<Vec<u8>>
     stream.read_exact(&mut message[first..])?;
     let size = word(&message, 2) as usize;
     if !(HEADER_SIZE..=MAX_SIZE).contains(&size) {
-        let what = format!("a TPM message that claims to be {size} bytes long");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        let error = format!("the size of a TPM message is {size} bytes, not {HEADER_SIZE} to {MAX_SIZE}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, error));
     }
     message.resize(size, 0);
     stream.read_exact(&mut message[HEADER_SIZE..])?;
     Ok(Some(message))
 }
 
-/// A response that carries a response code (TPM_RC) and nothing else.
+/// A response with only a response code (TPM_RC).
 pub(crate) fn bare_response(code: u32) -> Vec<u8> {
     message(TAG_NO_SESSIONS, code, &[])
 }
@@ -160,7 +160,7 @@ pub(crate) fn plain_command(code: u32, body: &[u8]) -> Vec<u8> {
     message(TAG_NO_SESSIONS, code, body)
 }
 
-/// A command whose first handle is authorised with a password.
+/// A command with password authorisation for its first handle.
 pub(crate) fn password_command(code: u32, handles: &[u32], password: &[u8], body: &[u8]) -> Vec<u8> {
     let mut session = PASSWORD_SESSION.to_be_bytes().to_vec();
     session.extend([0, 0, 0]); // no nonce, no session attributes
@@ -173,7 +173,7 @@ pub(crate) fn password_command(code: u32, handles: &[u32], password: &[u8], body
     message(TAG_SESSIONS, code, &whole)
 }
 
-/// Bytes with their 16-bit length in front (a TPM2B structure).
+/// Bytes after their 16-bit length (a TPM2B structure).
 pub(crate) fn sized(bytes: &[u8]) -> Vec<u8> {
     let mut whole = (bytes.len() as u16).to_be_bytes().to_vec();
     whole.extend(bytes);

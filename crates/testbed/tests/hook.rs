@@ -1,6 +1,6 @@
-//! Runs of hooks, as snapd makes them: small shell scripts stand for the hooks.
+//! Runs of hooks as in snapd. The hooks are small shell scripts.
 
-#![allow(clippy::unwrap_used)] // helpers of tests may, as tests may
+#![allow(clippy::unwrap_used)] // also in helper functions of tests
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,30 +11,30 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testbed::{Device, HookOutcome, SystemMode};
 
-/// Longer than anything here takes, unless it hangs.
+/// A time limit that only a hanging test reaches.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A hook made of a few lines of shell.
+/// A hook that is a short shell script.
 struct Hook {
-    _folder: TempDir,
+    _directory: TempDir,
     path: PathBuf,
 }
 
 impl Hook {
     fn new(name: &str, script: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
         executable(&path, script);
         Hook {
-            _folder: folder,
+            _directory: directory,
             path,
         }
     }
 }
 
 fn executable(path: &Path, script: &str) {
-    // Written by another process: a file that this one has open for writing, or a child of it has inherited, cannot
-    // be executed.
+    // Another process writes the file: Linux does not execute a file that is open for writing, also in
+    // a child process that inherited it.
     let written = std::process::Command::new("sh")
         .args(["-c", r#"printf '#!/bin/sh\n%s\n' "$2" >"$1""#, "sh"])
         .arg(path)
@@ -52,7 +52,7 @@ fn run(device: &Device, name: &str, script: &str) -> HookOutcome {
         .unwrap()
 }
 
-/// Whether a process is there and not merely waiting to be reaped by whoever adopted it.
+/// Returns true if a process exists and is not a zombie.
 fn is_running(process_id: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process_id}/stat")).unwrap_or_default();
     stat.rsplit_once(')')
@@ -60,7 +60,7 @@ fn is_running(process_id: &str) -> bool {
 }
 
 #[test]
-fn the_environment_is_snapds_and_nothing_else() {
+fn the_environment_has_only_the_variables_of_snapd() {
     let device = Device::new().unwrap();
     let outcome = run(
         &device,
@@ -73,7 +73,7 @@ fn the_environment_is_snapds_and_nothing_else() {
 }
 
 #[test]
-fn the_environment_can_be_added_to_and_taken_from() {
+fn variables_can_be_added_and_removed() {
     let device = Device::new().unwrap();
     let hook = Hook::new("prepare-device", r#"echo "$TCTI ${SNAP_SAVE_DATA-none} $HOME""#);
     let command = device
@@ -85,7 +85,7 @@ fn the_environment_can_be_added_to_and_taken_from() {
 }
 
 #[test]
-fn the_folders_are_there_and_their_content_stays() {
+fn the_directories_exist_and_are_writable() {
     let device = Device::new().unwrap();
     device.write_settings("algorithm = \"x\"\n").unwrap();
     let script =
@@ -103,9 +103,9 @@ fn the_folders_are_there_and_their_content_stays() {
 }
 
 #[test]
-fn a_kept_device_is_the_same_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("device");
+fn a_kept_device_keeps_its_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("device");
     Device::kept_in(&path)
         .unwrap()
         .set_config("a.b", json!(1))
@@ -127,7 +127,7 @@ fn standard_input_is_empty() {
 }
 
 #[test]
-fn output_is_there_apart_and_merged() {
+fn output_is_available_separately_and_merged() {
     let outcome = run(
         &Device::new().unwrap(),
         "prepare-device",
@@ -143,20 +143,20 @@ fn output_is_there_apart_and_merged() {
 }
 
 #[test]
-fn the_change_shows_the_end_of_the_output_or_the_status() {
+fn the_change_shows_the_end_of_the_output_or_the_exit_status() {
     let device = Device::new().unwrap();
-    let text = |script| run(&device, "prepare-device", script).change_text();
-    assert_eq!(text("exit 3"), "exit status 3");
-    assert_eq!(text("echo; echo why >&2; exit 1"), "why");
-    let lines = text("seq 1 500; exit 1");
+    let shown = |script| run(&device, "prepare-device", script).change_text();
+    assert_eq!(shown("exit 3"), "exit status 3");
+    assert_eq!(shown("echo; echo why >&2; exit 1"), "why");
+    let lines = shown("seq 1 500; exit 1");
     assert!(lines.starts_with("401\n") && lines.ends_with("\n500"), "{lines}");
-    let bytes = text("head -c 20000 /dev/zero | tr '\\0' x; echo end; exit 1");
+    let bytes = shown("head -c 20000 /dev/zero | tr '\\0' x; echo end; exit 1");
     assert_eq!(bytes.len(), 10 * 1024);
     assert!(bytes.ends_with("xend"));
 }
 
 #[test]
-fn snapctl_is_on_the_path_and_its_calls_are_noted() {
+fn snapctl_is_on_the_path_and_its_calls_are_recorded() {
     let device = Device::new().unwrap();
     device
         .set_config("registration.request-id", json!("nonce"))
@@ -177,7 +177,7 @@ fn snapctl_is_on_the_path_and_its_calls_are_noted() {
 }
 
 #[test]
-fn what_a_hook_sets_is_kept_as_snapd_keeps_it() {
+fn options_that_a_hook_sets_are_committed_as_in_snapd() {
     let rows: [(&str, &str, Option<Value>); 6] = [
         ("prepare-device", "snapctl set k=1", Some(json!(1))),
         ("prepare-device", "snapctl set k=1; exit 1", None),
@@ -198,7 +198,7 @@ fn what_a_hook_sets_is_kept_as_snapd_keeps_it() {
 }
 
 #[test]
-fn a_transaction_sees_itself_and_no_one_sees_it() {
+fn a_hook_sees_its_uncommitted_options_and_nobody_else_does() {
     let device = Device::new().unwrap();
     device.set_config("old", json!("before")).unwrap();
     let hook = Hook::new(
@@ -220,7 +220,7 @@ fn a_transaction_sees_itself_and_no_one_sees_it() {
         .spawn()
         .unwrap();
 
-    // Opening the pipe for writing waits for the hook to open it, so it has set both by then.
+    // Opening the pipe waits until the hook opens it, and the hook has set both options before that.
     let mut pipe = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
     assert_eq!(device.config("old").unwrap(), Some(json!("before")));
     device.set_config("other", json!(true)).unwrap();
@@ -234,7 +234,7 @@ fn a_transaction_sees_itself_and_no_one_sees_it() {
 }
 
 #[test]
-fn within_a_transaction_a_failed_call_keeps_what_it_set_before_the_error() {
+fn in_a_hook_a_failed_call_keeps_the_options_before_its_error() {
     let device = Device::new().unwrap();
     device.set_config("text", json!("x")).unwrap();
     run(
@@ -247,7 +247,7 @@ fn within_a_transaction_a_failed_call_keeps_what_it_set_before_the_error() {
 }
 
 #[test]
-fn two_hooks_at_a_time_lose_nothing() {
+fn two_concurrent_hooks_lose_no_option() {
     let device = Device::new().unwrap();
     let hooks = ["one", "two"].map(|name| Hook::new("prepare-device", &format!("snapctl set tree.{name}=1")));
     let running = hooks
@@ -263,7 +263,7 @@ fn two_hooks_at_a_time_lose_nothing() {
 }
 
 #[test]
-fn calls_at_the_same_time_in_one_hook_are_all_kept() {
+fn concurrent_calls_in_one_hook_are_all_kept() {
     let device = Device::new().unwrap();
     run(
         &device,
@@ -275,7 +275,7 @@ fn calls_at_the_same_time_in_one_hook_are_all_kept() {
 }
 
 #[test]
-fn a_hook_that_takes_too_long_is_killed_with_all_it_started() {
+fn the_time_limit_kills_a_hook_and_its_child_processes() {
     let device = Device::new().unwrap();
     let hook = Hook::new("prepare-device", "snapctl set k=1; sleep 1000 & echo $!; wait");
     let start = Instant::now();
@@ -291,7 +291,7 @@ fn a_hook_that_takes_too_long_is_killed_with_all_it_started() {
 }
 
 #[test]
-fn a_hook_can_be_killed_and_is_killed_when_it_is_dropped() {
+fn a_hook_can_be_killed_and_dropping_it_kills_it() {
     let device = Device::new().unwrap();
     let hook = Hook::new("prepare-device", "echo $$ >\"$FIFO\"; sleep 1000");
     let fifo = device.common().join("fifo");
@@ -325,7 +325,7 @@ fn a_hook_can_be_killed_and_is_killed_when_it_is_dropped() {
     assert!(!is_running(&process_id));
     assert!(
         dropped.elapsed() < LIMIT,
-        "not killed, but ended by its time limit"
+        "the time limit ended the hook, not the drop"
     );
 }
 
@@ -345,7 +345,7 @@ fn snapctl_can_be_replaced_or_missing() {
 }
 
 #[test]
-fn a_reboot_can_be_asked_for_while_the_device_is_installed_and_only_then() {
+fn only_install_device_can_request_a_reboot() {
     let rows = [
         ("install-device", "snapctl reboot --halt", Some("halt")),
         ("install-device", "snapctl reboot --poweroff", Some("poweroff")),
@@ -389,7 +389,7 @@ fn the_system_mode_and_the_base_can_be_set() {
 
 #[test]
 fn peak_memory_is_that_of_the_hook() {
-    // The caller's own memory must not count.
+    // The memory of the calling process must not count.
     let ballast = vec![1_u8; 64 << 20];
     let device = Device::new().unwrap();
     let small = Hook::new("prepare-device", "exit 3");
@@ -425,11 +425,11 @@ fn a_missing_hook_is_an_error_that_names_it() {
 }
 
 #[test]
-fn nothing_of_a_device_or_a_run_is_left_behind() {
+fn dropping_a_device_removes_its_files() {
     let device = Device::new().unwrap();
     run(&device, "prepare-device", "true");
-    let folder = device.snap().parent().unwrap().to_owned();
-    assert_eq!(fs::read_dir(folder.join("runs")).unwrap().count(), 0);
+    let directory = device.snap().parent().unwrap().to_owned();
+    assert_eq!(fs::read_dir(directory.join("runs")).unwrap().count(), 0);
     drop(device);
-    assert!(!folder.exists());
+    assert!(!directory.exists());
 }

@@ -1,6 +1,6 @@
-//! The proxy before the software TPM: several users, counts, faults and gates.
+//! The proxy of the software TPM: several users, counts, faults and gates.
 
-#![allow(clippy::unwrap_used)] // helpers of tests may, as tests may
+#![allow(clippy::unwrap_used)] // also in helper functions of tests
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use testbed::{Command, Fault, Gate, TestTpm, When};
 
-/// Longer than anything here takes.
+/// A time limit that only a hanging test reaches.
 const LIMIT: Duration = Duration::from_secs(30);
 
 const GET_RANDOM: u32 = 0x17B;
@@ -39,7 +39,7 @@ impl User {
         self.0.write_all(&request).unwrap();
     }
 
-    /// The response, or `None` if the connection was closed.
+    /// Returns the response, or `None` if the connection was closed.
     fn receive(&mut self) -> Option<Vec<u8>> {
         let mut size = [0; 4];
         self.0.read_exact(&mut size).ok()?;
@@ -65,7 +65,6 @@ fn port(tpm: &TestTpm) -> u16 {
 }
 
 fn hash_start(user: &mut User) -> u32 {
-    // The authorisation of the new object, empty, comes before the algorithm.
     let response = user.ask(&HASH_START).unwrap();
     assert_eq!(response[6..10], [0; 4], "{response:?}");
     u32::from_be_bytes(response[10..14].try_into().unwrap())
@@ -84,7 +83,7 @@ fn both_tctis_reach_the_same_tpm() {
 }
 
 #[test]
-fn both_tctis_serve_many_programs_at_a_time() {
+fn both_tctis_serve_many_programs_concurrently() {
     let tpm = TestTpm::new().unwrap();
     let tctis = [tpm.tcti(), tpm.swtpm_tcti()];
     thread::scope(|scope| {
@@ -97,7 +96,7 @@ fn both_tctis_serve_many_programs_at_a_time() {
 }
 
 #[test]
-fn interleaved_users_get_their_own_answers() {
+fn concurrent_users_get_their_own_answers() {
     const ROUNDS: u32 = 50;
     let tpm = TestTpm::new().unwrap();
     thread::scope(|scope| {
@@ -117,14 +116,14 @@ fn interleaved_users_get_their_own_answers() {
 }
 
 #[test]
-fn what_a_user_leaves_behind_is_flushed_and_no_one_elses() {
+fn objects_of_a_disconnected_user_are_flushed_and_no_others() {
     let tpm = TestTpm::new().unwrap();
     let (mut stays, mut leaves) = (User::connect(&tpm), User::connect(&tpm));
     let kept = hash_start(&mut stays);
     hash_start(&mut leaves);
     assert_eq!(tpm.transient_handles().unwrap().len(), 2);
 
-    // The proxy closes its side only when all is flushed.
+    // The proxy closes its side after it has flushed everything.
     leaves.0.shutdown(std::net::Shutdown::Write).unwrap();
     assert!(leaves.receive().is_none());
     assert_eq!(tpm.transient_handles().unwrap(), [kept]);
@@ -142,8 +141,8 @@ fn what_a_user_leaves_behind_is_flushed_and_no_one_elses() {
 #[test]
 fn sessions_are_flushed_too() {
     let tpm = TestTpm::new().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("session");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("session");
     tpm.tpm2(&["tpm2_startauthsession", "-S", file.to_str().unwrap()])
         .unwrap();
     tpm.wait_until_unused(LIMIT).unwrap();
@@ -153,11 +152,11 @@ fn sessions_are_flushed_too() {
 }
 
 #[test]
-fn a_handle_belongs_to_its_newest_maker() {
+fn a_handle_belongs_to_the_newest_user_that_created_it() {
     let tpm = TestTpm::new().unwrap();
     let (mut first, mut second) = (User::connect(&tpm), User::connect(&tpm));
     let handle = hash_start(&mut first);
-    // Flushed by the other user: the TPM gives the same handle again.
+    // The other user flushes it, so the TPM reuses the handle.
     let mut flush = vec![0x80, 0x01, 0, 0, 0, 14, 0, 0, 0x01, 0x65];
     flush.extend(handle.to_be_bytes());
     assert_eq!(second.ask_code(&flush), Some(0));
@@ -169,7 +168,7 @@ fn a_handle_belongs_to_its_newest_maker() {
 }
 
 #[test]
-fn what_a_user_without_a_connection_makes_is_never_flushed() {
+fn objects_of_a_swtpm_tcti_user_are_never_flushed() {
     let tpm = TestTpm::new().unwrap();
     let mut first = User::connect(&tpm);
     let handle = hash_start(&mut first);
@@ -177,7 +176,7 @@ fn what_a_user_without_a_connection_makes_is_never_flushed() {
     flush.extend(handle.to_be_bytes());
     assert_eq!(first.ask_code(&flush), Some(0));
 
-    // A command alone, without the framing of a lasting connection, is how the swtpm TCTI speaks.
+    // The swtpm TCTI sends commands without the mssim framing.
     let mut other = TcpStream::connect((Ipv4Addr::LOCALHOST, port(&tpm))).unwrap();
     other.write_all(&HASH_START).unwrap();
     let mut response = [0; 14];
@@ -199,7 +198,7 @@ fn without_a_resource_manager_nothing_is_flushed() {
 }
 
 #[test]
-fn counts_are_by_code_and_start_anew_on_request() {
+fn commands_are_counted_by_code_until_a_reset() {
     let tpm = TestTpm::new().unwrap();
     let mut user = User::connect(&tpm);
     user.ask(&RANDOM).unwrap();
@@ -210,7 +209,7 @@ fn counts_are_by_code_and_start_anew_on_request() {
         [(GET_RANDOM, 2), (0x186, 1)]
     );
     assert_eq!(tpm.total(), 3);
-    // What the test itself does to the TPM is not counted.
+    // Operations of the test on the TPM are not counted.
     tpm.clear_by_platform().unwrap();
     assert_eq!(tpm.total(), 3);
     tpm.reset_counts();
@@ -218,7 +217,7 @@ fn counts_are_by_code_and_start_anew_on_request() {
 }
 
 #[test]
-fn faults_hit_the_commands_they_name() {
+fn faults_apply_to_the_selected_commands() {
     const RETRY: u32 = 0x922;
     let rows: [(Command, When, [u32; 4]); 7] = [
         (Command::GetRandom, When::Nth(1), [RETRY, 0, 0, 0]),
@@ -241,7 +240,7 @@ fn faults_hit_the_commands_they_name() {
 }
 
 #[test]
-fn the_first_of_two_faults_wins_and_both_count() {
+fn the_first_of_two_faults_applies_and_both_count() {
     let tpm = TestTpm::new().unwrap();
     tpm.fail(Command::GetRandom, When::Nth(1), Fault::Respond(0x922));
     tpm.fail(Command::GetRandom, When::Next(2), Fault::Respond(0x920));
@@ -278,7 +277,7 @@ fn a_connection_can_be_cut_before_or_after_the_command_is_executed() {
 }
 
 #[test]
-fn tools_see_faults_as_they_see_those_of_a_tpm() {
+fn tpm2_tools_report_the_response_code_of_a_fault() {
     let tpm = TestTpm::new().unwrap();
     tpm.fail(Command::GetRandom, When::Always, Fault::Respond(0x101));
     for tcti in [tpm.tcti(), tpm.swtpm_tcti()] {
@@ -321,7 +320,7 @@ fn a_gate_holds_commands_before_or_after_they_are_executed() {
         users.iter_mut().for_each(|user| user.send(&HASH_START));
         gate.wait_for(2, LIMIT).unwrap();
         assert_eq!(tpm.transient_handles().unwrap().len(), objects);
-        // Others are not held up.
+        // Other commands do not wait.
         assert_eq!(User::connect(&tpm).ask_code(&RANDOM), Some(0));
 
         gate.release();
@@ -333,13 +332,9 @@ fn a_gate_holds_commands_before_or_after_they_are_executed() {
 }
 
 #[test]
-fn a_gate_that_no_one_comes_to_is_an_error() {
+fn a_gate_that_no_command_reaches_is_an_error() {
     let gate = Gate::new();
-    let error = gate
-        .wait_for(1, Duration::from_millis(1))
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("0 of 1"), "{error}");
+    assert!(gate.wait_for(1, Duration::from_millis(1)).is_err());
 }
 
 #[test]
@@ -375,7 +370,7 @@ fn connections_outlive_a_restart() {
 }
 
 #[test]
-fn dropping_the_tpm_ends_its_users_even_those_at_a_gate() {
+fn dropping_the_tpm_closes_all_connections_even_those_at_a_gate() {
     let tpm = TestTpm::new().unwrap();
     let gate = Gate::new();
     tpm.fail(Command::Any, When::Always, Fault::Hold(gate.clone()));
@@ -386,24 +381,24 @@ fn dropping_the_tpm_ends_its_users_even_those_at_a_gate() {
     assert!(idle.receive().is_none());
     assert!(held.receive().is_none());
 
-    // The gate is open now: nothing waits there for ever.
+    // The gate is open now, so nothing waits there forever.
     let tpm = TestTpm::new().unwrap();
     tpm.fail(Command::Any, When::Always, Fault::Hold(gate));
     assert_eq!(User::connect(&tpm).ask_code(&RANDOM), Some(0));
 }
 
 #[test]
-fn nonsense_closes_the_connection_and_no_other() {
+fn invalid_bytes_close_only_their_own_connection() {
     let tpm = TestTpm::new().unwrap();
     let mut good = User::connect(&tpm);
-    let nonsense: [&[u8]; 5] = [
+    let invalid: [&[u8]; 5] = [
         b"GET / HTTP/1.1\r\n",
         &[0x80, 0x01, 0, 0, 0, 9, 0, 0, 1, 0x7B],
         &[0x80, 0x01, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 1, 0x7B],
         &[0, 0, 0, 8, 0, 0, 0, 0, 12, 0x80, 0x01, 0, 0, 0, 1, 0, 0, 1, 0x7B],
         &[0, 0, 0, 8, 3, 0, 0, 0, 12],
     ];
-    for bytes in nonsense {
+    for bytes in invalid {
         let mut bad = User::connect(&tpm);
         bad.0.write_all(bytes).unwrap();
         assert!(bad.receive().is_none(), "{bytes:?}");
@@ -412,7 +407,7 @@ fn nonsense_closes_the_connection_and_no_other() {
 }
 
 #[test]
-fn many_tpms_at_a_time_do_not_meet() {
+fn concurrent_tpms_are_independent() {
     const TPMS: usize = 8;
     let (all_started, tpms) = (
         Barrier::new(TPMS),
@@ -440,7 +435,7 @@ fn many_tpms_at_a_time_do_not_meet() {
 }
 
 #[test]
-fn a_tool_that_makes_a_key_leaves_none_in_the_tpm() {
+fn a_key_that_a_tool_creates_is_flushed() {
     let tpm = TestTpm::new().unwrap();
     for _ in 0..4 {
         // The TPM has three slots for transient objects.

@@ -1,6 +1,6 @@
-//! The stand-in for `snapctl` against the facts known of snapd's, one row per fact.
+//! The stand-in for `snapctl` behaves as snapd's. The tables have one row per fact.
 
-#![allow(clippy::unwrap_used)] // helpers of tests may, as tests may
+#![allow(clippy::unwrap_used)] // also in helper functions of tests
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use std::thread;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A device's file and nothing else: what the stand-in needs.
+/// The state file of a device, which is all that the stand-in needs.
 struct Store {
-    _folder: TempDir,
+    _directory: TempDir,
     file: PathBuf,
 }
 
 impl Store {
     fn new(content: &Value) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("device.json");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("device.json");
         fs::write(&file, content.to_string()).unwrap();
         Store {
-            _folder: folder,
+            _directory: directory,
             file,
         }
     }
@@ -56,7 +56,7 @@ fn refused(output: &Output) {
 }
 
 #[test]
-fn get_prints_as_snapd_does() {
+fn get_prints_as_in_snapd() {
     let store = Store::new(&json!({ "config": {
         "text": "a \"b\" <c>", "number": 7, "yes": true, "list": [1, "x"], "empty": {},
         "tree": { "z": 1, "inner": { "name": "<&>" } },
@@ -72,7 +72,7 @@ fn get_prints_as_snapd_does() {
             &["tree"],
             "{\n\t\"inner\": {\n\t\t\"name\": \"\\u003c\\u0026\\u003e\"\n\t},\n\t\"z\": 1\n}\n",
         ),
-        // A missing value, and a missing value below a missing one.
+        // A missing option, and a missing option below a missing one.
         (&["no"], "\n"),
         (&["no.such"], "\n"),
         (&["tree.no"], "\n"),
@@ -81,14 +81,14 @@ fn get_prints_as_snapd_does() {
         (&["-t", "number"], "7\n"),
         (&["-t", "no"], "null\n"),
         (&["number", "-t"], "7\n"),
-        // A document: the names as asked for, flat; missing ones left out.
+        // A document: the names as given, flat, without missing options.
         (&["-d", "number"], "{\n\t\"number\": 7\n}\n"),
         (&["-d", "no"], "{}\n"),
         (
             &["-d", "tree.z", "no", "number"],
             "{\n\t\"number\": 7,\n\t\"tree.z\": 1\n}\n",
         ),
-        // Several names make a document without -d too, typed or not.
+        // Several names give a document also without -d, with or without -t.
         (&["tree.z", "no"], "{\n\t\"tree.z\": 1\n}\n"),
         (&["-t", "tree.z", "no"], "{\n\t\"tree.z\": 1\n}\n"),
         (&["--", "yes"], "true\n"),
@@ -108,9 +108,9 @@ fn get_prints_as_snapd_does() {
 }
 
 #[test]
-fn set_and_unset_store_as_snapd_does() {
+fn set_and_unset_store_as_in_snapd() {
     let rows: &[(&[&str], Value)] = &[
-        // Plain: JSON if it parses, else the text.
+        // Plain: JSON if it parses, else a string.
         (&["set", "k=1"], json!({"k": 1})),
         (&["set", "k=true"], json!({"k": true})),
         (&["set", "k={\"a\":[1]}"], json!({"k": {"a": [1]}})),
@@ -121,14 +121,14 @@ fn set_and_unset_store_as_snapd_does() {
         (&["set", "k="], json!({"k": ""})),
         (&["set", "k=a=b=c"], json!({"k": "a=b=c"})),
         (&["set", "k=http://host:80/"], json!({"k": "http://host:80/"})),
-        // The reader does not mind a closing bracket too many.
+        // The reader accepts an extra closing bracket.
         (&["set", "k={}}"], json!({"k": {}})),
-        // Typed and string.
+        // Typed values (-t) and strings (-s).
         (&["set", "-t", "k={\"a\":null,\"b\":1}"], json!({"k": {"b": 1}})),
         (&["set", "-s", "k=1"], json!({"k": "1"})),
         (&["set", "-s", "k={\"a\":1}"], json!({"k": "{\"a\":1}"})),
         (&["set", "k=1", "-s"], json!({"k": "1"})),
-        // Several at once, and dotted names.
+        // Several options in one call, and dotted names.
         (&["set", "a=1", "b=x"], json!({"a": 1, "b": "x"})),
         (
             &["set", "a.b.c=1", "a.b.d=2"],
@@ -136,14 +136,14 @@ fn set_and_unset_store_as_snapd_does() {
         ),
         (&["set", "a={\"x\":1}", "a.y=2"], json!({"a": {"x": 1, "y": 2}})),
         (&["set", "k=1", "k=2"], json!({"k": 2})),
-        // A null, or a name with !, unsets; what is above it appears.
+        // A null, or a name with !, unsets an option. The objects above it are created.
         (&["set", "k=null"], json!({})),
         (&["set", "k!"], json!({})),
         (&["set", "a.b!"], json!({"a": {}})),
         (&["set", "k=[null]"], json!({"k": [null]})),
         (&["unset", "k"], json!({})),
         (&["unset", "a.b", "k"], json!({"a": {}})),
-        // What cannot be unset is passed over.
+        // unset ignores an invalid name.
         (&["unset", "Not_A-Name"], json!({})),
     ];
     for (arguments, expected) in rows {
@@ -159,7 +159,7 @@ fn set_and_unset_store_as_snapd_does() {
 }
 
 #[test]
-fn changes_meet_what_is_there_already() {
+fn changes_apply_to_existing_options() {
     let before = json!({ "text": "x", "tree": { "a": 1, "b": { "c": 2 } } });
     let rows: &[(&[&str], bool, Value)] = &[
         (
@@ -179,11 +179,11 @@ fn changes_meet_what_is_there_already() {
             true,
             json!({ "text": "y", "tree": { "b": { "c": 2 } } }),
         ),
-        // Through a value that is no object: set refuses, unset passes over it.
+        // Below a value that is not an object: set refuses, unset ignores it.
         (&["set", "text.a=1"], false, before.clone()),
         (&["unset", "text.a"], true, before.clone()),
         (&["set", "text={}", "text.a=1"], false, before.clone()),
-        // One bad assignment, and none of the call is kept.
+        // If one assignment is invalid, no assignment of the call is kept.
         (&["set", "new=1", "text.a=1"], false, before.clone()),
         (&["set", "-t", "new=1", "other={broken"], false, before.clone()),
     ];
@@ -196,7 +196,7 @@ fn changes_meet_what_is_there_already() {
 }
 
 #[test]
-fn refuses_what_snapd_refuses() {
+fn invalid_calls_fail_as_in_snapd() {
     let store = Store::new(&json!({ "config": { "text": "x" } }));
     let rows: &[&[&str]] = &[
         &[],
@@ -239,7 +239,7 @@ fn refuses_what_snapd_refuses() {
 }
 
 #[test]
-fn names_inside_objects_matter_from_core26_on() {
+fn names_inside_objects_are_checked_since_core26() {
     for (base, accepted) in [
         ("", true),
         ("core22", true),
@@ -267,7 +267,7 @@ fn names_inside_objects_matter_from_core26_on() {
 }
 
 #[test]
-fn outside_of_a_snap_nothing_works() {
+fn calls_outside_of_a_snap_fail() {
     let store = Store::new(&json!({}));
     let missing = store.file.with_file_name("missing");
     for cookie in [Path::new(""), Path::new("device.json"), &missing] {
@@ -279,7 +279,7 @@ fn outside_of_a_snap_nothing_works() {
         );
     }
     refused(&snapctl(&["get", "k"]).output().unwrap());
-    // The older name of the variable serves where the newer one is missing.
+    // If the variable with the newer name is missing, the older name counts.
     assert!(
         snapctl(&["get", "k"])
             .env("SNAP_CONTEXT", &store.file)
@@ -291,7 +291,7 @@ fn outside_of_a_snap_nothing_works() {
 }
 
 #[test]
-fn help_needs_no_snap() {
+fn help_works_outside_of_a_snap() {
     for arguments in [&["--help"][..], &["get", "-h"]] {
         let output = snapctl(arguments).output().unwrap();
         assert!(output.status.success() && !output.stdout.is_empty(), "{output:?}");
@@ -299,7 +299,7 @@ fn help_needs_no_snap() {
 }
 
 #[test]
-fn system_mode_is_yaml() {
+fn system_mode_prints_yaml() {
     let rows = [
         (json!({}), "system-mode: run\nseed-loaded: true\n"),
         (
@@ -316,7 +316,7 @@ fn system_mode_is_yaml() {
 }
 
 #[test]
-fn bytes_that_are_no_text_arrive_as_replacement_characters() {
+fn bytes_that_are_not_utf_8_become_replacement_characters() {
     use std::os::unix::ffi::OsStrExt;
     let store = Store::new(&json!({}));
     let mut command = snapctl(&["set"]);
@@ -332,7 +332,7 @@ fn bytes_that_are_no_text_arrive_as_replacement_characters() {
 }
 
 #[test]
-fn calls_at_the_same_time_are_all_kept() {
+fn concurrent_calls_are_all_kept() {
     const CALLERS: usize = 20;
     let store = Store::new(&json!({}));
     thread::scope(|scope| {
@@ -354,7 +354,7 @@ fn calls_at_the_same_time_are_all_kept() {
 }
 
 #[test]
-fn calls_are_noted_with_their_arguments() {
+fn calls_are_recorded_with_their_arguments() {
     let store = Store::new(&json!({}));
     store.run(&["set", "-s", "k=a \"b\"\n"]);
     store.run(&["get", "Bad"]);

@@ -1,6 +1,6 @@
-//! The software TPM and what [`testbed::TestTpm`] does to it, seen through tpm2-tools.
+//! The software TPM and the operations of [`testbed::TestTpm`], checked with tpm2-tools.
 
-#![allow(clippy::unwrap_used)] // helpers of tests may, as tests may
+#![allow(clippy::unwrap_used)] // also in helper functions of tests
 
 use std::env;
 use std::io::{BufRead, BufReader};
@@ -35,12 +35,12 @@ fn primary_of(tpm: &TestTpm, hierarchy: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-fn is_there(process_id: u32) -> bool {
+fn exists(process_id: u32) -> bool {
     Path::new(&format!("/proc/{process_id}/stat")).exists()
 }
 
 #[test]
-fn answers_a_command_at_once() {
+fn a_command_can_be_sent_directly_after_the_start() {
     let mut tpm = SoftwareTpm::start().unwrap();
     let response = tpm.exchange(&GET_RANDOM).unwrap();
     assert_eq!(response.len(), 10 + 2 + 8);
@@ -48,18 +48,18 @@ fn answers_a_command_at_once() {
 }
 
 #[test]
-fn dropping_it_leaves_no_process_and_no_folder() {
+fn dropping_it_removes_process_and_directory() {
     let tpm = SoftwareTpm::start().unwrap();
-    let (folder, process) = (tpm.state_folder().to_owned(), tpm.process_id().unwrap());
-    assert!(folder.exists() && is_there(process));
+    let (directory, process) = (tpm.state_directory().to_owned(), tpm.process_id().unwrap());
+    assert!(directory.exists() && exists(process));
     drop(tpm);
-    assert!(!folder.exists() && !is_there(process));
+    assert!(!directory.exists() && !exists(process));
 }
 
 #[test]
 fn dropping_it_removes_its_state_while_a_program_is_connected() {
     let tpm = TestTpm::new().unwrap();
-    let folder = tpm.state_folder().unwrap();
+    let directory = tpm.state_directory().unwrap();
     let gate = Gate::new();
     tpm.fail(
         testbed::Command::Any,
@@ -71,9 +71,9 @@ fn dropping_it_removes_its_state_while_a_program_is_connected() {
         .stderr(Stdio::null())
         .spawn();
     gate.wait_for(1, Duration::from_secs(30)).unwrap();
-    assert!(folder.exists());
+    assert!(directory.exists());
     drop(tpm);
-    assert!(!folder.exists());
+    assert!(!directory.exists());
     assert!(!held.unwrap().wait().unwrap().success());
 }
 
@@ -84,9 +84,9 @@ fn two_tpms_have_different_seeds() {
 }
 
 #[test]
-fn a_kept_folder_is_the_same_tpm_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let state = folder.path().join("state");
+fn a_kept_directory_gives_the_same_tpm() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
     let first = TestTpm::kept_in(&state).unwrap();
     first.persist_foreign_key(0x8100_0001).unwrap();
     let key = primary_of(&first, "e");
@@ -111,7 +111,7 @@ fn a_restart_keeps_persistent_objects_and_loses_transient_ones() {
 }
 
 #[test]
-fn each_clear_changes_the_owner_seed_alone_and_empties_the_handles() {
+fn each_clear_changes_only_the_owner_seed_and_removes_persistent_objects() {
     type Clear = fn(&TestTpm) -> anyhow::Result<()>;
     let clears: [Clear; 2] = [TestTpm::clear_by_platform, TestTpm::clear_by_lockout];
     for clear in clears {
@@ -148,7 +148,7 @@ fn change_eps_changes_the_endorsement_seed() {
 }
 
 #[test]
-fn authorisations_are_asked_for_once_they_are_set() {
+fn an_authorisation_is_required_after_it_was_set() {
     let tpm = TestTpm::new().unwrap();
     tpm.set_owner_auth("secret").unwrap();
     tpm.set_endorsement_auth("hidden").unwrap();
@@ -174,7 +174,7 @@ fn authorisations_are_asked_for_once_they_are_set() {
 }
 
 #[test]
-fn a_disabled_hierarchy_is_back_after_a_restart() {
+fn a_restart_enables_a_disabled_hierarchy() {
     for (hierarchy, letter) in [(Hierarchy::Owner, "o"), (Hierarchy::Endorsement, "e")] {
         let tpm = TestTpm::new().unwrap();
         tpm.disable_hierarchy(hierarchy).unwrap();
@@ -196,7 +196,7 @@ fn a_disabled_hierarchy_is_back_after_a_restart() {
 }
 
 #[test]
-fn a_full_tpm_takes_no_further_persistent_object() {
+fn a_full_tpm_refuses_another_persistent_object() {
     let tpm = TestTpm::new().unwrap();
     let made = tpm.fill_nv_persistent().unwrap();
     assert_eq!(tpm.persistent_handles().unwrap().len(), made);
@@ -206,7 +206,7 @@ fn a_full_tpm_takes_no_further_persistent_object() {
 }
 
 #[test]
-fn a_foreign_key_stands_where_it_was_put() {
+fn a_foreign_key_is_stored_at_its_handle() {
     let tpm = TestTpm::new().unwrap();
     tpm.persist_foreign_key(0x8101_8C00).unwrap();
     assert_eq!(tpm.persistent_handles().unwrap(), [0x8101_8C00]);
@@ -220,14 +220,14 @@ fn a_foreign_key_stands_where_it_was_put() {
 }
 
 #[test]
-fn a_missing_state_folder_parent_is_an_error_that_names_it() {
+fn a_state_directory_that_cannot_be_created_is_an_error_that_names_it() {
     let error = SoftwareTpm::start_in(Path::new("/proc/no/such"))
         .unwrap_err()
         .to_string();
     assert!(error.contains("/proc/no/such"), "{error}");
 }
 
-/// Makes the test below of this name start a TPM and wait to be killed.
+/// With this variable, `owner_to_be_killed` starts a TPM and waits until it is killed.
 const OWNER: &str = "TESTBED_OWNER_TO_BE_KILLED";
 
 #[test]
@@ -241,12 +241,12 @@ fn owner_to_be_killed() {
 
 #[test]
 fn a_tpm_ends_when_its_owner_is_killed() {
-    // What the owner cannot remove any more goes with this folder.
-    let folder = tempfile::tempdir().unwrap();
+    // The killed owner cannot remove its files, so this directory contains them.
+    let directory = tempfile::tempdir().unwrap();
     let mut owner = Command::new(env::current_exe().unwrap())
         .args(["--exact", "owner_to_be_killed", "--nocapture"])
         .env(OWNER, "1")
-        .env("TMPDIR", folder.path())
+        .env("TMPDIR", directory.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -256,18 +256,18 @@ fn a_tpm_ends_when_its_owner_is_killed() {
         .map_while(Result::ok)
         .find_map(|line| line.strip_prefix("process ")?.parse().ok());
     let process: u32 = process.unwrap();
-    assert!(is_there(process));
+    assert!(exists(process));
     owner.kill().unwrap();
     owner.wait().unwrap();
 
     let deadline = Instant::now() + Duration::from_secs(30);
-    while is_there(process) && !is_zombie(process) {
-        assert!(Instant::now() < deadline, "process {process} is still there");
+    while exists(process) && !is_zombie(process) {
+        assert!(Instant::now() < deadline, "process {process} still exists");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Whether a process has ended and waits for whoever adopted it to reap it.
+/// Returns true if a process has ended, reaped or not.
 fn is_zombie(process_id: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process_id}/stat")).unwrap_or_default();
     stat.rsplit_once(") ")

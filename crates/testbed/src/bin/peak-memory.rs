@@ -1,6 +1,7 @@
-//! Runs a program and writes down the peak memory of its largest process, in KiB: `peak-memory FILE PROGRAM ARGUMENTS`.
+//! `peak-memory FILE PROGRAM [ARGUMENTS]`: runs a program and writes the peak memory of its largest
+//! process, in KiB, to FILE.
 //!
-//! A process inherits the peak of the one that starts it, so a figure is true only if that one is as small as this.
+//! A process inherits the peak memory of its parent, so only a small parent can measure it.
 
 #![forbid(unsafe_code)]
 
@@ -26,20 +27,21 @@ fn measure() -> Result<ExitStatus> {
     let mut arguments = env::args_os().skip(1);
     let file = arguments
         .next()
-        .context("no file named; give FILE PROGRAM ARGUMENTS")?;
+        .context("FILE is missing; give FILE PROGRAM ARGUMENTS")?;
     let program = arguments
         .next()
-        .context("no program named; give FILE PROGRAM ARGUMENTS")?;
+        .context("PROGRAM is missing; give FILE PROGRAM ARGUMENTS")?;
     let status = Command::new(&program).args(arguments).status();
-    let status = status.with_context(|| format!("cannot run {}; build it", program.display()))?;
+    let status =
+        status.with_context(|| format!("cannot run {}; build it or check the path", program.display()))?;
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN)
-        .context("cannot read the memory used")?
+        .context("cannot read the peak memory")?
         .max_rss();
     fs::write(&file, peak.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(status)
 }
 
-/// The program's own exit code, or 128 and its signal, as shells have it.
+/// The exit code of the program, or 128 plus its signal, as in shells.
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or(status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok())

@@ -1,4 +1,4 @@
-//! A stand-in for snapd's `snapctl`, with the environment that snapd gives a hook and nothing more.
+//! The stand-in for snapd's `snapctl`. It needs only the environment that snapd gives a hook.
 
 #![forbid(unsafe_code)]
 
@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // snapd hears only text: other bytes arrive as replacement characters.
+    // snapd gets UTF-8 strings: other bytes arrive as replacement characters.
     let arguments: Vec<String> = env::args_os()
         .skip(1)
-        .map(|one| one.to_string_lossy().into_owned())
+        .map(|argument| argument.to_string_lossy().into_owned())
         .collect();
     let cookie = ["SNAP_COOKIE", "SNAP_CONTEXT"]
         .iter()

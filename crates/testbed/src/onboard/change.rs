@@ -1,4 +1,5 @@
-//! One change `become-operational`: the hook prepare-device, the device key, and the task request-serial.
+//! One change `become-operational`: the hook prepare-device, the device key and the task
+//! request-serial.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -23,23 +24,23 @@ pub(super) struct Change<'a> {
     pub(super) tcti: Option<&'a OsStr>,
 }
 
-/// The task request-serial over its runs.
+/// The task request-serial, with its state between runs.
 struct Task<'a> {
     change: &'a Change<'a>,
     key: LocalSigner,
-    /// The stream that the service has accepted for later, which a re-run would send again.
+    /// The stream that the service has accepted with 202. The next run sends it again.
     accepted: Option<String>,
 }
 
 impl Change<'_> {
     pub(super) fn run(&self, log: &mut dyn FnMut(&str)) -> Result<Assertion> {
-        self.device_is_in_run_mode()?;
+        self.check_run_mode()?;
         match self.find_hook("prepare-device", self.options.prepare_device.as_deref())? {
             Some(executable) => self.run_hook("prepare-device", &executable, log)?,
-            None => log("  prepare-device: the gadget has no such hook"),
+            None => log("  prepare-device: the gadget does not have this hook"),
         }
-        let (key, made) = device_key::ensure(self.device.folder())?;
-        log(&format!("  generate-device-key: {made}"));
+        let (key, origin) = device_key::ensure(self.device.directory())?;
+        log(&format!("  generate-device-key: {origin}"));
         let mut task = Task {
             change: self,
             key,
@@ -53,16 +54,17 @@ impl Change<'_> {
                 Err(Failure::Final(error)) => {
                     return Err(error.context(format!("request-serial failed at run {run}")));
                 }
-                Err(Failure::Later) => ("the serial-request is accepted, to be asked for again", None),
-                Err(Failure::Passing(error)) => ("snapd takes this for passing", Some(error)),
+                Err(Failure::Accepted) => ("the service has accepted the serial-request for later", None),
+                Err(Failure::Transient(error)) => ("snapd takes this for a transient error", Some(error)),
             };
             if let Some(error) = &error {
                 log(&format!("    {error:#}"));
             }
             if run == self.options.runs {
-                let error =
-                    error.unwrap_or_else(|| anyhow!("the service answered 202 each time. Let it decide"));
-                return Err(error.context(format!("request-serial failed {run} times, and is given up")));
+                let error = error.unwrap_or_else(|| {
+                    anyhow!("the service answered 202 each time. Check why it does not decide")
+                });
+                return Err(error.context(format!("request-serial failed {run} times")));
             }
             let pause = self.options.pause;
             log(&format!(
@@ -74,19 +76,17 @@ impl Change<'_> {
         }
     }
 
-    /// The hook that the command line names, else the gadget's, if there is one.
+    /// The hook from the command line, else the hook of the gadget, if it has one.
     fn find_hook(&self, name: &str, named: Option<&Path>) -> Result<Option<PathBuf>> {
         match named {
-            Some(executable) => {
-                Ok(Some(std::path::absolute(executable).with_context(|| {
-                    format!("the hook {name} has no path. Name its executable")
-                })?))
-            }
+            Some(executable) => Ok(Some(std::path::absolute(executable).with_context(|| {
+                format!("the path of the hook {name} is empty. Give the path of its executable")
+            })?)),
             None => Ok(self.device.gadget().and_then(|gadget| gadget.hook(name))),
         }
     }
 
-    /// Runs a hook. What it printed is shown; where it failed, snapd has nothing else to show either.
+    /// Runs a hook and logs its output.
     fn run_hook(&self, name: &str, executable: &Path, log: &mut dyn FnMut(&str)) -> Result<()> {
         let run = self.device.hook(executable).name(name).tcti(self.tcti);
         let outcome = run.run()?;
@@ -95,7 +95,7 @@ impl Change<'_> {
         }
         ensure!(
             !outcome.timed_out,
-            "the hook {name} was killed after 10 minutes, the time that snapd gives it. Make it end sooner"
+            "the hook {name} was killed after 10 minutes, the time limit of snapd. Make it end earlier"
         );
         ensure!(
             outcome.status.success(),
@@ -107,11 +107,11 @@ impl Change<'_> {
         Ok(())
     }
 
-    fn device_is_in_run_mode(&self) -> Result<()> {
+    fn check_run_mode(&self) -> Result<()> {
         let mode = self.device.system_mode()?.mode;
         ensure!(
             mode == "run",
-            "the device is in mode {mode}, and snapd registers it in mode run alone. Use another device folder"
+            "the device is in mode {mode}, and snapd registers it only in mode run. Use another directory for the device"
         );
         Ok(())
     }
@@ -120,31 +120,31 @@ impl Change<'_> {
 impl Task<'_> {
     fn run(&mut self, log: &mut dyn FnMut(&str)) -> Result<Assertion, Failure> {
         let options = self.change.options;
-        // Each run reads the gadget's configuration anew, before anything else: that is where a body that the hook has
-        // left as an object ends the change.
+        // As in snapd, each run first reads the gadget's configuration again. A body that the hook has
+        // left as an object ends the change here.
         let mut gadget = Gadget::read(self.change.device)?;
-        gadget.stand_over(options, log);
+        gadget.override_with(options, log);
         let service = Service::new(&gadget, &options.certificates)?;
         let stream = match self.accepted.take() {
             Some(stream) => stream,
             None => self.prepare(&gadget, &service, log)?,
         };
         let answer = match service.submit(&stream, log) {
-            Err(Failure::Later) => {
+            Err(Failure::Accepted) => {
                 self.accepted = Some(stream);
-                return Err(Failure::Later);
+                return Err(Failure::Accepted);
             }
             other => other?,
         };
         let serial = serial::read(&answer)?;
-        let step = || format!("the serial that {} gave", service.serial_url());
+        let step = || format!("the serial from {}", service.serial_url());
         serial::check(&serial, self.change.model, &self.key).with_context(step)?;
         let verified = self.change.trusted.verify(&serial).with_context(step)?;
         log(&format!("    {verified}"));
         Ok(serial)
     }
 
-    /// Makes the stream of serial-request and model.
+    /// Creates the stream of serial-request and model.
     fn prepare(
         &self,
         gadget: &Gadget,
@@ -167,7 +167,7 @@ impl Task<'_> {
     fn body(&self, gadget: &Gadget, request_id: &str, log: &mut dyn FnMut(&str)) -> Result<String> {
         let named = self.change.options.prepare_serial_request.as_deref();
         let Some(executable) = self.change.find_hook("prepare-serial-request", named)? else {
-            log("    prepare-serial-request: the gadget has no such hook");
+            log("    prepare-serial-request: the gadget does not have this hook");
             return Ok(gadget.body.clone());
         };
         let device = self.change.device;

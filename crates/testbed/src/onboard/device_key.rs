@@ -1,4 +1,4 @@
-//! The device key: made once, kept with the device.
+//! The device key: generated once and stored with the device.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -12,30 +12,31 @@ use der::SecretDocument;
 use der::pem::LineEnding;
 use snap_assertions::LocalSigner;
 
-/// The key's file in the device's folder: PKCS#8 in PEM.
+/// The file name of the key in the directory of the device: PKCS#8 in PEM.
 const FILE: &str = "device-key.pem";
 
-/// The device's key, and how it came about.
-pub(super) fn ensure(folder: &Path) -> Result<(LocalSigner, &'static str)> {
-    let file = folder.join(FILE);
+/// The device key, and its origin for the log.
+pub(super) fn ensure(directory: &Path) -> Result<(LocalSigner, &'static str)> {
+    let file = directory.join(FILE);
     if file.exists() {
         let pem = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let key = LocalSigner::from_pem(&pem);
-        let key = key.with_context(|| format!("{} is damaged; delete it for a new one", file.display()))?;
-        return Ok((key, "the device has its key already"));
+        let key =
+            key.with_context(|| format!("{} is damaged; delete it to get a new key", file.display()))?;
+        return Ok((key, "the device already has its key"));
     }
     let (key, pem) = generate()?;
     let mut options = OpenOptions::new();
     let opened = options.write(true).create_new(true).mode(0o600).open(&file);
     opened
         .and_then(|mut file| file.write_all(pem.as_bytes()))
-        .with_context(|| format!("cannot write {}; check its folder", file.display()))?;
-    Ok((key, "made an RSA key of 4096 bits"))
+        .with_context(|| format!("cannot write {}; check its directory", file.display()))?;
+    Ok((key, "generated an RSA-4096 key"))
 }
 
-/// A new key of the size that snapd gives a device (keyLength in handlers_serial.go), and its PEM text.
+/// A new key of the size that snapd uses (keyLength in handlers_serial.go), and its PEM encoding.
 pub(super) fn generate() -> Result<(LocalSigner, String)> {
-    const FAILED: &str = "cannot make an RSA key; try again";
+    const FAILED: &str = "cannot generate an RSA key; try again";
     let pair = KeyPair::generate(KeySize::Rsa4096).context(FAILED)?;
     let der: Pkcs8V1Der<'_> = pair.as_der().context(FAILED)?;
     let document = SecretDocument::try_from(der.as_ref()).context(FAILED)?;

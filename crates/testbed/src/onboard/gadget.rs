@@ -1,4 +1,4 @@
-//! What snapd reads from the gadget's configuration each time that request-serial runs.
+//! The options of the gadget that snapd reads in each run of request-serial.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use serde::de::DeserializeOwned;
 use super::Options;
 use crate::Device;
 
-/// snapd's getSerialRequestConfig (handlers_serial.go), in its order.
+/// The options that snapd's getSerialRequestConfig (handlers_serial.go) reads, in its order.
 #[derive(Debug)]
 pub(super) struct Gadget {
     pub(super) url: String,
     pub(super) headers: BTreeMap<String, String>,
-    /// The body of a gadget without the hook prepare-serial-request, which sets it as a string.
+    /// The body of a gadget without the hook prepare-serial-request, as a string.
     pub(super) body: String,
     pub(super) proposed_serial: Option<String>,
 }
@@ -23,27 +23,26 @@ impl Gadget {
         let access: String = read(device, "device-service.access", "string")?;
         ensure!(
             access != "offline",
-            "the gadget's option device-service.access is offline, so snapd asks for no serial and the change is done. Unset it to \
-             get one"
+            "the gadget's option device-service.access is offline, so snapd does not request a serial. Unset the option to request one"
         );
         let proposed = || read(device, "registration.proposed-serial", "string");
         Ok(Gadget {
             url: read(device, "device-service.url", "string")?,
             headers: read(device, "device-service.headers", "map[string]string")?,
             body: read(device, "registration.body", "string").context(
-                "the hook has left an object in registration.body, which snapd reads as a string in any further run. Let prepare-device \
-                 begin with `snapctl unset registration.body`; until the next change nothing else helps",
+                "the hook has left an object in registration.body, and snapd reads a string there in each further run. Let \
+                 prepare-device begin with `snapctl unset registration.body`, and wait for the next change",
             )?,
             proposed_serial: Some(proposed()?).filter(|serial: &String| !serial.is_empty()),
         })
     }
 
-    /// Puts what the command line gives over what the gadget has set.
-    pub(super) fn stand_over(&mut self, options: &Options, log: &mut dyn FnMut(&str)) {
+    /// Overrides the gadget's options with those of the command line.
+    pub(super) fn override_with(&mut self, options: &Options, log: &mut dyn FnMut(&str)) {
         if let Some(url) = &options.device_service_url {
             if !self.url.is_empty() && self.url != *url {
                 log(&format!(
-                    "    --device-service-url stands over the gadget's {}",
+                    "    --device-service-url overrides the gadget's {}",
                     self.url
                 ));
             }
@@ -51,21 +50,21 @@ impl Gadget {
         }
         if let Some(serial) = &options.proposed_serial {
             if let Some(own) = self.proposed_serial.as_ref().filter(|own| *own != serial) {
-                log(&format!("    --proposed-serial stands over the gadget's {own}"));
+                log(&format!("    --proposed-serial overrides the gadget's {own}"));
             }
             self.proposed_serial = Some(serial.clone());
         }
     }
 }
 
-/// An option as the Go type that snapd reads it into; its default where it is not set.
+/// An option as the Go type that snapd reads it into, or the default of the type if it is not set.
 fn read<T: DeserializeOwned + Default>(device: &Device, name: &str, go_type: &str) -> Result<T> {
     let Some(value) = device.config(name)? else {
         return Ok(T::default());
     };
     let json = value.to_string();
     serde_json::from_value(value).map_err(|_| {
-        // snapd's own words (overlord/configstate/config), by which it is known on the device.
+        // The message of snapd (overlord/configstate/config), which a gadget author sees on the device.
         let snap = device.snap_name();
         anyhow::anyhow!("cannot unmarshal snap {snap:?} option {name:?} into *{go_type}: it is {json}")
     })

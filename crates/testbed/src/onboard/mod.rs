@@ -1,17 +1,19 @@
 //! snapd's registration of a device (its change `become-operational`), with any hooks and any model service.
 //!
-//! Source: snapd's overlord/devicestate (2.77), handlers_serial.go and devicemgr.go: the order of the steps, what is read
-//! from the gadget's configuration and when, which failures are tried again, and which end the change. Error texts
-//! are the testbed's own, but for the one that a gadget author has to recognise on the device.
+//! Source: snapd's overlord/devicestate (2.77), handlers_serial.go and devicemgr.go: the order of the
+//! steps, which options of the gadget are read and when, which failures are retried, and which end
+//! the change. The error messages are the testbed's own, except one of snapd that a gadget author has
+//! to recognise on the device.
 //!
-//! | module | is |
+//! | module | content |
 //! |---|---|
-//! | `change` | one change: prepare-device, device key, request-serial with its re-runs |
-//! | `gadget` | what snapd reads from the gadget's configuration |
-//! | `body` | `registration.body`: how it is read and sent |
-//! | `device_key`, `model` | what the device signs with, and what it is |
-//! | `service` | HTTP, and what snapd makes of each status |
-//! | `serial` | the checks on the serial that came back |
+//! | `change` | one change: prepare-device, device key, and all runs of request-serial |
+//! | `gadget` | the options of the gadget that snapd reads |
+//! | `body` | `registration.body`: how snapd reads and sends it |
+//! | `device_key`, `model` | the device key and the model of the device |
+//! | `serial_request` | the signed serial-request |
+//! | `service` | HTTP, and how snapd treats each status |
+//! | `serial` | the checks of the serial |
 
 mod body;
 mod change;
@@ -33,41 +35,41 @@ use change::Change;
 use model::DeviceModel;
 use serial::TrustedKeys;
 
-/// What a registration is tried with.
+/// The options of a registration.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The hook `prepare-device`; `None` for that of the device's gadget, if it has one.
+    /// The hook `prepare-device`; `None` for the hook of the gadget, if it has one.
     pub prepare_device: Option<PathBuf>,
-    /// The hook `prepare-serial-request`; `None` for that of the device's gadget, if it has one.
+    /// The hook `prepare-serial-request`; `None` for the hook of the gadget, if it has one.
     pub prepare_serial_request: Option<PathBuf>,
-    /// Stands over the option `device-service.url` that the gadget sets.
+    /// Overrides the gadget's option `device-service.url`.
     pub device_service_url: Option<String>,
-    /// Stands over the option `registration.proposed-serial` that the gadget sets.
+    /// Overrides the gadget's option `registration.proposed-serial`.
     pub proposed_serial: Option<String>,
-    /// The model assertion. Without one, the testbed signs one of its own.
+    /// The file with the model assertion; `None` for a model that the testbed signs.
     pub model: Option<PathBuf>,
-    /// Account-keys that may have signed the serial. Without any, its signature is not verified.
+    /// Files with account-keys that may sign the serial. If empty, the signature is not verified.
     pub account_keys: Vec<PathBuf>,
-    /// Certificates in PEM that an https service is trusted by.
+    /// The file with the CA certificates (PEM) for an https service.
     pub certificates: PathBuf,
     /// The device.
     pub device: DeviceOptions,
-    /// How many changes there may be.
+    /// The maximum number of changes.
     pub attempts: u32,
-    /// How often `request-serial` may run in a change.
+    /// The maximum number of runs of `request-serial` in a change.
     pub runs: u32,
     /// The pause before `request-serial` runs again.
     pub pause: Duration,
 }
 
-/// Registers the device and returns its serial, and tells `log` of each step.
+/// Registers the device and returns its serial. `log` gets one line or more for each step.
 ///
 /// # Errors
-/// That of the last attempt: at which step it failed, why, and what to do.
+/// The error of the last attempt, with step, cause and advice.
 pub fn register(options: &Options, log: &mut dyn FnMut(&str)) -> Result<Assertion> {
     ensure!(
         options.attempts > 0 && options.runs > 0,
-        "no attempt is allowed. Give --attempts and --runs of at least 1"
+        "--attempts or --runs is 0. Give at least 1"
     );
     let device = options.device.device()?;
     let (_tpm, tcti) = options.device.tpm()?;
@@ -75,9 +77,9 @@ pub fn register(options: &Options, log: &mut dyn FnMut(&str)) -> Result<Assertio
         Some(file) => DeviceModel::read(file)?,
         None => {
             log(
-                "model: none given, so it is one of the testbed's own; a service that knows its models refuses it",
+                "model: signed by the testbed, since --model is not set; a service that checks the model refuses it",
             );
-            DeviceModel::own(device.folder())?
+            DeviceModel::generated(device.directory())?
         }
     };
     let trusted = TrustedKeys::read(&options.account_keys)?;
@@ -97,7 +99,7 @@ pub fn register(options: &Options, log: &mut dyn FnMut(&str)) -> Result<Assertio
         match change.run(log) {
             Ok(serial) => return Ok(serial),
             Err(error) if attempt == options.attempts && options.model.is_none() => {
-                return Err(error.context("with a model of the testbed's own (there was no --model)"));
+                return Err(error.context("with a model that the testbed signed (no --model)"));
             }
             Err(error) if attempt == options.attempts => return Err(error),
             Err(error) => {
@@ -112,7 +114,8 @@ pub fn register(options: &Options, log: &mut dyn FnMut(&str)) -> Result<Assertio
     }
 }
 
-/// The pause that snapd makes after its `attempt`th failed change (devicemgr.go, ensureOperationalShouldBackoff).
+/// The pause of snapd after failed change number `attempt` (devicemgr.go,
+/// ensureOperationalShouldBackoff).
 fn wait_after(attempt: u32) -> String {
     let minutes = 5u64 << (attempt - 1).min(20);
     match minutes > 12 * 60 {

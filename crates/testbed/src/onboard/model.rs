@@ -1,4 +1,4 @@
-//! The device's model: the assertion that goes along with the serial-request.
+//! The model of the device: the assertion that is sent with the serial-request.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ use snap_assertions::{Assertion, Decoder, SignOptions, Statement};
 
 use super::device_key;
 
-/// Where a model of the testbed's own is kept in the device's folder.
+/// The file name of a generated model in the directory of the device.
 const FILE: &str = "device.model";
-const OWN_BRAND: &str = "example-brand";
-const OWN_MODEL: &str = "example-box";
+const EXAMPLE_BRAND: &str = "example-brand";
+const EXAMPLE_MODEL: &str = "example-box";
 
 #[derive(Debug)]
 pub(super) struct DeviceModel {
@@ -26,31 +26,37 @@ pub(super) struct DeviceModel {
 }
 
 impl DeviceModel {
-    /// The one model in a file, which may hold other assertions too.
+    /// The model in a file. The file can contain other assertions too.
     pub(super) fn read(file: &Path) -> Result<Self> {
         let name = file.display();
-        let text = fs::read(file).with_context(|| format!("cannot read the model {name}; check --model"))?;
-        let stream: Vec<Assertion> = Decoder::new(&text[..])
+        let bytes = fs::read(file).with_context(|| format!("cannot read the model {name}; check --model"))?;
+        let stream: Vec<Assertion> = Decoder::new(&bytes[..])
             .collect::<Result<_, _>>()
-            .with_context(|| format!("{name} does not hold assertions; check --model"))?;
-        let mut models = stream.into_iter().filter(|one| one.kind().name() == "model");
+            .with_context(|| format!("{name} does not contain assertions; check --model"))?;
+        let mut models = stream
+            .into_iter()
+            .filter(|assertion| assertion.kind().name() == "model");
         match (models.next(), models.next()) {
             (Some(model), None) => {
                 Self::of(model).with_context(|| format!("the model in {name}; check --model"))
             }
-            (None, _) => bail!("{name} holds no model; give --model a file with a model assertion"),
-            (Some(_), Some(_)) => bail!("{name} holds several models; give --model a file with one"),
+            (None, _) => {
+                bail!("{name} does not contain a model; give a file with a model assertion as --model")
+            }
+            (Some(_), Some(_)) => {
+                bail!("{name} contains several models; give a file with one model as --model")
+            }
         }
     }
 
-    /// A model of a brand that the testbed makes up, the same for all of a kept device's life.
-    pub(super) fn own(folder: &Path) -> Result<Self> {
-        let file = folder.join(FILE);
+    /// A model of an example brand. It is generated once and stored with the device.
+    pub(super) fn generated(directory: &Path) -> Result<Self> {
+        let file = directory.join(FILE);
         if !file.exists() {
             let (brand, _) = device_key::generate()?;
             let now = Timestamp::from_second(Timestamp::now().as_second())?.to_string();
             let statement: Statement = serde_json::from_value(json!({
-                "type": "model", "authority-id": OWN_BRAND, "brand-id": OWN_BRAND, "series": "16", "model": OWN_MODEL,
+                "type": "model", "authority-id": EXAMPLE_BRAND, "brand-id": EXAMPLE_BRAND, "series": "16", "model": EXAMPLE_MODEL,
                 "architecture": "amd64", "base": "core24", "grade": "dangerous", "timestamp": now,
                 "snaps": [
                     { "name": "gadget", "type": "gadget", "default-channel": "latest/stable" },
@@ -59,7 +65,7 @@ impl DeviceModel {
             }))?;
             let signed = statement.sign(&brand, &SignOptions::now())?;
             fs::write(&file, signed.to_string())
-                .with_context(|| format!("cannot write {}; check its folder", file.display()))?;
+                .with_context(|| format!("cannot write {}; check its directory", file.display()))?;
         }
         Self::read(&file)
     }

@@ -1,4 +1,4 @@
-//! The serial that came back: one, for this device, by an account that may sign it.
+//! The checks of the serial: exactly one, for this device, by an account that may sign it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ use snap_assertions::{Assertion, Decoder, LocalSigner, Signer as _};
 use super::model::DeviceModel;
 use super::service::Failure;
 
-/// The one serial in the stream that the service has answered with.
+/// The serial in the answer of the service, a stream of assertions.
 pub(super) fn read(answer: &[u8]) -> Result<Assertion, Failure> {
     let mut serial = None;
     for assertion in Decoder::new(answer) {
-        // snapd takes what it cannot read for a broken connection, and tries again.
+        // snapd retries if it cannot decode the answer, as for a broken connection.
         let assertion = assertion.map_err(|error| {
-            Failure::Passing(anyhow!(
-                "the answer to the serial-request cannot be read: {error}. The service has to answer with a stream of assertions"
+            Failure::Transient(anyhow!(
+                "cannot decode the answer to the serial-request: {error}. Let the service answer with a stream of assertions"
             ))
         })?;
         if assertion.kind().name() != "serial" {
@@ -26,40 +26,40 @@ pub(super) fn read(answer: &[u8]) -> Result<Assertion, Failure> {
         }
         if serial.replace(assertion).is_some() {
             return Err(Failure::Final(anyhow!(
-                "the service answered with more than one serial. It has to send exactly one"
+                "the service answered with more than one serial. Let it send exactly one"
             )));
         }
     }
     serial.ok_or_else(|| {
         Failure::Final(anyhow!(
-            "the service answered without a serial. It has to send exactly one"
+            "the service answered without a serial. Let it send exactly one"
         ))
     })
 }
 
-/// Whether the serial is this device's (getSerial in snapd's handlers_serial.go).
+/// Checks that the serial is for this device (getSerial in snapd's handlers_serial.go).
 pub(super) fn check(assertion: &Assertion, model: &DeviceModel, key: &LocalSigner) -> Result<()> {
     let serial = Serial::try_from(assertion)?;
-    for (what, found, asked) in [
+    for (field, found, requested) in [
         ("brand", serial.brand_id(), model.brand_id.as_str()),
         ("model", serial.model(), model.name.as_str()),
         ("device key", serial.device_key().id(), key.public_key().id()),
     ] {
         ensure!(
-            found == asked,
-            "it is for the {what} {found}, and {asked} was asked for. Correct the service"
+            found == requested,
+            "it is for the {field} {found}, not {requested} as requested. Correct the service"
         );
     }
     let authority = assertion.authority_id().unwrap_or_default();
     ensure!(
         authority == model.brand_id || model.serial_authority.iter().any(|id| id == authority),
-        "it is signed by {authority}, which is neither the brand nor in the model's serial-authority. Let the brand sign it, or add \
-         the account to the model"
+        "it is signed by {authority}, which is neither the brand nor in the model's serial-authority. Let the brand sign it, or \
+         add the account to the model"
     );
     Ok(())
 }
 
-/// The account-keys that a device would have from the store.
+/// The account-keys that a real device gets from the store.
 #[derive(Debug, Default)]
 pub(super) struct TrustedKeys(Vec<Assertion>);
 
@@ -68,12 +68,14 @@ impl TrustedKeys {
         let mut keys = Vec::new();
         for file in files {
             let name = file.display();
-            let text = fs::read(file).with_context(|| format!("cannot read {name}; check --account-key"))?;
-            for assertion in Decoder::new(&text[..]) {
+            let bytes = fs::read(file).with_context(|| format!("cannot read {name}; check --account-key"))?;
+            for assertion in Decoder::new(&bytes[..]) {
                 let assertion = assertion
-                    .with_context(|| format!("{name} does not hold assertions; check --account-key"))?;
+                    .with_context(|| format!("{name} does not contain assertions; check --account-key"))?;
                 if assertion.kind().name() != "account-key" {
-                    bail!("{name} holds an assertion of another type; give --account-key account-keys alone");
+                    bail!(
+                        "{name} contains an assertion of another type; give only account-keys as --account-key"
+                    );
                 }
                 keys.push(assertion);
             }
@@ -81,17 +83,19 @@ impl TrustedKeys {
         Ok(TrustedKeys(keys))
     }
 
-    /// Verifies the signature if there are keys; tells what was done.
+    /// Verifies the signature, if any key is given. Returns a line for the log.
     pub(super) fn verify(&self, serial: &Assertion) -> Result<&'static str> {
         if self.0.is_empty() {
-            return Ok("serial: for this device; no --account-key, so its signature was not verified");
+            return Ok(
+                "serial: for this device; its signature is not verified, since --account-key is not set",
+            );
         }
         let signer = self.0.iter().find(|key| {
             AccountKey::try_from(*key).is_ok_and(|key| key.public_key().id() == serial.sign_key_id())
         });
         let signer = signer.with_context(|| {
             format!(
-                "it is signed with the key {}, which no --account-key is for. Give it, or correct the service",
+                "it is signed with the key {}, and no --account-key is for this key. Give its account-key, or correct the service",
                 serial.sign_key_id()
             )
         })?;

@@ -1,4 +1,4 @@
-//! The serial-request, and the stream in which it goes to the service.
+//! The serial-request, and the stream of assertions that contains it.
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -26,10 +26,10 @@ pub(super) fn sign(
     serde_json::from_value::<Statement>(headers)
         .map_err(anyhow::Error::from)
         .and_then(|statement| Ok(statement.sign(key, &SignOptions::now())?))
-        .context("cannot sign the serial-request; correct what the service or the gadget gave for it")
+        .context("cannot sign the serial-request; correct the request-id of the service or the options of the gadget")
 }
 
-/// The request and, as for every initial registration, the model.
+/// The stream of request and model, as in every initial registration.
 pub(super) fn stream(request: &Assertion, model: &DeviceModel) -> Result<String> {
     let mut encoder = Encoder::new(Vec::new());
     encoder.write(request)?;

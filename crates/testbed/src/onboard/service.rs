@@ -1,4 +1,4 @@
-//! The model service as snapd speaks to it, and what snapd makes of its answers.
+//! The requests of snapd to the model service, and how snapd treats the answers.
 //!
 //! Source: prepareSerialRequest, submitSerialRequest and retryBadStatus in snapd's handlers_serial.go (2.77).
 
@@ -15,23 +15,24 @@ use ureq::{Agent, RequestBuilder};
 
 use super::gadget::Gadget;
 
-/// Of snapd's HTTP client, for a whole request.
+/// Time limit of snapd's HTTP client for a whole request.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 const ASSERTIONS: &str = "application/x.ubuntu.assertion";
-/// What snapd says it is; a service may look at it.
+/// The user agent of snapd, with the name of the testbed. A service can check it.
 const USER_AGENT: &str = "snapd/2.77 (series 16; testbed)";
-/// More than any serial; snapd has no limit.
+/// Size limit in bytes of an answer. No serial is as large; snapd does not have a limit.
 const MAX_ANSWER: u64 = 16 << 20;
 
-/// How a run of request-serial did not lead to a serial.
+/// The result of a run of request-serial without a serial.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The change fails.
     Final(anyhow::Error),
-    /// request-serial runs again after a pause.
-    Passing(anyhow::Error),
-    /// It runs again as well, to send the same request: the service has accepted it for later.
-    Later,
+    /// A transient error: request-serial runs again after a pause.
+    Transient(anyhow::Error),
+    /// The service has accepted the request for later: request-serial runs again after a pause, with the
+    /// same request.
+    Accepted,
 }
 
 impl From<anyhow::Error> for Failure {
@@ -59,7 +60,7 @@ impl<'a> Service<'a> {
             .http_status_as_error(false)
             .timeout_global(Some(TIME_LIMIT))
             .user_agent(USER_AGENT)
-            // Each request on a connection of its own: a pooled one that broke would be a failure of the testbed.
+            // A new connection for each request: a pooled one could break, which would be a fault of the testbed.
             .max_idle_connections(0);
         if is_https {
             config = config.tls_config(tls(certificates)?);
@@ -75,24 +76,24 @@ impl<'a> Service<'a> {
         format!("{}serial", self.base)
     }
 
-    /// Asks for the nonce.
+    /// Requests the nonce.
     pub(super) fn request_id(&self, log: &mut dyn FnMut(&str)) -> Result<String, Failure> {
         let url = format!("{}request-id", self.base);
         let request = self.with_headers(self.agent.post(&url));
         let answer = request.send_empty().and_then(Answer::read);
         let answer = answer.map_err(|error| {
-            let is_final = !may_pass(&error);
+            let is_transient = is_transient(&error);
             let error = unreachable(&url, &error);
-            match is_final {
-                true => Failure::Final(error),
-                false => Failure::Passing(error),
+            match is_transient {
+                true => Failure::Transient(error),
+                false => Failure::Final(error),
             }
         })?;
         log(&format!("    POST {url}: {}", answer.status));
         if answer.status != 200 {
             return Err(answer.refusal(&url));
         }
-        // snapd reads the first value and no further, and takes what is none for a broken connection.
+        // snapd reads only the first JSON value, and retries if it cannot, as for a broken connection.
         let mut values = serde_json::Deserializer::from_slice(&answer.body).into_iter::<Value>();
         match values.next() {
             Some(Ok(Value::Object(fields))) => match fields.get("request-id") {
@@ -104,7 +105,7 @@ impl<'a> Service<'a> {
         }
     }
 
-    /// Sends the serial-request; the answer is a stream of assertions.
+    /// Sends the serial-request. The answer is a stream of assertions.
     pub(super) fn submit(&self, stream: &str, log: &mut dyn FnMut(&str)) -> Result<Vec<u8>, Failure> {
         let url = self.serial_url();
         let request = self
@@ -116,11 +117,11 @@ impl<'a> Service<'a> {
             .content_type(ASSERTIONS)
             .send(stream)
             .and_then(Answer::read);
-        let answer = answer.map_err(|error| Failure::Passing(unreachable(&url, &error)))?;
+        let answer = answer.map_err(|error| Failure::Transient(unreachable(&url, &error)))?;
         log(&format!("    POST {url}: {}", answer.status));
         match answer.status {
             200 | 201 => Ok(answer.body),
-            202 => Err(Failure::Later),
+            202 => Err(Failure::Accepted),
             _ => Err(answer.refusal(&url)),
         }
     }
@@ -150,44 +151,46 @@ impl Answer {
         })
     }
 
-    /// Above 500 it may pass; up to there the change fails, with the message of the error list if there is one.
+    /// The failure for a status that is not a success. Above 500 it is transient. Otherwise the change
+    /// fails, with the message of the answer if snapd can read it.
     fn refusal(&self, url: &str) -> Failure {
         let status = self.status;
         if status > 500 {
-            return Failure::Passing(anyhow!(
-                "{url} answered {status}. See the service's log, or try again later"
+            return Failure::Transient(anyhow!(
+                "{url} answered {status}. Read the log of the service, or try again later"
             ));
         }
-        let next = "Correct what it refuses; its log may say more";
         Failure::Final(match self.message() {
             Some(message) => anyhow!("{url} refused with {status}: {message}"),
-            None => anyhow!("{url} answered {status}, without a message that snapd can read. {next}"),
+            None => anyhow!(
+                "{url} answered {status}, without a message that snapd can read. Read the log of the service"
+            ),
         })
     }
 
-    /// What snapd shows: `message`, else that of the first entry of `error_list`; and only if the content type is
-    /// exactly this.
+    /// The message that snapd shows: `message`, else the message of the first entry of `error_list`.
+    /// snapd requires exactly this content type.
     fn message(&self) -> Option<String> {
         if self.content_type != "application/json" {
             return None;
         }
         let answer: Value = serde_json::from_slice(&self.body).ok()?;
-        let own = answer["message"].as_str().filter(|text| !text.is_empty());
-        let text = own.or_else(|| answer["error_list"][0]["message"].as_str())?;
-        Some(text.to_owned()).filter(|text| !text.is_empty())
+        let own = answer["message"].as_str().filter(|message| !message.is_empty());
+        let message = own.or_else(|| answer["error_list"][0]["message"].as_str())?;
+        Some(message.to_owned()).filter(|message| !message.is_empty())
     }
 }
 
-/// The address with a slash at its end, and whether it is an https one.
+/// The address with a slash at its end. The flag is true for https.
 fn base_url(url: &str) -> Result<(String, bool)> {
     ensure!(
         !url.is_empty(),
-        "the gadget sets no device-service.url, so snapd would ask Canonical's store, which the testbed does not. Set the option, or \
-         give --device-service-url"
+        "the option device-service.url is not set; snapd would ask Canonical's store, but the testbed cannot. Set the option, \
+         or give --device-service-url"
     );
     let wrong = || {
         format!(
-            "the device-service.url {url:?} is no address of a service. Give http://HOST:PORT/ or https://…"
+            "the device-service.url {url:?} is not an address of a service. Give http://HOST:PORT/ or https://HOST/"
         )
     };
     let parsed: Uri = url.parse().with_context(wrong)?;
@@ -195,7 +198,7 @@ fn base_url(url: &str) -> Result<(String, bool)> {
         bail!(wrong());
     };
     ensure!(["http", "https"].contains(&scheme), wrong());
-    // A query is lost, as in Go's ResolveReference.
+    // Like Go's ResolveReference, this drops a query.
     let slash = if parsed.path().ends_with('/') { "" } else { "/" };
     Ok((
         format!("{scheme}://{authority}{}{slash}", parsed.path()),
@@ -209,13 +212,13 @@ fn tls(certificates: &Path) -> Result<TlsConfig> {
         .with_context(|| format!("cannot read the certificates {name}; give --certificates"))?;
     let roots: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
-            Ok(PemItem::Certificate(one)) => Some(one),
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
             _ => None,
         })
         .collect();
     ensure!(
         !roots.is_empty(),
-        "{name} holds no certificate; give --certificates a PEM file"
+        "{name} does not contain a certificate; give a PEM file as --certificates"
     );
     Ok(TlsConfig::builder()
         .root_certs(RootCerts::new_with_certs(&roots))
@@ -223,9 +226,9 @@ fn tls(certificates: &Path) -> Result<TlsConfig> {
         .build())
 }
 
-/// Whether snapd takes the failure to get a nonce for a passing one (httputil.ShouldRetryError): not a name that is
-/// unknown, nor a certificate or an address that is wrong.
-fn may_pass(error: &ureq::Error) -> bool {
+/// Returns true if snapd retries the request for a nonce after this error (httputil.ShouldRetryError).
+/// Unknown host names, and wrong certificates or addresses, are permanent errors.
+fn is_transient(error: &ureq::Error) -> bool {
     use ureq::Error::{ConnectionFailed, Io, Protocol, Timeout};
     matches!(error, Io(_) | Timeout(_) | ConnectionFailed | Protocol(_))
 }
@@ -235,12 +238,12 @@ fn unreachable(url: &str, error: &ureq::Error) -> anyhow::Error {
         ureq::Error::Io(error) => error,
         other => other,
     };
-    anyhow!("POST {url} got no answer: {error}. Check that the service runs there and can be reached")
+    anyhow!("no answer to POST {url}: {error}. Check that the service runs there and can be reached")
 }
 
 fn unreadable(url: &str) -> Failure {
-    Failure::Passing(anyhow!(
-        "{url} answered with something else than {{\"request-id\": \"…\"}}. Check that it is a model service's address"
+    Failure::Transient(anyhow!(
+        "the answer of {url} is not {{\"request-id\": \"…\"}}. Check that it is the address of a model service"
     ))
 }
 
@@ -249,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base_addresses() {
+    fn base_addresses_end_with_a_slash() {
         for (url, base) in [
             ("http://localhost:8650", "http://localhost:8650/"),
             ("http://localhost:8650/v1", "http://localhost:8650/v1/"),
@@ -263,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_as_snapd_finds_them() {
+    fn messages_are_read_as_in_snapd() {
         let message = |content_type: &str, body: &str| {
             let answer = Answer {
                 status: 400,

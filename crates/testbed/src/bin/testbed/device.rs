@@ -1,4 +1,4 @@
-//! What `onboard` and `hook` are told of the device.
+//! The options of `onboard` and `hook` that describe the device.
 
 use std::path::PathBuf;
 
@@ -9,16 +9,17 @@ use testbed::DeviceOptions;
 
 #[derive(Args, Debug)]
 pub(crate) struct DeviceArguments {
-    /// Where the device is kept between runs: configuration, snap folders, device key, software TPM
-    #[arg(long, value_name = "DIR")]
-    device_folder: Option<PathBuf>,
-    /// An unpacked gadget snap: $SNAP, with its settings, hooks, and the environment and base of its snap.yaml
+    /// Directory that keeps the device between runs: configuration, snap directories, device key and
+    /// software TPM
+    #[arg(long = "device-folder", value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Unpacked gadget snap: $SNAP, its settings and hooks, and environment and base of its snap.yaml
     #[arg(long, value_name = "DIR")]
     gadget: Option<PathBuf>,
-    /// The gadget's settings, copied to $SNAP/hardware-identity.toml
+    /// Settings of the gadget, copied to $SNAP/hardware-identity.toml
     #[arg(long, value_name = "FILE", conflicts_with = "gadget")]
     settings: Option<PathBuf>,
-    /// Sets an option of the gadget beforehand, as snap set does
+    /// Option of the gadget to set first, as snap set does
     #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
     set: Vec<(String, Value)>,
 }
@@ -26,7 +27,7 @@ pub(crate) struct DeviceArguments {
 impl From<DeviceArguments> for DeviceOptions {
     fn from(arguments: DeviceArguments) -> Self {
         DeviceOptions {
-            folder: arguments.device_folder,
+            directory: arguments.directory,
             gadget: arguments.gadget,
             settings: arguments.settings,
             set: arguments.set,
@@ -34,9 +35,9 @@ impl From<DeviceArguments> for DeviceOptions {
     }
 }
 
-/// JSON if it parses, else a string, as for `snap set`.
-fn assignment(text: &str) -> Result<(String, Value)> {
-    let (name, value) = text.split_once('=').context("give NAME=VALUE")?;
+/// Parses NAME=VALUE. As in `snap set`, VALUE is JSON if it parses, else a string.
+fn assignment(argument: &str) -> Result<(String, Value)> {
+    let (name, value) = argument.split_once('=').context("give NAME=VALUE")?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((name.to_owned(), value))
 }

@@ -1,4 +1,4 @@
-//! `testbed hook`.
+//! The subcommand `testbed hook`.
 
 use std::ffi::OsStr;
 use std::mem;
@@ -11,17 +11,30 @@ use testbed::{Device, DeviceOptions, SystemMode};
 
 use crate::device::DeviceArguments;
 
-/// Runs one hook as snapd does, such as configure or install-device; what it prints is passed on
+const EXAMPLES: &str = "\
+Examples:
+  Run configure of an unpacked gadget with a changed option:
+    testbed hook --gadget my-gadget --set hardware-identity.tpm-wait=5 configure
+
+  Run install-device as on a factory boot:
+    testbed hook --gadget my-gadget --system-mode install --factory install-device
+
+  Run one executable, and keep the device for the next command:
+    testbed hook --device-folder device target/debug/prepare-device";
+
+/// Run one hook, such as configure or install-device, as snapd does, and print its output
 #[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The hook's executable, named as the hook is; with --gadget a name without a path is the gadget's hook
+    /// Executable with the name of the hook. With --gadget, a name without a slash is a hook of the
+    /// gadget
     #[arg(value_name = "HOOK")]
     hook: String,
-    /// What snapctl system-mode tells
+    /// Mode that snapctl system-mode prints
     #[arg(long, value_name = "MODE", default_value = "run",
           value_parser = ["run", "install", "recover", "factory-reset"])]
     system_mode: String,
-    /// Has snapctl system-mode tell of a factory boot, as snapd does in mode install alone
+    /// Let snapctl system-mode report a factory boot. snapd does so only in mode install
     #[arg(long)]
     factory: bool,
     #[command(flatten)]
@@ -32,7 +45,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     let mut options: DeviceOptions = arguments.device.into();
     let (_tpm, tcti) = options.tpm()?;
     let is_configure = Path::new(&arguments.hook).file_name() == Some("configure".as_ref());
-    // snapd keeps what `snap set` has set only if this hook takes it.
+    // snapd keeps the options of `snap set` only if the hook configure accepts them.
     let for_configure = match is_configure {
         true => mem::take(&mut options.set),
         false => Vec::new(),
@@ -45,7 +58,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         ..before.clone()
     })?;
     let outcome = run_hook(&device, &arguments.hook, tcti.as_deref(), for_configure);
-    // The next command finds a kept device in the mode in which it was.
+    // The mode is only for this run: a kept device returns to its earlier mode.
     device.set_system_mode(before)?;
     outcome
 }
@@ -61,14 +74,14 @@ fn run_hook(device: &Device, hook: &str, tcti: Option<&OsStr>, snap_set: Vec<(St
     print!("{}", outcome.stdout);
     eprint!("{}", outcome.stderr);
     if let Some(what) = device.take_reboot_request()? {
-        eprintln!("testbed: the hook asked snapd for {what}.");
+        eprintln!("testbed: the hook requested: {what}.");
     }
     if outcome.timed_out {
-        bail!("the hook was killed after 10 minutes, the time that snapd gives it. Make it end sooner");
+        bail!("the hook was killed after 10 minutes, the time limit of snapd. Make it end earlier");
     }
     if !outcome.status.success() {
         bail!(
-            "the hook {hook} failed with {}. snapd shows what it printed above",
+            "the hook {hook} failed with {}. Read its output above",
             outcome.status
         );
     }

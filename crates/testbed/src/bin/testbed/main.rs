@@ -1,4 +1,4 @@
-//! `testbed`: the outside world on the command line.
+//! The program `testbed`: the outside world of a device on the command line.
 
 #![forbid(unsafe_code)]
 
@@ -10,9 +10,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Plays what is around a device: its TPM, snapctl, and snapd.
+/// Simulate the outside world of a device: its TPM, snapctl and snapd
 #[derive(Debug, Parser)]
-#[command(name = "testbed", version, after_long_help = FURTHER)]
+#[command(name = "testbed", version, after_long_help = HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -24,15 +24,22 @@ enum Command {
     Hook(hook::Arguments),
 }
 
-const FURTHER: &str = "\
+const HELP: &str = "\
+Examples:
+  Register a device with the hooks of an unpacked gadget snap:
+    testbed onboard --gadget my-gadget --device-service-url http://127.0.0.1:8650/v1/
+
+  Run one hook of it:
+    testbed hook --gadget my-gadget configure
+
 Environment:
-  TCTI  the way to a TPM for the hooks. Without it they get a software TPM (swtpm), unless --set gives
-        hardware-identity.tcti
+  TCTI  The TPM of the hooks, as a TCTI string. If it is not set, the hooks get a software TPM (swtpm),
+        unless --set gives hardware-identity.tcti
 
 Exit status:
-  0  done
-  1  failed: the last line on stderr says at which step, what happened and what to do
-  2  the command line is wrong";
+  0  success
+  1  failure: the last line on stderr has the step, the cause and the advice
+  2  wrong command line";
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {

@@ -1,4 +1,4 @@
-//! `testbed onboard`.
+//! The subcommand `testbed onboard`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,25 +9,39 @@ use testbed::onboard::{self, Options};
 
 use crate::device::DeviceArguments;
 
-/// Registers a device as snapd does, with any hooks and any model service; its serial assertion goes to stdout
+const EXAMPLES: &str = "\
+Examples:
+  Register with the hooks of an unpacked gadget snap:
+    testbed onboard --gadget my-gadget --device-service-url http://127.0.0.1:8650/v1/ \\
+        --model bench/assertions/example-box.model
+
+  Register with two executables, verify the serial, and keep the device:
+    testbed onboard --prepare-device target/debug/prepare-device \\
+        --prepare-serial-request target/debug/prepare-serial-request \\
+        --device-service-url http://127.0.0.1:8650/v1/ --model bench/assertions/example-box.model \\
+        --account-key bench/assertions/serial.account-key --device-folder device --proposed-serial SN-0001";
+
+/// Register a device as snapd does, with any hooks and any model service, and print its serial
+/// assertion
 #[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The gadget's hook prepare-device; without it that of --gadget, or none
+    /// Hook prepare-device [default: the hook of --gadget, if it has one]
     #[arg(long, value_name = "EXE")]
     prepare_device: Option<PathBuf>,
-    /// The gadget's hook prepare-serial-request; without it that of --gadget, or none
+    /// Hook prepare-serial-request [default: the hook of --gadget, if it has one]
     #[arg(long, value_name = "EXE")]
     prepare_serial_request: Option<PathBuf>,
-    /// Base address of the model service; stands over what the gadget sets as device-service.url
+    /// Base address of the model service. Overrides the gadget's option device-service.url
     #[arg(long, value_name = "URL")]
     device_service_url: Option<String>,
-    /// The model assertion; without it one that the testbed signs itself
+    /// Model assertion [default: one that the testbed signs]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// An account-key that may have signed the serial; without any, its signature is not verified
+    /// Account-key that may sign the serial. Without one, the signature is not verified
     #[arg(long, value_name = "FILE")]
     account_key: Vec<PathBuf>,
-    /// Certificates in PEM that an https service is trusted by
+    /// CA certificates (PEM) for an https service
     #[arg(
         long,
         value_name = "FILE",
@@ -36,16 +50,17 @@ pub(crate) struct Arguments {
     certificates: PathBuf,
     #[command(flatten)]
     device: DeviceArguments,
-    /// Proposes this serial; stands over what the gadget sets as registration.proposed-serial
+    /// Serial to propose. Overrides the gadget's option registration.proposed-serial
     #[arg(long, value_name = "SERIAL")]
     proposed_serial: Option<String>,
-    /// How many changes (become-operational) there may be; the waits of minutes and hours between them are left out
+    /// Maximum number of changes (become-operational). snapd's pauses of minutes and hours between them
+    /// are skipped
     #[arg(long, value_name = "N", default_value_t = 1)]
     attempts: u32,
-    /// How often request-serial may run in a change; snapd has it run 15 times for a request-id
+    /// Maximum number of runs of request-serial in a change. snapd makes 15 for a request-id
     #[arg(long, value_name = "N", default_value_t = 15)]
     runs: u32,
-    /// The pause before request-serial runs again, where snapd makes one of 60 seconds
+    /// Pause before request-serial runs again. snapd waits 60 seconds
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     poll_seconds: Duration,
 }
@@ -74,7 +89,7 @@ impl From<Arguments> for Options {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration> {
-    let seconds: f64 = text.parse().context("give a number of seconds")?;
-    Duration::try_from_secs_f64(seconds).context("give a number of seconds from 0 on")
+fn seconds(argument: &str) -> Result<Duration> {
+    let seconds: f64 = argument.parse().context("give a number of seconds")?;
+    Duration::try_from_secs_f64(seconds).context("give a number of seconds that is not negative")
 }
