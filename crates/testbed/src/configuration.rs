@@ -51,7 +51,8 @@ impl Transaction {
             check_names_inside(&value)?;
         }
         let parts = parse_name(name)?;
-        // As in snapd, the name must be possible in the first configuration too, not only with the changes.
+        // As in snapd, the name must be possible in the first configuration too, not only with the
+        // changes.
         find(&Value::Object(self.pristine.clone()), name, &parts)?;
         find(&Value::Object(self.options()), name, &parts)?;
         self.changes.push((name.to_owned(), value));
@@ -130,8 +131,8 @@ fn parse_name(name: &str) -> Result<Vec<&str>> {
     Ok(parts)
 }
 
-/// Returns true if the name is groups of lower-case letters and digits, joined by single dashes, with
-/// at least one letter.
+/// Returns true if the name is groups of lower-case letters and digits, joined by single dashes,
+/// with at least one letter.
 fn is_valid_name(name: &str) -> bool {
     let is_group = |group: &str| {
         !group.is_empty()

@@ -33,7 +33,8 @@ impl Device {
         Self::at(directory.path().to_owned(), Some(directory))
     }
 
-    /// The device that is stored in `directory`. It is a new device if the directory is missing or empty.
+    /// The device that is stored in `directory`. It is a new device if the directory is missing or
+    /// empty.
     pub fn kept_in(directory: &Path) -> Result<Self> {
         let directory = std::path::absolute(directory)
             .context("the directory does not have an absolute path; give another directory")?;
@@ -71,8 +72,8 @@ impl Device {
         Ok(device)
     }
 
-    /// Installs the unpacked gadget snap in `directory`. `$SNAP` is that directory. The base and more
-    /// environment variables for the hooks come from snap.yaml.
+    /// Installs the unpacked gadget snap in `directory`. `$SNAP` is that directory. The base and
+    /// more environment variables for the hooks come from snap.yaml.
     ///
     /// # Errors
     /// If `meta/snap.yaml` is missing or is not valid.
@@ -83,8 +84,8 @@ impl Device {
         Ok(())
     }
 
-    /// The executable of a hook: the gadget's hook `name`, or the file `name` if it is a path or the
-    /// device has no gadget snap.
+    /// The executable of a hook: the gadget's hook `name`, or the file `name` if it is a path or
+    /// the device has no gadget snap.
     ///
     /// # Errors
     /// If the gadget does not have the hook.
@@ -93,10 +94,14 @@ impl Device {
         match &self.gadget {
             Some(gadget) if is_name => gadget.hook(name).with_context(|| {
                 let (directory, name) = (gadget.directory.display(), name.display());
-                format!("{directory} does not have the hook {name}. Give a hook in its meta/hooks, or the path of an executable")
+                format!(
+                    "{directory} does not have the hook {name}. Give a hook in its meta/hooks, or the \
+                     path of an executable"
+                )
             }),
             // A name without a slash is a file in the working directory, not a program on PATH.
-            _ => std::path::absolute(name).context("the path of the hook is empty. Give the path of its executable"),
+            _ => std::path::absolute(name)
+                .context("the hook does not have a path. Give the path of its executable"),
         }
     }
 
@@ -213,8 +218,8 @@ impl Device {
         store.write_device()
     }
 
-    /// Prepares a run of a hook. The file name of the executable is the name of the hook, and selects
-    /// snapd's rules for it.
+    /// Prepares a run of a hook. The file name of the executable is the name of the hook, and
+    /// selects snapd's rules for it.
     pub fn hook(&self, executable: &Path) -> HookCommand<'_> {
         HookCommand::new(self, executable)
     }

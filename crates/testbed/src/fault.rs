@@ -137,8 +137,8 @@ impl Script {
         self.counts.clear();
     }
 
-    /// Counts a command, also in every rule that matches it. Returns the fault of the first rule that
-    /// includes it.
+    /// Counts a command, also in every rule that matches it. Returns the fault of the first rule
+    /// that includes it.
     pub(crate) fn next_fault(&mut self, code: u32) -> Option<Fault> {
         *self.counts.entry(code).or_default() += 1;
         let mut fault = None;

@@ -44,11 +44,14 @@ struct Hook {
 impl GadgetSnap {
     pub(crate) fn open(directory: &Path) -> Result<Self> {
         let directory = std::path::absolute(directory)
-            .context("the path of the gadget is empty. Give the directory of an unpacked gadget snap")?;
+            .context("the gadget does not have a path. Give the directory of an unpacked gadget snap")?;
         let file = directory.join("meta/snap.yaml");
         let name = file.display();
         let text = fs::read_to_string(&file).with_context(|| {
-            format!("cannot read {name}. Give the directory of an unpacked gadget snap (unpack it with unsquashfs)")
+            format!(
+                "cannot read {name}. Give the directory of an unpacked gadget snap (unpack it with \
+                 unsquashfs)"
+            )
         })?;
         let description = serde_saphyr::from_str(&text)
             .with_context(|| format!("{name} is not a valid snap.yaml. Correct it"))?;
@@ -76,7 +79,8 @@ impl GadgetSnap {
         file.exists().then_some(file)
     }
 
-    /// The command chain of a hook. Each program gets the rest of the command line as its arguments.
+    /// The command chain of a hook. Each program gets the rest of the command line as its
+    /// arguments.
     pub(crate) fn command_chain(&self, hook: &str) -> Vec<PathBuf> {
         let hook = self.description.hooks.get(hook).and_then(Option::as_ref);
         let chain = hook.map(|hook| hook.command_chain.as_slice()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! JSON as Go's encoder writes it: members sorted by name, and escapes for characters that are special
-//! in HTML and JavaScript.
+//! JSON as Go's encoder writes it: members sorted by name, and escapes for characters that are
+//! special in HTML and JavaScript.
 
 use anyhow::Result;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};

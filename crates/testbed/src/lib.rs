@@ -2,7 +2,8 @@
 //!
 //! - [`TestTpm`]: a software TPM behind a proxy that counts commands and injects faults. Each test
 //!   has its own.
-//! - [`Device`]: the directories and the configuration of a gadget snap. It runs hooks as snapd does.
+//! - [`Device`]: the directories and the configuration of a gadget snap. It runs hooks as snapd
+//!   does.
 //! - [`snapctl()`]: the stand-in for snapd's `snapctl`. Hooks find the program `snapctl` on PATH.
 //! - [`onboard`]: snapd's registration of a device, with any hooks and any model service.
 

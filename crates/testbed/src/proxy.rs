@@ -1,11 +1,12 @@
-//! The proxy between a software TPM and its users. It has the role of the kernel's resource manager.
+//! The proxy between a software TPM and its users. It has the role of the kernel's resource
+//! manager.
 //!
 //! Users connect through tpm2-tss, by TCP on two consecutive ports: commands on the first, control
 //! on the second. Two TCTIs work there, and the first bytes of a connection tell them apart:
 //! - `mssim` keeps one connection, as a program keeps /dev/tpmrm0 open. When the connection ends,
 //!   the proxy flushes the objects and sessions that this user left in the TPM.
-//! - `swtpm` makes a new connection for each command. The proxy cannot see when such a user ends, so
-//!   it flushes nothing.
+//! - `swtpm` makes a new connection for each command. The proxy cannot see when such a user ends,
+//!   so it flushes nothing.
 //!
 //! Unlike the kernel, the proxy does not swap objects out: all users share the TPM's few slots for
 //! transient objects (three in swtpm). The TPM refuses a fourth with TPM_RC_OBJECT_MEMORY.
@@ -137,8 +138,8 @@ impl Proxy {
         self.shared.refused.wait_for(count, limit)
     }
 
-    /// Waits until all users have disconnected and their objects are flushed. Returns an error after
-    /// `limit`.
+    /// Waits until all users have disconnected and their objects are flushed. Returns an error
+    /// after `limit`.
     pub(crate) fn wait_until_unused(&self, limit: Duration) -> Result<()> {
         let users = lock(&self.shared.users);
         let waited = self
@@ -247,8 +248,8 @@ impl Shared {
         self.user_left.notify_all();
     }
 
-    /// Executes a command with the fault that is set for it. Returns `None` if the connection has to
-    /// be closed.
+    /// Executes a command with the fault that is set for it. Returns `None` if the connection has
+    /// to be closed.
     fn execute(&self, owner: Option<UserId>, command: &[u8]) -> Result<Option<Vec<u8>>> {
         let fault = lock(&self.script).next_fault(wire::code(command));
         match &fault {
@@ -274,7 +275,8 @@ impl Shared {
 impl Tpm {
     fn exchange(&mut self, owner: Option<UserId>, command: &[u8]) -> Result<Vec<u8>> {
         let response = self.software.exchange(command)?;
-        // The TPM reuses the handles of flushed objects and ended sessions, so the newest user owns it.
+        // The TPM reuses the handles of flushed objects and ended sessions, so the newest user owns
+        // it.
         if let Some(handle) = wire::new_handle(wire::code(command), &response) {
             match owner {
                 Some(owner) => self.owners.insert(handle, owner),
@@ -284,7 +286,8 @@ impl Tpm {
         Ok(response)
     }
 
-    /// Removes the objects and sessions of a user from the list, and flushes them if `flush` is true.
+    /// Removes the objects and sessions of a user from the list, and flushes them if `flush` is
+    /// true.
     fn release(&mut self, user: UserId, flush: bool) {
         let mut handles = Vec::new();
         self.owners.retain(|handle, owner| {
@@ -296,8 +299,8 @@ impl Tpm {
         });
         if flush {
             for handle in handles {
-                // An error means that the TPM has already lost it: it was flushed, its session ended with
-                // the last command, or the TPM restarted.
+                // An error means that the TPM has already lost it: it was flushed, its session
+                // ended with the last command, or the TPM restarted.
                 let _ = self.software.exchange(&wire::plain_command(
                     wire::CC_FLUSH_CONTEXT,
                     &handle.to_be_bytes(),

@@ -107,8 +107,9 @@ impl Store {
         ongoing.unwrap_or_else(|| Transaction::new(self.device.config.clone()))
     }
 
-    /// Ends a call. In a transactional hook the changes wait for the end of the hook, even the changes
-    /// before an error. Otherwise they are committed at once, or dropped if the call failed.
+    /// Ends a call. In a transactional hook the changes wait for the end of the hook, even the
+    /// changes before an error. Otherwise they are committed at once, or dropped if the call
+    /// failed.
     pub(crate) fn end(&mut self, transaction: Transaction, succeeded: bool) -> Result<()> {
         match &mut self.run {
             Some((file, run)) if run.transactional => {
@@ -174,7 +175,8 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
         .with_context(|| format!("{} is damaged; delete it and start again", path.display()))
 }
 
-/// Waits for the lock of a device. The lock has its own file, because each write replaces the state file.
+/// Waits for the lock of a device. The lock has its own file, because each write replaces the state
+/// file.
 fn lock(device_file: &Path) -> Result<File> {
     let path = with_suffix(device_file, ".lock");
     let file = File::create(&path).and_then(|file| file.lock().map(|()| file));

@@ -1,9 +1,9 @@
 //! A software TPM (swtpm) as a child process.
 //!
 //! The process is connected by socket pairs, not by named sockets or ports. This has three reasons:
-//! nothing has to wait for the start (an early command stays in the socket until swtpm reads it), two
-//! tests cannot use the same name or port, and swtpm exits when our ends are closed, even if this
-//! process is killed.
+//! nothing has to wait for the start (an early command stays in the socket until swtpm reads it),
+//! two tests cannot use the same name or port, and swtpm exits when our ends are closed, even if
+//! this process is killed.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -22,8 +22,8 @@ use crate::wire;
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 /// swtpm does not accept descriptors below 3 as channels, and the standard library cannot pass
-/// descriptors above 2. The shell moves them and then replaces itself by swtpm, so the child process
-/// is swtpm.
+/// descriptors above 2. The shell moves them and then replaces itself by swtpm, so the child
+/// process is swtpm.
 const MOVE_CHANNELS: &str = r#"exec "$@" 3<&0 4>&1 </dev/null >/dev/null"#;
 
 /// TPM2_GetCapability of one property: it changes nothing, and succeeds after TPM2_Startup.
@@ -119,7 +119,8 @@ impl SoftwareTpm {
         answer.with_context(|| self.describe_failure())
     }
 
-    /// Sends one request to the control channel of swtpm and returns a response of `response_size` bytes.
+    /// Sends one request to the control channel of swtpm and returns a response of `response_size`
+    /// bytes.
     pub(crate) fn control(&mut self, request: &[u8], response_size: usize) -> Result<Vec<u8>> {
         let answer = self.process()?.control(request, response_size);
         answer.with_context(|| self.describe_failure())

@@ -1,7 +1,7 @@
 //! A TPM for one test: a software TPM behind the proxy.
 //!
-//! The operations here (clear, fill, set an authorisation) go directly to the TPM, without counts and
-//! faults. Only [`TestTpm::tpm2`] goes through the proxy, as every program does.
+//! The operations here (clear, fill, set an authorisation) go directly to the TPM, without counts
+//! and faults. Only [`TestTpm::tpm2`] goes through the proxy, as every program does.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,11 +31,12 @@ const FIRST_PERSISTENT: u32 = 0x8100_0000;
 /// More handles than one answer has. The answer tells if the TPM has more.
 const HANDLES_AT_A_TIME: u32 = 254;
 
-/// The first handle of [`TestTpm::fill_nv_persistent`]: in the owner range, away from common handles.
+/// The first handle of [`TestTpm::fill_nv_persistent`]: in the owner range, away from common
+/// handles.
 const FILL_FROM: u32 = 0x8100_8000;
 
-/// The public area of a P-256 signing key with the ASCII bytes `foreign` in x. No other program uses
-/// this template.
+/// The public area of a P-256 signing key with the ASCII bytes `foreign` in x. No other program
+/// uses this template.
 const FOREIGN_TEMPLATE: [u8; 31] = [
     0x00, 0x23, 0x00, 0x0B, 0x00, 0x04, 0x04, 0x72, 0x00, 0x00, // ECC, SHA-256, attributes, no policy
     0x00, 0x10, 0x00, 0x18, 0x00, 0x0B, 0x00, 0x03, 0x00,
@@ -93,8 +94,8 @@ impl TestTpm {
         format!("mssim:host=127.0.0.1,port={}", self.proxy.port())
     }
 
-    /// The TCTI string of the same TPM for tpm2-tss's `swtpm` TCTI. That TCTI makes a new connection
-    /// for each command, so the proxy cannot see when a user ends, and flushes nothing.
+    /// The TCTI string of the same TPM for tpm2-tss's `swtpm` TCTI. That TCTI makes a new
+    /// connection for each command, so the proxy cannot see when a user ends, and flushes nothing.
     pub fn swtpm_tcti(&self) -> String {
         format!("swtpm:host=127.0.0.1,port={}", self.proxy.port())
     }
@@ -125,20 +126,21 @@ impl TestTpm {
         self.proxy.wait_for_refused(count, limit)
     }
 
-    /// Sets whether the proxy flushes the transient objects and sessions of a user that disconnects.
-    /// The kernel's resource manager does so (the default). A TPM without one does not.
+    /// Sets whether the proxy flushes the transient objects and sessions of a user that
+    /// disconnects. The kernel's resource manager does so (the default). A TPM without one does
+    /// not.
     pub fn resource_manager(&self, on: bool) {
         self.proxy.flush_after_users(on);
     }
 
-    /// Waits until all programs have disconnected and their objects are flushed. Returns an error after
-    /// `limit`.
+    /// Waits until all programs have disconnected and their objects are flushed. Returns an error
+    /// after `limit`.
     pub fn wait_until_unused(&self, limit: Duration) -> Result<()> {
         self.proxy.wait_until_unused(limit)
     }
 
-    /// The number of commands that programs have sent, by command code (TPM_CC). Commands with faults
-    /// count too.
+    /// The number of commands that programs have sent, by command code (TPM_CC). Commands with
+    /// faults count too.
     pub fn counts(&self) -> BTreeMap<u32, u64> {
         self.proxy.script(|script| script.counts().clone())
     }
@@ -158,8 +160,8 @@ impl TestTpm {
         self.proxy.restart()
     }
 
-    /// Runs one of the tpm2-tools, such as `["tpm2_getrandom", "8", "--hex"]`, and returns its standard
-    /// output. An error contains its standard error.
+    /// Runs one of the tpm2-tools, such as `["tpm2_getrandom", "8", "--hex"]`, and returns its
+    /// standard output. An error contains its standard error.
     pub fn tpm2(&self, arguments: &[&str]) -> Result<String> {
         let (tool, arguments) = arguments
             .split_first()
@@ -216,13 +218,15 @@ impl TestTpm {
         self.command(CC_HIERARCHY_CONTROL, &[PLATFORM], &body).map(drop)
     }
 
-    /// Stores a key of another program at a persistent handle. The owner authorisation must be empty.
+    /// Stores a key of another program at a persistent handle. The owner authorisation must be
+    /// empty.
     pub fn persist_foreign_key(&self, handle: u32) -> Result<()> {
         self.with_foreign_key(|key| {
             let code = self.persist(key, handle)?;
             ensure!(
                 code == RC_SUCCESS,
-                "the TPM answered {code:#x} to a key at {handle:#x}; check that the handle is free and the TPM has space"
+                "the TPM answered {code:#x} to a key at {handle:#x}; check that the handle is free and the \
+                 TPM has space"
             );
             Ok(())
         })
@@ -238,7 +242,8 @@ impl TestTpm {
                     RC_NV_DEFINED => {}
                     RC_NV_SPACE => break,
                     code => anyhow::bail!(
-                        "the TPM answered {code:#x} to a key at {handle:#x}; check that the owner auth is empty"
+                        "the TPM answered {code:#x} to a key at {handle:#x}; check that the owner auth is \
+                         empty"
                     ),
                 }
             }

@@ -1,6 +1,7 @@
 //! The wire format of TPM commands and responses, as far as the testbed needs it.
 //!
-//! Source: TCG TPM 2.0 Library, Part 1 (structure of commands and responses) and Part 2 (constants).
+//! Source: TCG TPM 2.0 Library, Part 1 (structure of commands and responses) and Part 2
+//! (constants).
 
 use std::io::{self, Read};
 

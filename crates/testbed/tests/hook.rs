@@ -33,8 +33,8 @@ impl Hook {
 }
 
 fn executable(path: &Path, script: &str) {
-    // Another process writes the file: Linux does not execute a file that is open for writing, also in
-    // a child process that inherited it.
+    // Another process writes the file: Linux does not execute a file that is open for writing, also
+    // in a child process that inherited it.
     let written = std::process::Command::new("sh")
         .args(["-c", r#"printf '#!/bin/sh\n%s\n' "$2" >"$1""#, "sh"])
         .arg(path)
@@ -220,7 +220,8 @@ fn a_hook_sees_its_uncommitted_options_and_nobody_else_does() {
         .spawn()
         .unwrap();
 
-    // Opening the pipe waits until the hook opens it, and the hook has set both options before that.
+    // Opening the pipe waits until the hook opens it, and the hook has set both options before
+    // that.
     let mut pipe = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
     assert_eq!(device.config("old").unwrap(), Some(json!("before")));
     device.set_config("other", json!(true)).unwrap();

@@ -225,8 +225,8 @@ impl Gadget {
 }
 
 fn executable(path: &Path, script: &str) {
-    // Another process writes the file: Linux does not execute a file that is open for writing, also in
-    // a child process that inherited it.
+    // Another process writes the file: Linux does not execute a file that is open for writing, also
+    // in a child process that inherited it.
     let written = Command::new("sh")
         .args([
             "-c",

@@ -13,7 +13,7 @@ const OLD_DIGEST: &str = "hardware-id-key-sha384";
 const DIGEST: &str = "hardware-id-key-sha3-384";
 const SIGNATURE: &str = "request-id-signature";
 
-const ADVICE: &str = "Let prepare-serial-request set registration.body to a JSON object (snapctl set -t registration.body={…})";
+const ADVICE: &str = "Let prepare-serial-request set a JSON object (snapctl set -t registration.body={…})";
 
 /// Checks the body as all releases of snapd with the hook do. Returns the string that snapd sends,
 /// and a warning.
@@ -38,7 +38,8 @@ pub(super) fn after_hook(body: Option<Value>) -> Result<(String, Option<String>)
         };
         ensure!(
             fields.contains_key(name),
-            "registration.body does not have the field {name:?}, and {who} the registration without it. Set it in prepare-serial-request"
+            "registration.body does not have the field {name:?}, and {who} the registration without it. \
+             Set it in prepare-serial-request"
         );
     }
     let warning = (fields[OLD_DIGEST] != fields[DIGEST]).then(|| {

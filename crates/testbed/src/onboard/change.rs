@@ -80,7 +80,7 @@ impl Change<'_> {
     fn find_hook(&self, name: &str, named: Option<&Path>) -> Result<Option<PathBuf>> {
         match named {
             Some(executable) => Ok(Some(std::path::absolute(executable).with_context(|| {
-                format!("the path of the hook {name} is empty. Give the path of its executable")
+                format!("the hook {name} does not have a path. Give the path of its executable")
             })?)),
             None => Ok(self.device.gadget().and_then(|gadget| gadget.hook(name))),
         }
@@ -111,7 +111,8 @@ impl Change<'_> {
         let mode = self.device.system_mode()?.mode;
         ensure!(
             mode == "run",
-            "the device is in mode {mode}, and snapd registers it only in mode run. Use another directory for the device"
+            "the device is in mode {mode}, and snapd registers it only in mode run. Use another directory \
+             for the device"
         );
         Ok(())
     }
@@ -120,8 +121,8 @@ impl Change<'_> {
 impl Task<'_> {
     fn run(&mut self, log: &mut dyn FnMut(&str)) -> Result<Assertion, Failure> {
         let options = self.change.options;
-        // As in snapd, each run first reads the gadget's configuration again. A body that the hook has
-        // left as an object ends the change here.
+        // As in snapd, each run first reads the gadget's configuration again. A body that the hook
+        // has left as an object ends the change here.
         let mut gadget = Gadget::read(self.change.device)?;
         gadget.override_with(options, log);
         let service = Service::new(&gadget, &options.certificates)?;

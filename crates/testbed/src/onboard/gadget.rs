@@ -23,15 +23,16 @@ impl Gadget {
         let access: String = read(device, "device-service.access", "string")?;
         ensure!(
             access != "offline",
-            "the gadget's option device-service.access is offline, so snapd does not request a serial. Unset the option to request one"
+            "the gadget's option device-service.access is offline, so snapd does not request a serial. \
+             Unset the option to request one"
         );
         let proposed = || read(device, "registration.proposed-serial", "string");
         Ok(Gadget {
             url: read(device, "device-service.url", "string")?,
             headers: read(device, "device-service.headers", "map[string]string")?,
             body: read(device, "registration.body", "string").context(
-                "the hook has left an object in registration.body, and snapd reads a string there in each further run. Let \
-                 prepare-device begin with `snapctl unset registration.body`, and wait for the next change",
+                "the hook has left an object in registration.body, and snapd reads a string there in each \
+                 further run. Let prepare-device begin with `snapctl unset registration.body`, and wait for the next change",
             )?,
             proposed_serial: Some(proposed()?).filter(|serial: &String| !serial.is_empty()),
         })
@@ -64,7 +65,8 @@ fn read<T: DeserializeOwned + Default>(device: &Device, name: &str, go_type: &st
     };
     let json = value.to_string();
     serde_json::from_value(value).map_err(|_| {
-        // The message of snapd (overlord/configstate/config), which a gadget author sees on the device.
+        // The message of snapd (overlord/configstate/config), which a gadget author sees on the
+        // device.
         let snap = device.snap_name();
         anyhow::anyhow!("cannot unmarshal snap {snap:?} option {name:?} into *{go_type}: it is {json}")
     })

@@ -1,9 +1,10 @@
-//! snapd's registration of a device (its change `become-operational`), with any hooks and any model service.
+//! snapd's registration of a device (its change `become-operational`), with any hooks and any model
+//! service.
 //!
-//! Source: snapd's overlord/devicestate (2.77), handlers_serial.go and devicemgr.go: the order of the
-//! steps, which options of the gadget are read and when, which failures are retried, and which end
-//! the change. The error messages are the testbed's own, except one of snapd that a gadget author has
-//! to recognise on the device.
+//! Source: snapd's overlord/devicestate (2.77), handlers_serial.go and devicemgr.go: the order of
+//! the steps, which options of the gadget are read and when, which failures are retried, and which
+//! end the change. The error messages are the testbed's own, except one of snapd that a gadget
+//! author has to recognise on the device.
 //!
 //! | module | content |
 //! |---|---|
@@ -77,7 +78,8 @@ pub fn register(options: &Options, log: &mut dyn FnMut(&str)) -> Result<Assertio
         Some(file) => DeviceModel::read(file)?,
         None => {
             log(
-                "model: signed by the testbed, since --model is not set; a service that checks the model refuses it",
+                "model: signed by the testbed, since --model is not set; a service that checks the model \
+                 refuses it",
             );
             DeviceModel::generated(device.directory())?
         }

@@ -56,7 +56,8 @@ impl DeviceModel {
             let (brand, _) = device_key::generate()?;
             let now = Timestamp::from_second(Timestamp::now().as_second())?.to_string();
             let statement: Statement = serde_json::from_value(json!({
-                "type": "model", "authority-id": EXAMPLE_BRAND, "brand-id": EXAMPLE_BRAND, "series": "16", "model": EXAMPLE_MODEL,
+                "type": "model", "authority-id": EXAMPLE_BRAND, "brand-id": EXAMPLE_BRAND,
+                "series": "16", "model": EXAMPLE_MODEL,
                 "architecture": "amd64", "base": "core24", "grade": "dangerous", "timestamp": now,
                 "snaps": [
                     { "name": "gadget", "type": "gadget", "default-channel": "latest/stable" },

@@ -18,7 +18,8 @@ pub(super) fn read(answer: &[u8]) -> Result<Assertion, Failure> {
         // snapd retries if it cannot decode the answer, as for a broken connection.
         let assertion = assertion.map_err(|error| {
             Failure::Transient(anyhow!(
-                "cannot decode the answer to the serial-request: {error}. Let the service answer with a stream of assertions"
+                "cannot decode the answer to the serial-request: {error}. Let the service answer with a \
+                 stream of assertions"
             ))
         })?;
         if assertion.kind().name() != "serial" {
@@ -53,8 +54,8 @@ pub(super) fn check(assertion: &Assertion, model: &DeviceModel, key: &LocalSigne
     let authority = assertion.authority_id().unwrap_or_default();
     ensure!(
         authority == model.brand_id || model.serial_authority.iter().any(|id| id == authority),
-        "it is signed by {authority}, which is neither the brand nor in the model's serial-authority. Let the brand sign it, or \
-         add the account to the model"
+        "it is signed by {authority}, which is neither the brand nor in the model's serial-authority. Let \
+         the brand sign it, or add the account to the model"
     );
     Ok(())
 }
@@ -74,7 +75,8 @@ impl TrustedKeys {
                     .with_context(|| format!("{name} does not contain assertions; check --account-key"))?;
                 if assertion.kind().name() != "account-key" {
                     bail!(
-                        "{name} contains an assertion of another type; give only account-keys as --account-key"
+                        "{name} contains an assertion of another type; give only account-keys as \
+                         --account-key"
                     );
                 }
                 keys.push(assertion);
@@ -95,7 +97,8 @@ impl TrustedKeys {
         });
         let signer = signer.with_context(|| {
             format!(
-                "it is signed with the key {}, and no --account-key is for this key. Give its account-key, or correct the service",
+                "it is signed with the key {}, and no --account-key is for this key. Give its account-key, \
+                 or correct the service",
                 serial.sign_key_id()
             )
         })?;

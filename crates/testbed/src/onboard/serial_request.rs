@@ -26,7 +26,10 @@ pub(super) fn sign(
     serde_json::from_value::<Statement>(headers)
         .map_err(anyhow::Error::from)
         .and_then(|statement| Ok(statement.sign(key, &SignOptions::now())?))
-        .context("cannot sign the serial-request; correct the request-id of the service or the options of the gadget")
+        .context(
+            "cannot sign the serial-request; correct the request-id of the service or the options of \
+             the gadget",
+        )
 }
 
 /// The stream of request and model, as in every initial registration.

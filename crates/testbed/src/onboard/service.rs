@@ -1,6 +1,7 @@
 //! The requests of snapd to the model service, and how snapd treats the answers.
 //!
-//! Source: prepareSerialRequest, submitSerialRequest and retryBadStatus in snapd's handlers_serial.go (2.77).
+//! Source: prepareSerialRequest, submitSerialRequest and retryBadStatus in snapd's
+//! handlers_serial.go (2.77).
 
 use std::fs;
 use std::path::Path;
@@ -30,8 +31,8 @@ pub(super) enum Failure {
     Final(anyhow::Error),
     /// A transient error: request-serial runs again after a pause.
     Transient(anyhow::Error),
-    /// The service has accepted the request for later: request-serial runs again after a pause, with the
-    /// same request.
+    /// The service has accepted the request for later: request-serial runs again after a pause,
+    /// with the same request.
     Accepted,
 }
 
@@ -60,7 +61,8 @@ impl<'a> Service<'a> {
             .http_status_as_error(false)
             .timeout_global(Some(TIME_LIMIT))
             .user_agent(USER_AGENT)
-            // A new connection for each request: a pooled one could break, which would be a fault of the testbed.
+            // A new connection for each request: a pooled one could break, which would be a fault
+            // of the testbed.
             .max_idle_connections(0);
         if is_https {
             config = config.tls_config(tls(certificates)?);
@@ -93,7 +95,8 @@ impl<'a> Service<'a> {
         if answer.status != 200 {
             return Err(answer.refusal(&url));
         }
-        // snapd reads only the first JSON value, and retries if it cannot, as for a broken connection.
+        // snapd reads only the first JSON value, and retries if it cannot, as for a broken
+        // connection.
         let mut values = serde_json::Deserializer::from_slice(&answer.body).into_iter::<Value>();
         match values.next() {
             Some(Ok(Value::Object(fields))) => match fields.get("request-id") {
@@ -151,8 +154,8 @@ impl Answer {
         })
     }
 
-    /// The failure for a status that is not a success. Above 500 it is transient. Otherwise the change
-    /// fails, with the message of the answer if snapd can read it.
+    /// The failure for a status that is not a success. Above 500 it is transient. Otherwise the
+    /// change fails, with the message of the answer if snapd can read it.
     fn refusal(&self, url: &str) -> Failure {
         let status = self.status;
         if status > 500 {
@@ -168,8 +171,8 @@ impl Answer {
         })
     }
 
-    /// The message that snapd shows: `message`, else the message of the first entry of `error_list`.
-    /// snapd requires exactly this content type.
+    /// The message that snapd shows: `message`, else the message of the first entry of
+    /// `error_list`. snapd requires exactly this content type.
     fn message(&self) -> Option<String> {
         if self.content_type != "application/json" {
             return None;
@@ -185,12 +188,13 @@ impl Answer {
 fn base_url(url: &str) -> Result<(String, bool)> {
     ensure!(
         !url.is_empty(),
-        "the option device-service.url is not set; snapd would ask Canonical's store, but the testbed cannot. Set the option, \
-         or give --device-service-url"
+        "the option device-service.url is not set; snapd would ask Canonical's store, but the testbed \
+         cannot. Set the option, or give --device-service-url"
     );
     let wrong = || {
         format!(
-            "the device-service.url {url:?} is not an address of a service. Give http://HOST:PORT/ or https://HOST/"
+            "the device-service.url {url:?} is not an address of a service. Give http://HOST:PORT/ or \
+             https://HOST/"
         )
     };
     let parsed: Uri = url.parse().with_context(wrong)?;
@@ -226,8 +230,9 @@ fn tls(certificates: &Path) -> Result<TlsConfig> {
         .build())
 }
 
-/// Returns true if snapd retries the request for a nonce after this error (httputil.ShouldRetryError).
-/// Unknown host names, and wrong certificates or addresses, are permanent errors.
+/// Returns true if snapd retries the request for a nonce after this error
+/// (httputil.ShouldRetryError). Unknown host names, and wrong certificates or addresses, are
+/// permanent errors.
 fn is_transient(error: &ureq::Error) -> bool {
     use ureq::Error::{ConnectionFailed, Io, Protocol, Timeout};
     matches!(error, Io(_) | Timeout(_) | ConnectionFailed | Protocol(_))
@@ -243,7 +248,8 @@ fn unreachable(url: &str, error: &ureq::Error) -> anyhow::Error {
 
 fn unreadable(url: &str) -> Failure {
     Failure::Transient(anyhow!(
-        "the answer of {url} is not {{\"request-id\": \"…\"}}. Check that it is the address of a model service"
+        "the answer of {url} is not {{\"request-id\": \"…\"}}. Check that it is the address of a model \
+         service"
     ))
 }
 

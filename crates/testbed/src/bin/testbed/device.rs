@@ -9,11 +9,12 @@ use testbed::DeviceOptions;
 
 #[derive(Args, Debug)]
 pub(crate) struct DeviceArguments {
-    /// Directory that keeps the device between runs: configuration, snap directories, device key and
-    /// software TPM
+    /// Directory that keeps the device between runs: configuration, snap directories, device key
+    /// and software TPM
     #[arg(long = "device-folder", value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// Unpacked gadget snap: $SNAP, its settings and hooks, and environment and base of its snap.yaml
+    /// Unpacked gadget snap: $SNAP, its settings and hooks, and environment and base of its
+    /// snap.yaml
     #[arg(long, value_name = "DIR")]
     gadget: Option<PathBuf>,
     /// Settings of the gadget, copied to $SNAP/hardware-identity.toml

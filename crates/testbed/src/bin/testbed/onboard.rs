@@ -53,8 +53,8 @@ pub(crate) struct Arguments {
     /// Serial to propose. Overrides the gadget's option registration.proposed-serial
     #[arg(long, value_name = "SERIAL")]
     proposed_serial: Option<String>,
-    /// Maximum number of changes (become-operational). snapd's pauses of minutes and hours between them
-    /// are skipped
+    /// Maximum number of changes (become-operational). snapd's pauses of minutes and hours between
+    /// them are skipped
     #[arg(long, value_name = "N", default_value_t = 1)]
     attempts: u32,
     /// Maximum number of runs of request-serial in a change. snapd makes 15 for a request-id
