@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Shows the main job: a device on a software TPM goes from the factory to its serial assertion, comes back with the same identity
-# after it was installed anew, and a clone of its disk gets nothing. The judges are openssl and the model service.
+# Shows the main task: a device with a software TPM goes from the factory to its serial assertion.
+# After a reinstallation it has the same identity. A clone of its disk does not get a serial.
+# openssl and the model service check the results.
 set -euo pipefail
 cd "$(dirname "$0")"
 demo_only=yes
@@ -11,44 +12,46 @@ cargo build --release --workspace --bins --locked
 ln -s "$PWD/target/release" "$work/hooks"
 cd "$work"
 
-# The hooks and the tool find the TPM by TCTI.
+# Starts a TPM and sets the variables by which hooks, tool and tpm2-tools find it.
 use_new_tpm() {
     start_tpm "$1"
     export TCTI=$tcti TPM2TOOLS_TCTI=$tcti
 }
 
-# What snapd tells the programs of a gadget snap where its folders are. The testbed plays snapd and keeps a device in a folder.
+# Sets the variables by which snapd tells the programs of a gadget snap their directories. The
+# testbed simulates snapd and keeps each device in a directory.
 use_device() {
     device=$1
     export SNAP=$work/$1/snap SNAP_SAVE_DATA=$work/$1/save SNAP_COOKIE=$work/$1/state.json
 }
 
-# Registers the device as snapd does at first boot: prepare-device, device key, request-id, prepare-serial-request, serial.
+# Registers the device as snapd does at first boot: prepare-device, device key, request-id,
+# prepare-serial-request, serial.
 register() {
-    run testbed onboard --prepare-device hooks/prepare-device --prepare-serial-request hooks/prepare-serial-request \
-        --device-folder "$device" --device-service-url "$service" --model bench/assertions/example-box.model \
+    run testbed onboard --prepare-device hooks/prepare-device \
+        --prepare-serial-request hooks/prepare-serial-request --device-folder "$device" --device-service-url "$service" --model bench/assertions/example-box.model \
         --account-key bench/assertions/serial.account-key --proposed-serial "$1"
 }
 
-# Registers the device, which has to fail for the given reason.
+# Checks that a registration fails for the given reason.
 refused() {
     if register "$1" 2>refusal; then fail "the device was registered"; fi
     cat refusal
     grep -qF "$2" refusal || fail "the device was refused for another reason than: $2"
 }
 
-title "A bench: keys of a brand and an issuer, a model, and a model service"
+title "Test bench: keys of a brand and an issuer, a model, and a model service"
 start_service
 
-title "1. Key generation: snapd runs the hook prepare-device, which makes the hardware identity key in the TPM"
+title "1. Key generation: snapd runs the hook prepare-device, which creates the key in the TPM"
 use_new_tpm tpm
 use_device device
 run testbed hook --device-folder "$device" hooks/prepare-device
 run hardware-identity show
 
-title "2. Export on the factory line, signature at the issuer's station, import at the model service"
-run hardware-identity export --issuer-id example-issuer --manufacturer "Example Devices" --hardware-name example-box \
-    --hardware-id SN-0001 --output export.json
+title "2. Export on the factory line, signature at the issuer's station, import into the model service"
+run hardware-identity export --issuer-id example-issuer --manufacturer "Example Devices" \
+    --hardware-name example-box --hardware-id SN-0001 --output export.json
 run hardware-identity sign --key bench/keys/issuer.pem --output signed.assert export.json
 run hardware-identity verify --issuer-key bench/assertions/issuer.account-key signed.assert
 run model-service import --config bench/model-service.toml signed.assert
@@ -58,28 +61,28 @@ register SN-0001 >serial
 echo
 cat serial
 
-title "openssl agrees: the signature over the nonce is the exported key's"
+title "openssl verifies the signature over the nonce with the exported key"
 hardware-identity export --format pem --output key.pem
 snapctl get registration.body.request-id-signature | base64 -d >signature
 printf %s "$(snapctl get registration.request-id)" |
     openssl dgst -sha256 -verify key.pem -signature signature
 
-title "The device is installed anew: TPM cleared, data gone. It registers again, with the same identity and the same serial"
+title "Reinstallation with a cleared TPM: the device registers with the same identity and serial"
 cp -r "$device" clone
 rm -r "$device"
 run tpm2_clear -c p
 register "any other proposal" >serial-again
-hardware-identity export --format pem | cmp - key.pem || fail "another key than before: this must never happen"
+hardware-identity export --format pem | cmp - key.pem || fail "the key has changed: this must never happen"
 grep -E '^(serial|revision|device-key-sha3-384):' serial-again
-grep -qx 'serial: SN-0001' serial-again || fail "another serial than before"
+grep -qx 'serial: SN-0001' serial-again || fail "the serial has changed"
 
-title "Its disk is cloned into another device: the record knows that this is not its TPM"
+title "The disk is cloned into another device: the record shows that this is another TPM"
 use_new_tpm other-tpm
 use_device clone
 refused SN-0002 "this is not the TPM that made the hardware identity"
 
-title "The record is taken out of the clone: it has an identity of its own then, and nobody knows it"
+title "The record is deleted from the clone: it then has its own identity, which was never imported"
 rm "$SNAP_SAVE_DATA/hardware-identity.json"
 refused SN-0001 "was not imported"
 
-title "Done: one identity from the factory on, and no other device can take it"
+title "Done: the device kept its identity, and no other device could use it"

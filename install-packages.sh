@@ -1,17 +1,18 @@
-# Installs what the build and the tests need and this machine lacks. Sourced by demo.sh, which needs the first part, by swtpm-test.sh
-# and by the scripts in snap/; the only list of packages, by Debian 12's names.
+# Installs the missing packages for build and tests. This is the only list of packages, with Debian
+# 12's names. demo.sh (with demo_only=yes, for the first part), swtpm-test.sh and the scripts in
+# snap/ source this file.
 
 packages=(
-    gcc libc6-dev pkg-config libtss2-dev        # to build: aws-lc has C in it
-    swtpm tpm2-tools openssl                    # the demo's TPM, and the outsiders that use and check it
+    gcc libc6-dev pkg-config libtss2-dev        # for the build: aws-lc is written in C
+    swtpm tpm2-tools openssl                    # the TPM of the demo, and independent checks
 )
 [ "${demo_only-}" = yes ] || packages+=(
-    softhsm2 opensc gnupg snapd                 # an HSM, and further outsiders that check our work
-    squashfs-tools                              # what unpacks a .snap
-    jq                                          # what a hook written as a shell script needs, for the benchmark
-    debootstrap                                 # a bare root to try the packed gadget in
-    chromium chromium-driver                    # the browser that the model service's page is tried in
-    util-linux                                  # unshare and setpriv, for disks that are full and users that may not
+    softhsm2 opensc gnupg snapd                 # an HSM, and more independent checks
+    squashfs-tools                              # to unpack a .snap
+    jq                                          # for the benchmark's hook in shell
+    debootstrap                                 # a minimal system for the packed gadget
+    chromium chromium-driver                    # to test the page of the model service
+    util-linux                                  # unshare and setpriv, to test full disks and denied access
 )
 
 missing=()

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test, on software TPMs. With --full the long campaigns (kills, races) run at their whole length.
+# Runs all tests, on software TPMs. With --full, the long campaigns (kills, races) run in full
+# length.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./install-packages.sh
@@ -10,12 +11,12 @@ case "${1-}" in
     *) echo "usage: $0 [--full]" >&2; exit 2 ;;
 esac
 
-# The tests run programs of every package.
+# The tests run programs of all packages.
 cargo build --workspace --locked
 cargo test --workspace --locked
-# Size and memory have limits that only the release build can be held to.
+# The limits for size and memory apply to the release build.
 cargo build --release --workspace --bins --examples --locked
 ROUNDS=${ROUNDS:-20} cargo bench --workspace --locked --bench hooks
 ./demo.sh
-# The packed gadget's own files, where no library but theirs is to be found.
+# Runs the files of the packed gadget in a system without other libraries.
 snap/try-in-bare-root.sh "$(snap/pack.sh | tail -n 1)"

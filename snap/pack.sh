@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Packs the example gadget where snapcraft cannot run: the same files, from a cargo build and this system's packages (Debian 12, Ubuntu).
-# Equal sources and packages give equal bytes. The last line on stdout is the path of the .snap.
-# Usage: snap/pack.sh [OUTPUT-DIR]          (target/snap without it)
+# Packs the example gadget without snapcraft: the same files, from a cargo build and the packages of
+# this system (Debian 12, Ubuntu). Equal sources and packages give equal bytes. The last line on
+# stdout is the path of the .snap.
+# Usage: snap/pack.sh [OUTPUT-DIR]          (default: target/snap)
+# Example: snap=$(snap/pack.sh | tail -n 1)
 set -euo pipefail
 output=$(realpath -m "${1:-$(dirname "$0")/../target/snap}")
 cd "$(dirname "$0")/.."
@@ -17,7 +19,8 @@ trap 'rm -rf "$work"' EXIT
 prime=$work/prime
 mkdir -p "$prime/meta/hooks" "$prime/bin" "$prime/usr/lib/$triplet"
 
-# The programs, and what snapd reads. The snap's description is the part of snapcraft.yaml that is not snapcraft's own.
+# The programs, and the files that snapd reads. snap.yaml is the part of snapcraft.yaml that is not
+# specific to snapcraft.
 programs() {
     cargo build --release --workspace --bins --locked >&2
     install -m 755 "${hooks[@]/#/target/release/}" "$prime/meta/hooks"
@@ -27,8 +30,8 @@ programs() {
     install -m 644 snap/hardware-identity.toml "$prime"
 }
 
-# The libraries that the programs and TCTIs need and no base lacks the place for: all but the C library's and gcc's. With the
-# licence of each.
+# The libraries that the programs and TCTIs need, except those of the C library and gcc, which each
+# base has; with their licences.
 libraries() {
     local tcti_files=("${tctis[@]/#//usr/lib/$triplet/libtss2-tcti-}")
     tcti_files=("${tcti_files[@]/%/.so.0}")
@@ -43,7 +46,7 @@ libraries() {
     done
 }
 
-# The packages are only unpacked: installed, they would change how this machine boots.
+# The packages are unpacked, not installed: installation would change how this machine boots.
 boot_assets() {
     mkdir "$work/packages" "$work/boot"
     local packages=("grub-efi-$architecture-signed" shim-signed)
@@ -57,7 +60,7 @@ boot_assets() {
 programs
 libraries
 boot_assets
-# Equal bytes: times that do not depend on now.
+# Fixed times, so that the bytes are reproducible.
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"
 find "$prime" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 mkdir -p "$output"

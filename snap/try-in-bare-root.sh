@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Runs the packed gadget's own files as a device does: unpacked in a bare Debian root without tpm2-tss, by chroot, with the environment
-# that snapd gives, against a software TPM and a model service outside. Needs root.
+# Runs the files of the packed gadget as a device does: by chroot in a minimal Debian root without
+# tpm2-tss, with the environment of snapd. The software TPM and the model service are outside of the
+# root. Needs root.
 # Usage: snap/try-in-bare-root.sh SNAP
+# Example: snap/try-in-bare-root.sh target/snap/example-gadget.snap
 set -euo pipefail
 [ $# = 1 ] || { echo "usage: $0 SNAP" >&2; exit 2; }
 snap=$(realpath "$1")
 cd "$(dirname "$0")/.."
 . ./install-packages.sh >&2
 if [ "${as_namespace-}" != yes ]; then
-    # Mounts of its own, which end with it.
+    # Its own mount namespace, which ends with the script.
     command=(env as_namespace=yes unshare --mount --propagation private "$0" "$snap")
     [ "$(id -u)" = 0 ] || command=(sudo "${command[@]}")
     exec "${command[@]}"
@@ -16,17 +18,20 @@ fi
 cargo build --release --workspace --bins --locked
 . crates/testbed/bench.sh
 
-# Made once, and found again whole or not at all.
+# Created once. The rename makes it complete or absent.
 root=$PWD/target/bare-root
 if [ ! -d "$root" ]; then
-    title "Making a bare Debian 12 root"
+    title "Creating a minimal Debian 12 root"
     mkdir -p target
-    debootstrap --variant=minbase bookworm "$root.new" >"$root.log" || fail "debootstrap failed; see $root.log"
+    debootstrap --variant=minbase bookworm "$root.new" >"$root.log" ||
+        fail "debootstrap failed; see $root.log"
     mv "$root.new" "$root"
 fi
-[ -z "$(find "$root/usr" -name 'libtss2*')" ] || fail "$root has tpm2-tss in it, and would show nothing. Delete it"
+[ -z "$(find "$root/usr" -name 'libtss2*')" ] ||
+    fail "$root contains tpm2-tss, so the test would show nothing. Delete it"
 
-# All that is added lies in one folder of the root: the gadget, the testbed in snapd's place, and the device that it keeps.
+# All added files are in one directory of the root: the gadget, the testbed, which simulates snapd,
+# and the device that the testbed keeps.
 mount -t tmpfs tmpfs "$root/mnt"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
@@ -40,13 +45,13 @@ start_service
 start_tpm tpm
 cp "$work/bench/assertions/example-box.model" "$work/bench/assertions/serial.account-key" "$root/mnt"
 
-# The way to the TPM is an option of the gadget, so that a hook's environment is snapd's and nothing else.
+# The TCTI is an option of the gadget, so that a hook has only the environment of snapd.
 options=(--gadget /mnt/gadget --device-folder /mnt/device --set "hardware-identity.tcti=$tcti")
 
-title "configure: what snap set may set"
+title "configure: accepts valid options and refuses an invalid one"
 inside /mnt/testbed hook "${options[@]}" configure
 if inside /mnt/testbed hook "${options[@]}" --set hardware-identity.algorithm=md5 configure; then
-    fail "configure took an algorithm that does not exist"
+    fail "configure accepted an algorithm that does not exist"
 fi
 
 title "install-device on a factory boot: identity, export, power-off"
@@ -56,13 +61,15 @@ inside /mnt/testbed hook "${options[@]}" --set hardware-identity.factory.export=
     --set hardware-identity.hardware-id=SN-0001 --system-mode install --factory install-device
 
 title "The issuer signs the export, the model service imports it"
-hardware-identity sign --key "$work/bench/keys/issuer.pem" --output "$work/signed.assert" "$root/mnt/export.json"
+hardware-identity sign --key "$work/bench/keys/issuer.pem" --output "$work/signed.assert" \
+    "$root/mnt/export.json"
 model-service import --config "$work/bench/model-service.toml" "$work/signed.assert"
 
 title "The device registers with the files of the snap"
 inside /mnt/testbed onboard "${options[@]}" --device-service-url "$service" --model /mnt/example-box.model \
-    --account-key /mnt/serial.account-key --proposed-serial SN-0001 | grep -x 'serial: SN-0001' || fail "there is no serial"
+    --account-key /mnt/serial.account-key --proposed-serial SN-0001 | grep -x 'serial: SN-0001' ||
+    fail "the device did not get its serial"
 
-title "The tool, as an app of the snap"
+title "The tool runs as an app of the snap"
 variables=(SNAP=/mnt/gadget SNAP_SAVE_DATA=/mnt/device/save TCTI="$tcti")
 inside /mnt/gadget/bin/hardware-identity show --check

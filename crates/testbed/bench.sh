@@ -1,5 +1,6 @@
-# Sourced by scripts that show something on a bench: a directory, $work, in which software TPMs and a model service run, and which goes
-# with them at the end. The programs are those of target/release, built by the script.
+# A test bench for scripts that source this file: functions that start software TPMs and a model
+# service in the temporary directory $work. All are removed when the script exits. The script must
+# build the programs in target/release first.
 
 title() { printf '\n== %s\n\n' "$*"; }
 run() { printf '$ %s\n' "$*" >&2; "$@"; }
@@ -13,19 +14,21 @@ finish() {
 }
 trap finish EXIT
 
-# Starts a software TPM with a name of its own, on the first two neighbouring ports that are free, and sets $tcti.
+# Starts a software TPM with its own name, on the first two consecutive free ports. Sets $tcti.
 port=20000
 start_tpm() {
     mkdir "$work/$1"
-    until swtpm socket --tpm2 --daemon --tpmstate "dir=$work/$1" --pid "file=$work/$1.pid" --flags not-need-init,startup-clear \
+    until swtpm socket --tpm2 --daemon --tpmstate "dir=$work/$1" --pid "file=$work/$1.pid" \
+        --flags not-need-init,startup-clear \
         --server "type=tcp,port=$port" --ctrl "type=tcp,port=$((port + 1))" 2>"$work/swtpm.log"; do
         port=$((port + 2))
-        [ "$port" -lt 20200 ] || fail "no software TPM: $(cat "$work/swtpm.log")"
+        [ "$port" -lt 20200 ] || fail "cannot start a software TPM: $(cat "$work/swtpm.log")"
     done
     tcti=swtpm:host=127.0.0.1,port=$port
 }
 
-# Makes the keys of a bench in $work/bench and starts the model service on any free port; sets $service, where devices are sent.
+# Creates the keys of a bench in $work/bench and starts the model service on a free port. Sets
+# $service, the address for devices.
 start_service() {
     run model-service init "$work/bench"
     sed -i 's/127.0.0.1:8650/127.0.0.1:0/' "$work/bench/model-service.toml"

@@ -91,7 +91,7 @@ impl<'a> HookCommand<'a> {
         self
     }
 
-    /// Replaces `snapctl` by another program. With a path that does not exist, `snapctl` is
+    /// Replaces `snapctl` with another program. With a path that does not exist, `snapctl` is
     /// missing.
     pub fn snapctl(mut self, program: &Path) -> Self {
         self.snapctl = Some(program.to_owned());

@@ -22,7 +22,7 @@ use crate::wire;
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 /// swtpm does not accept descriptors below 3 as channels, and the standard library cannot pass
-/// descriptors above 2. The shell moves them and then replaces itself by swtpm, so the child
+/// descriptors above 2. The shell moves them and then replaces itself with swtpm, so the child
 /// process is swtpm.
 const MOVE_CHANNELS: &str = r#"exec "$@" 3<&0 4>&1 </dev/null >/dev/null"#;
 

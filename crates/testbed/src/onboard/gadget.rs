@@ -32,7 +32,8 @@ impl Gadget {
             headers: read(device, "device-service.headers", "map[string]string")?,
             body: read(device, "registration.body", "string").context(
                 "the hook has left an object in registration.body, and snapd reads a string there in each \
-                 further run. Let prepare-device begin with `snapctl unset registration.body`, and wait for the next change",
+                 further run. Let prepare-device begin with `snapctl unset registration.body`, and wait for \
+                 the next change",
             )?,
             proposed_serial: Some(proposed()?).filter(|serial: &String| !serial.is_empty()),
         })
