@@ -29,7 +29,8 @@ use_device() {
 # prepare-serial-request, serial.
 register() {
     run testbed onboard --prepare-device hooks/prepare-device \
-        --prepare-serial-request hooks/prepare-serial-request --device-folder "$device" --device-service-url "$service" --model bench/assertions/example-box.model \
+        --prepare-serial-request hooks/prepare-serial-request --device-folder "$device" \
+        --device-service-url "$service" --model bench/assertions/example-box.model \
         --account-key bench/assertions/serial.account-key --proposed-serial "$1"
 }
 
