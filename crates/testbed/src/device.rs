@@ -106,7 +106,7 @@ impl Device {
     }
 
     /// The directory that contains all files of the device.
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
