@@ -1,25 +1,91 @@
-//! `model-service init`: all that a bench needs, made in a folder that has nothing in it.
+//! `model-service init`: everything that a bench needs, in a new directory.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use clap::Args;
 use der::SecretDocument;
 use der::pem::LineEnding;
+use failure::Diagnostic;
+use files::FileError;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use snap_assertions::{Assertion, LocalSigner, SignOptions, Signer as _, Statement};
+use snap_assertions::{LocalSigner, SignOptions, Signer as _, Statement};
+use thiserror::Error;
 
-use crate::explain::Explain as _;
-use crate::secret::random_token;
+use crate::secret::{RandomError, random_token};
 
-/// Makes all that a bench needs: keys, accounts, account-keys, two models, secrets and settings
+/// The permission bits of all files: they are for their owner alone.
+const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
+const SETTINGS: &str = "model-service.toml";
+
+/// Why `init` cannot make the directory. Nothing of it is left.
+#[derive(Debug, Error, Diagnostic)]
+pub enum InitError {
+    /// Something else is at the path.
+    #[error("{} exists and is not an empty directory", path.display())]
+    #[diagnostic(
+        code("directory-not-empty"),
+        help("Name a directory that does not exist; nothing is overwritten")
+    )]
+    NotEmpty {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system refuses a directory.
+    #[error("cannot create the directory {}: {reason}", path.display())]
+    #[diagnostic(
+        code("directory-not-created"),
+        help("Name a directory that does not exist, in one that can be written")
+    )]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        reason: io::Error,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] FileError),
+    /// A key cannot be generated or encoded.
+    #[error("cannot generate the key {name}")]
+    #[diagnostic(code("key-not-generated"), help("Try again"))]
+    Key {
+        /// The name of the key.
+        name: &'static str,
+    },
+    /// The headers of an assertion are not valid.
+    #[error("cannot sign {file}: {reason}")]
+    #[diagnostic(
+        code("bench-name-invalid"),
+        help("Correct --brand-id, --issuer-id or --model")
+    )]
+    Sign {
+        /// The file of the assertion.
+        file: String,
+        /// The header that is wrong.
+        reason: String,
+    },
+    /// The system has no random numbers.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Random(#[from] RandomError),
+    /// The last line cannot be printed.
+    #[error("cannot write to stdout: {0}")]
+    #[diagnostic(code("stdout-unwritable"), help("Check where stdout leads"))]
+    Stdout(io::Error),
+}
+
+/// Makes everything that a bench needs: keys, accounts, account-keys, two models, secrets and settings
 #[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
 pub struct InitArguments {
     /// Account id of the brand
     #[arg(long, value_name = "ID", default_value = "example-brand")]
@@ -27,59 +93,70 @@ pub struct InitArguments {
     /// Account id of the issuer of hardware identities
     #[arg(long, value_name = "ID", default_value = "example-issuer")]
     issuer_id: String,
-    /// Name of the model; a second one, provisioned by API key, has -api-key at its end
+    /// Name of the model; a second one, provisioned by API key, ends in -api-key
     #[arg(long, value_name = "NAME", default_value = "example-box")]
     model: String,
-    /// Folder to make; it may exist if it is empty
+    /// Directory to make; an empty one may exist
     #[arg(value_name = "DIR")]
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
-/// Fills the folder, whole or not at all, and says what to do with it.
-pub(crate) fn run(arguments: &InitArguments) -> anyhow::Result<()> {
-    let folder = arguments.folder.as_path();
-    let name = folder.display();
-    let next = "Name a folder that does not exist yet, in one that you may write";
-    let taken = fs::read_dir(folder).map_or(folder.exists(), |mut entries| entries.next().is_some());
-    ensure!(
-        !taken,
-        "{name} is there and is not an empty folder, and nothing is overwritten. {next}"
-    );
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+const EXAMPLES: &str = "\
+Examples:
+  model-service init bench
+  model-service init --brand-id my-brand --issuer-id my-issuer --model my-box bench";
+
+/// Makes the directory, complete or not at all, and prints the next command.
+pub(crate) fn run(arguments: &InitArguments) -> Result<(), InitError> {
+    let directory = arguments.directory.as_path();
+    let failed = |reason| InitError::Directory {
+        path: directory.to_owned(),
+        reason,
+    };
+    let taken = fs::read_dir(directory).map_or(directory.exists(), |mut entries| entries.next().is_some());
+    if taken {
+        return Err(InitError::NotEmpty {
+            path: directory.to_owned(),
+        });
+    }
+    let parent = files::directory_of(directory);
     let new = tempfile::Builder::new()
         .prefix(".model-service-")
-        .permissions(Permissions::from_mode(0o700))
-        .tempdir_in(parent.unwrap_or(Path::new(".")))
-        .explain(format_args!("{name} cannot be made"), next)?;
-    Bench {
-        folder: new.path(),
+        .permissions(Permissions::from_mode(DIRECTORY_MODE))
+        .tempdir_in(parent)
+        .map_err(failed)?;
+    let bench = Bench {
+        directory: new.path(),
         arguments,
-        now: Timestamp::from_second(Timestamp::now().as_second())?.to_string(),
-    }
-    .fill()?;
-    fs::rename(new.path(), folder).explain(format_args!("{name} cannot be made"), next)?;
+        now: Timestamp::from_second(Timestamp::now().as_second())
+            .unwrap_or_default()
+            .to_string(),
+    };
+    bench.fill()?;
+    fs::rename(new.path(), directory).map_err(failed)?;
     // It was renamed, so there is nothing to remove.
     let _ = new.keep();
-    println!("{name} is ready: model-service serve --config {name}/{SETTINGS}");
-    Ok(())
+    files::sync_directory(parent).map_err(failed)?;
+    let name = directory.display();
+    let next = format!("{name} is ready: model-service serve --config {name}/{SETTINGS}");
+    writeln!(io::stdout(), "{next}").map_err(InitError::Stdout)
 }
 
-const SETTINGS: &str = "model-service.toml";
-
 struct Bench<'a> {
-    folder: &'a Path,
+    directory: &'a Path,
     arguments: &'a InitArguments,
-    /// RFC 3339.
+    /// The time of all assertions, in the format of RFC 3339.
     now: String,
 }
 
 impl Bench<'_> {
-    fn fill(&self) -> anyhow::Result<()> {
-        for folder in ["keys", "assertions", "secrets"] {
+    fn fill(&self) -> Result<(), InitError> {
+        for name in ["keys", "assertions", "secrets"] {
+            let path = self.directory.join(name);
             DirBuilder::new()
-                .mode(0o700)
-                .create(self.folder.join(folder))
-                .explain(format_args!("the folder {folder} cannot be made"), MAKE_ROOM)?;
+                .mode(DIRECTORY_MODE)
+                .create(&path)
+                .map_err(|reason| InitError::Directory { path, reason })?;
         }
         let InitArguments {
             brand_id,
@@ -101,18 +178,19 @@ impl Bench<'_> {
         self.write(SETTINGS, &self.settings())
     }
 
-    fn key(&self, name: &str) -> anyhow::Result<LocalSigner> {
-        let failed = format!("the key {name} cannot be made");
-        let pair = KeyPair::generate(KeySize::Rsa4096).explain(&failed, "Try again")?;
-        let der: Pkcs8V1Der<'_> = pair.as_der().explain(&failed, "Try again")?;
+    fn key(&self, name: &'static str) -> Result<LocalSigner, InitError> {
+        let failed = || InitError::Key { name };
+        let der: Result<Pkcs8V1Der<'_>, Unspecified> =
+            KeyPair::generate(KeySize::Rsa4096).and_then(|pair| pair.as_der());
+        let der = der.map_err(|_| failed())?;
         let pem = SecretDocument::try_from(der.as_ref())
             .and_then(|document| document.to_pem("PRIVATE KEY", LineEnding::LF))
-            .explain(&failed, "Try again")?;
+            .map_err(|_| failed())?;
         self.write(&format!("keys/{name}.pem"), &pem)?;
-        Ok(LocalSigner::from_der(der.as_ref())?)
+        LocalSigner::from_der(der.as_ref()).map_err(|_| failed())
     }
 
-    fn account(&self, name: &str, id: &str, key: &LocalSigner) -> anyhow::Result<()> {
+    fn account(&self, name: &str, id: &str, key: &LocalSigner) -> Result<(), InitError> {
         let headers = json!({
             "type": "account", "authority-id": id, "account-id": id, "display-name": id,
             "validation": "unproven", "timestamp": self.now,
@@ -120,14 +198,15 @@ impl Bench<'_> {
         self.sign(&format!("{name}.account"), headers, key)
     }
 
-    /// The word of `authority`, which for the store's own root on a bench is the account itself.
+    /// An account-key for `key`, signed with `authority`. On a bench without a store the account signs its
+    /// own account-keys.
     fn account_key(
         &self,
         name: &str,
         account: &str,
         key: &LocalSigner,
         authority: &LocalSigner,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), InitError> {
         let public = key.public_key();
         let headers = json!({
             "type": "account-key", "authority-id": account, "account-id": account, "name": name,
@@ -136,7 +215,7 @@ impl Bench<'_> {
         self.sign(&format!("{name}.account-key"), headers, authority)
     }
 
-    fn model(&self, name: &str, brand: &LocalSigner) -> anyhow::Result<()> {
+    fn model(&self, name: &str, brand: &LocalSigner) -> Result<(), InitError> {
         let brand_id = &self.arguments.brand_id;
         let headers = json!({
             "type": "model", "authority-id": brand_id, "brand-id": brand_id, "series": "16", "model": name,
@@ -149,25 +228,24 @@ impl Bench<'_> {
         self.sign(&format!("{name}.model"), headers, brand)
     }
 
-    fn sign(&self, file: &str, statement: Value, key: &LocalSigner) -> anyhow::Result<()> {
-        let statement: Statement = serde_json::from_value(statement)?;
-        let signed: Assertion = statement.sign(key, &SignOptions::now()).explain(
-            format_args!("{file} cannot be signed"),
-            "Correct the ids and names that were given",
-        )?;
+    fn sign(&self, file: &str, statement: Value, key: &LocalSigner) -> Result<(), InitError> {
+        let failed = |reason| InitError::Sign {
+            file: file.to_owned(),
+            reason,
+        };
+        let statement: Statement =
+            serde_json::from_value(statement).map_err(|error| failed(error.to_string()))?;
+        let signed = statement
+            .sign(key, &SignOptions::now())
+            .map_err(|error| failed(error.to_string()))?;
         self.write(&format!("assertions/{file}"), &signed.to_string())
     }
 
-    fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600);
-        let written = options
-            .open(self.folder.join(name))
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-        written.explain(format_args!("{name} cannot be written"), MAKE_ROOM)
+    fn write(&self, name: &str, text: &str) -> Result<(), InitError> {
+        Ok(files::write(&self.directory.join(name), text.as_bytes(), FILE_MODE)?)
     }
 
-    /// The ids are what assertions may hold, so that nothing in them has to be quoted.
+    /// The ids were accepted in assertions, so that nothing in them needs quoting.
     fn settings(&self) -> String {
         let InitArguments {
             brand_id,
@@ -176,7 +254,8 @@ impl Bench<'_> {
             ..
         } = self.arguments;
         format!(
-            r#"# Settings of the model service. docs/model-service.md has all of them. Paths start at this file's folder.
+            r#"# Settings of the model service. docs/model-service.md lists all settings. Paths are relative to the directory
+# of this file.
 listen = "127.0.0.1:8650"
 database = "model-service.sqlite"
 account-keys = ["assertions/brand.account-key", "assertions/issuer.account-key", "assertions/serial.account-key"]
@@ -200,5 +279,3 @@ serial-key = "keys/serial.pem"
         )
     }
 }
-
-const MAKE_ROOM: &str = "Make room on its disk";

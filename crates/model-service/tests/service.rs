@@ -34,15 +34,10 @@ fn run(arguments: &[&str], folder: &Path) -> Output {
         .unwrap()
 }
 
-/// One line on stderr, with all of `parts` in it.
+/// Fails unless the program failed for bad input, with this code.
 #[track_caller]
-fn failed(output: &Output, parts: &[&str]) {
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{text}");
-    assert_eq!(text.lines().count(), 1, "{text}");
-    for part in parts {
-        assert!(text.contains(part), "{part}: {text}");
-    }
+fn failed(output: &Output, code: &str) {
+    common::failed(output, 1, code);
 }
 
 #[test]
@@ -122,10 +117,7 @@ fn init_makes_all_that_a_registration_needs() {
     assert_eq!((login(&read("secrets/page-password")), login(&token)), (303, 401));
 
     let before = fs::read(bench.join("keys/brand.pem")).unwrap();
-    failed(
-        &run(&["init", "bench"], place.path()),
-        &["nothing is overwritten"],
-    );
+    failed(&run(&["init", "bench"], place.path()), "directory-not-empty");
     assert_eq!(fs::read(bench.join("keys/brand.pem")).unwrap(), before);
 }
 
@@ -144,11 +136,11 @@ fn init_leaves_nothing_of_a_bench_that_cannot_be() {
     let place = tempfile::tempdir().unwrap();
     failed(
         &run(&["init", "bench", "--model", "No Model"], place.path()),
-        &["model"],
+        "bench-name-invalid",
     );
     fs::write(place.path().join("file"), "").unwrap();
-    failed(&run(&["init", "file"], place.path()), &["not an empty folder"]);
-    failed(&run(&["init", "none/bench"], place.path()), &["cannot be made"]);
+    failed(&run(&["init", "file"], place.path()), "directory-not-empty");
+    failed(&run(&["init", "none/bench"], place.path()), "directory-not-created");
     let names: Vec<_> = fs::read_dir(place.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
@@ -161,36 +153,36 @@ fn settings_that_cannot_be_used() {
     let bench = Bench::new();
     let good = fs::read_to_string(bench.path("settings.toml")).unwrap();
     let model = "[[model]]\nbrand-id = \"brand-acme\"\nmodel = \"edge-box\"\nprovisioning = \"hardware-identity\"\nserial-key = \"serial.pem\"\n";
-    for (settings, part) in [
-        (good.replace("database =", "data-base ="), "data-base"),
-        (good.replace("\"api-key\"", "\"shared-secret\""), "shared-secret"),
-        (format!("{good}{model}"), "twice"),
-        (good.replace("api-key-file = \"api-key\"\n", ""), "api-key-file"),
-        (good.replace("127.0.0.1:0", "nowhere"), "listen"),
-        (good.replace("\"token\"", "\"none\""), "none"),
-        (good.replace("\"brand.account-key\", ", ""), "account-key"),
+    for (settings, code) in [
+        (good.replace("database =", "data-base ="), "service-settings-invalid"),
+        (good.replace("\"api-key\"", "\"shared-secret\""), "service-settings-invalid"),
+        (format!("{good}{model}"), "model-duplicate"),
+        (good.replace("api-key-file = \"api-key\"\n", ""), "api-key-file-mismatch"),
+        (good.replace("127.0.0.1:0", "nowhere"), "service-settings-invalid"),
+        (good.replace("\"token\"", "\"none\""), "file-unreadable"),
+        (good.replace("\"brand.account-key\", ", ""), "serial-key-without-account-key"),
         (
             good.replace("issuer.account-key", "settings.toml"),
-            "settings.toml",
+            "account-key-file-invalid",
         ),
         (
             good.replace("[limits]", "[limits]\nconnections = 0"),
-            "limit of 0",
+            "limit-zero",
         ),
         (
             good.replace(
                 "[limits]",
                 "[tls]\ncertificate = \"token\"\nkey = \"token\"\n[limits]",
             ),
-            "certificate",
+            "tls-certificate-missing",
         ),
     ] {
         bench.write("settings.toml", settings.as_bytes());
-        failed(&refuses_to_serve(&bench.path("settings.toml")), &[part]);
+        failed(&refuses_to_serve(&bench.path("settings.toml")), code);
     }
     failed(
         &refuses_to_serve(&bench.path("missing.toml")),
-        &["model-service init"],
+        "service-settings-missing",
     );
     bench.write("settings.toml", good.as_bytes());
     let expired = common::expired_key("brand-acme", "brand");
@@ -198,13 +190,13 @@ fn settings_that_cannot_be_used() {
     bench.write("brand.account-key", expired.as_bytes());
     failed(
         &refuses_to_serve(&bench.path("settings.toml")),
-        &["not valid now"],
+        "account-key-expired",
     );
     bench.write("brand.account-key", &valid);
     bench.write("token", b"short");
     failed(
         &refuses_to_serve(&bench.path("settings.toml")),
-        &["16 characters"],
+        "secret-too-short",
     );
 }
 
@@ -215,7 +207,8 @@ fn a_port_in_use() {
     let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
     let settings = settings.replace("127.0.0.1:0", &service.address.to_string());
     bench.write("settings.toml", settings.as_bytes());
-    failed(&refuses_to_serve(&bench.path("settings.toml")), &["listen"]);
+    let output = refuses_to_serve(&bench.path("settings.toml"));
+    common::failed(&output, 4, "cannot-listen");
 }
 
 /// SQLite attaches files by names in UTF-8 only. A service that found that out later would refuse every device.
@@ -226,7 +219,7 @@ fn a_folder_whose_name_is_not_utf_8() {
     symlink(bench.path(""), &folder).unwrap();
     failed(
         &refuses_to_serve(&folder.join("settings.toml")),
-        &["unable to open database", "Check `database`"],
+        "database-not-opened",
     );
 }
 
@@ -342,7 +335,7 @@ fn with_tls() {
     fs::set_permissions(bench.path("tls.key"), fs::Permissions::from_mode(0o644)).unwrap();
     failed(
         &refuses_to_serve(&bench.path("settings.toml")),
-        &["tls.key", "chmod 600"],
+        "file-exposed",
     );
 }
 

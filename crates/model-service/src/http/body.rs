@@ -1,4 +1,4 @@
-//! Bodies: read whole within a limit, or pumped to a thread that reads them as a stream.
+//! Bodies of requests: read as a whole, or passed to a thread as a stream; both with limits.
 
 use std::io::{self, BufReader, Read};
 use std::time::Duration;
@@ -9,32 +9,48 @@ use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::error::RequestError;
 use crate::import::Input;
-use crate::refusal::{Code, Refusal};
 
+/// snapd's media type for assertions.
+pub(super) const ASSERTION: &str = "application/x.ubuntu.assertion";
 /// Pieces of a body that wait for the reader.
 const QUEUE: usize = 8;
 
-/// Reads a body of at most `limit` bytes, in at most `time`.
-pub(crate) async fn read_limited(
+/// Refuses other content types than that of assertions. Parameters after the type are ignored.
+pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), RequestError> {
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap_or("?"));
+    let kind = given.and_then(|given| given.split(';').next()).map(str::trim);
+    if kind.is_some_and(|kind| kind.eq_ignore_ascii_case(ASSERTION)) {
+        return Ok(());
+    }
+    Err(RequestError::ContentType {
+        found: given.map_or("missing".to_owned(), |given| format!("{given:?}")),
+    })
+}
+
+/// Reads a body of at most `limit` bytes within `time`.
+pub(super) async fn read_limited(
     headers: &HeaderMap,
     body: Body,
     limit: u64,
     time: Duration,
-) -> Result<Vec<u8>, Refusal> {
-    check_announced(headers, limit)?;
+) -> Result<Vec<u8>, RequestError> {
+    check_content_length(headers, limit)?;
     timeout(time, collect(body, limit))
         .await
         .map_err(|_| late(time))?
 }
 
-async fn collect(mut body: Body, limit: u64) -> Result<Vec<u8>, Refusal> {
+async fn collect(mut body: Body, limit: u64) -> Result<Vec<u8>, RequestError> {
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| broken(&error))?;
+        let frame = frame.map_err(|error| incomplete(&error))?;
         let Ok(piece) = frame.into_data() else { continue };
         if (whole.len() + piece.len()) as u64 > limit {
-            return Err(too_large(limit));
+            return Err(RequestError::TooLarge { limit });
         }
         whole.extend_from_slice(&piece);
     }
@@ -42,108 +58,100 @@ async fn collect(mut body: Body, limit: u64) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Refuses a body whose announced length is too large before any of it is read.
-fn check_announced(headers: &HeaderMap, limit: u64) -> Result<(), Refusal> {
+fn check_content_length(headers: &HeaderMap, limit: u64) -> Result<(), RequestError> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok());
     match announced.and_then(|length| length.parse::<u64>().ok()) {
-        Some(length) if length > limit => Err(too_large(limit)),
+        Some(length) if length > limit => Err(RequestError::TooLarge { limit }),
         _ => Ok(()),
     }
 }
 
-fn too_large(limit: u64) -> Refusal {
-    Refusal::new(
-        Code::TooLarge,
-        format!("the body has more than {limit} bytes. Send less, or raise the limit in the settings"),
-    )
+fn late(time: Duration) -> RequestError {
+    RequestError::Timeout {
+        seconds: time.as_secs(),
+    }
 }
 
-fn late(time: Duration) -> Refusal {
-    Refusal::new(
-        Code::Timeout,
-        format!(
-            "the body did not arrive within {} s. Send it again",
-            time.as_secs()
-        ),
-    )
+fn incomplete(error: &axum::Error) -> RequestError {
+    RequestError::Incomplete {
+        reason: error.to_string(),
+    }
 }
 
-fn broken(error: &dyn std::fmt::Display) -> Refusal {
-    Refusal::new(
-        Code::Incomplete,
-        format!("the body ended too early: {error}. Send it again"),
-    )
-}
-
-/// The end of a pipe into which a body is pumped.
-pub(crate) struct Pump {
+/// The writing end of a pipe for a body.
+pub(crate) struct BodyWriter {
     pieces: mpsc::Sender<io::Result<Bytes>>,
     left: u64,
     limit: u64,
     pause: Duration,
 }
 
-/// A pipe for a body of at most `limit` bytes with pauses of at most `pause`: the end to fill, and the one to
-/// import from.
-pub(crate) fn pump(limit: u64, pause: Duration) -> (Pump, Input) {
+/// A pipe for a body of at most `limit` bytes with pauses of at most `pause`: the writing end, and the
+/// input of an import.
+pub(super) fn body_pipe(limit: u64, pause: Duration) -> (BodyWriter, Input) {
     let (pieces, queue) = mpsc::channel(QUEUE);
-    let reader = Pieces {
+    let reader = BodyReader {
         queue,
         piece: Bytes::new(),
     };
-    let pump = Pump {
+    let writer = BodyWriter {
         pieces,
         left: limit,
         limit,
         pause,
     };
-    (pump, (None, Box::new(BufReader::new(reader))))
+    let input = Input {
+        name: None,
+        reader: Box::new(BufReader::new(reader)),
+    };
+    (writer, input)
 }
 
-impl Pump {
-    /// Pumps a whole body. An error reaches the reader too, so that nothing is made of half a body.
-    pub(crate) async fn fill(mut self, headers: &HeaderMap, mut body: Body) -> Result<(), Refusal> {
-        if let Err(refusal) = check_announced(headers, self.limit) {
-            return Err(self.fail(refusal).await);
+impl BodyWriter {
+    /// Writes a whole body. The reader gets an error too, so that half a body is not imported.
+    pub(super) async fn write_body(mut self, headers: &HeaderMap, mut body: Body) -> Result<(), RequestError> {
+        if let Err(error) = check_content_length(headers, self.limit) {
+            return Err(self.fail(error).await);
         }
         loop {
             let piece = match timeout(self.pause, body.frame()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
-                Ok(Some(Err(error))) => return Err(self.fail(broken(&error)).await),
+                Ok(Some(Err(error))) => return Err(self.fail(incomplete(&error)).await),
                 Err(_) => return Err(self.fail(late(self.pause)).await),
             };
-            self.put(piece).await?;
+            self.write(piece).await?;
         }
     }
 
-    /// Passes a piece on, or throws it away where the reader has found an error and wants no more.
-    pub(crate) async fn put(&mut self, piece: Bytes) -> Result<(), Refusal> {
+    /// Writes a piece. It is dropped if the reader has found an error and reads no more.
+    pub(crate) async fn write(&mut self, piece: Bytes) -> Result<(), RequestError> {
         match self.left.checked_sub(piece.len() as u64) {
             Some(left) => self.left = left,
-            None => return Err(self.fail(too_large(self.limit)).await),
+            None => return Err(self.fail(RequestError::TooLarge { limit: self.limit }).await),
         }
         let _ = self.pieces.send(Ok(piece)).await;
         Ok(())
     }
 
-    /// Tells the reader that the body is not whole.
-    pub(crate) async fn fail(&self, refusal: Refusal) -> Refusal {
+    /// Tells the reader that the body is incomplete, and returns the error.
+    pub(crate) async fn fail(&self, error: RequestError) -> RequestError {
         let _ = self
             .pieces
-            .send(Err(io::Error::other(refusal.message.clone())))
+            .send(Err(io::Error::other(error.to_string())))
             .await;
-        refusal
+        error
     }
 }
 
-struct Pieces {
+struct BodyReader {
     queue: mpsc::Receiver<io::Result<Bytes>>,
     piece: Bytes,
 }
 
-impl Read for Pieces {
+impl Read for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.piece.is_empty() {
             match self.queue.blocking_recv() {

@@ -1,4 +1,4 @@
-//! What devices ask for: a nonce, then a serial.
+//! The addresses for devices: a nonce, then a serial.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,13 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use super::{Peer, read_limited, refused};
-use crate::refusal::{Code, Refusal};
-use crate::registration::{Incoming, Registered};
+use super::body::{ASSERTION, check_content_type, read_limited};
+use super::error::RequestError;
+use super::peer::Peer;
+use super::status::refused;
+use crate::registration::{Registration, RegistrationRequest};
 use crate::secret::random_token;
 use crate::service::Service;
-use crate::store;
-
-/// snapd's media type for assertions.
-const ASSERTION: &str = "application/x.ubuntu.assertion";
 
 /// `POST /v1/request-id`
 pub(super) async fn request_id(State(service): State<Arc<Service>>) -> Response {
@@ -28,22 +26,18 @@ pub(super) async fn request_id(State(service): State<Arc<Service>>) -> Response 
             let body = json!({ "request-id": nonce }).to_string();
             ([(header::CONTENT_TYPE, "application/json")], body).into_response()
         }
-        Err(refusal) => refused(&refusal),
+        Err(error) => refused(&error),
     }
 }
 
-async fn new_nonce(service: &Service) -> Result<String, Refusal> {
-    let nonce = random_token().map_err(|error| {
-        tracing::error!("{error}");
-        Refusal::new(Code::Unavailable, error.to_string())
-    })?;
-    let (seconds, most) = (service.nonce_seconds, service.limits.open_nonces.into());
+async fn new_nonce(service: &Service) -> Result<String, RequestError> {
+    let nonce = random_token()?;
     let now = Timestamp::now().as_second();
-    let stored = nonce.clone();
-    let written = service
+    let limit = service.limits.open_nonces.into();
+    service
         .store
-        .write(move |connection| store::issue(connection, &stored, now, seconds, most));
-    store::received(written.await)?;
+        .issue_nonce(&nonce, now, service.nonce_seconds, limit)
+        .await?;
     Ok(nonce)
 }
 
@@ -56,39 +50,21 @@ pub(super) async fn serial(
 ) -> Response {
     let registered = match read(&service, &headers, body).await {
         Ok(body) => register(service, address.to_string(), &headers, body).await,
-        Err(refusal) => Err(refusal),
+        Err(error) => Err(error),
     };
     match registered {
-        Ok(Registered { text, new }) => {
+        Ok(Registration { assertion, new }) => {
             let status = if new { StatusCode::CREATED } else { StatusCode::OK };
-            (status, [(header::CONTENT_TYPE, ASSERTION)], text).into_response()
+            (status, [(header::CONTENT_TYPE, ASSERTION)], assertion).into_response()
         }
-        Err(refusal) => refused(&refusal),
+        Err(error) => refused(&error),
     }
 }
 
-async fn read(service: &Service, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
+async fn read(service: &Service, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, RequestError> {
     check_content_type(headers)?;
     let time = Duration::from_secs(service.limits.request_seconds.into());
     read_limited(headers, body, service.limits.serial_body_bytes, time).await
-}
-
-/// Refuses anything but assertions; parameters after the type do not matter.
-pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
-    let given = headers
-        .get(header::CONTENT_TYPE)
-        .map(|value| value.to_str().unwrap_or("?"));
-    let kind = given.and_then(|given| given.split(';').next()).map(str::trim);
-    if kind.is_some_and(|kind| kind.eq_ignore_ascii_case(ASSERTION)) {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        Code::ContentType,
-        format!(
-            "the content type is {}. Send assertions as {ASSERTION}",
-            given.map_or("missing".to_owned(), |given| format!("{given:?}"))
-        ),
-    ))
 }
 
 async fn register(
@@ -96,24 +72,22 @@ async fn register(
     address: String,
     headers: &HeaderMap,
     body: Vec<u8>,
-) -> Result<Registered, Refusal> {
+) -> Result<Registration, RequestError> {
+    let interrupted = |reason: String| RequestError::Interrupted { reason };
     let api_key = headers.get("api-key").map(|value| value.as_bytes().to_vec());
-    // In the order in which they came: with all at once on few cores, some would wait for most of the others.
-    let turn = Arc::clone(&service.turns).acquire_owned().await;
-    let turn = turn.map_err(|error| Refusal::new(Code::Unavailable, error.to_string()))?;
+    // In the order of arrival: with all at once on few cores, some would wait for most of the others.
+    let permit = Arc::clone(&service.registration_permits).acquire_owned().await;
+    let permit = permit.map_err(|error| interrupted(error.to_string()))?;
     let registration = spawn_blocking(move || {
-        let _turn = turn;
-        service.registrar.register(&Incoming {
+        let _permit = permit;
+        service.registrar.register(&RegistrationRequest {
             body: &body,
             api_key: api_key.as_deref(),
             address,
         })
     });
-    registration.await.unwrap_or_else(|error| {
-        tracing::error!("a registration did not end: {error}");
-        Err(Refusal::new(
-            Code::Unavailable,
-            "the registration did not end. Try again",
-        ))
-    })
+    match registration.await {
+        Ok(result) => Ok(result?),
+        Err(error) => Err(interrupted(error.to_string())),
+    }
 }

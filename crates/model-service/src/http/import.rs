@@ -12,99 +12,89 @@ use futures_util::stream::poll_fn;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-use super::body::{Pump, pump};
-use super::device::check_content_type;
-use super::refused;
-use crate::import::{ImportError, Report};
-use crate::refusal::{Code, Refusal};
+use super::body::{BodyWriter, body_pipe, check_content_type};
+use super::error::RequestError;
+use super::status::refused;
+use crate::import::{ImportError, ImportReport};
 use crate::service::Service;
 
 /// Pieces of a report that wait for the network, of at least [`PIECE`] bytes each.
 const QUEUE: usize = 4;
 const PIECE: usize = 32 * 1024;
 
-/// An import that goes on.
-pub(crate) type Job = JoinHandle<Result<Report, ImportError>>;
+/// A running import.
+pub(crate) type ImportJob = JoinHandle<Result<ImportReport, ImportError>>;
 
 pub(super) async fn import(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response {
-    match run(service, &headers, body).await {
-        Ok(report) => {
-            let status = match report.counts.stored() {
-                true => StatusCode::OK,
-                false => StatusCode::UNPROCESSABLE_ENTITY,
-            };
-            (
-                status,
-                [(header::CONTENT_TYPE, "application/json")],
-                stream(report),
-            )
-                .into_response()
+    let report = match run(service, &headers, body).await {
+        Ok(report) => report,
+        Err(error) => return refused(&error),
+    };
+    let status = match report.counts.stored() {
+        true => StatusCode::OK,
+        false => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (status, json, stream(report)).into_response()
+}
+
+async fn run(service: Arc<Service>, headers: &HeaderMap, body: Body) -> Result<ImportReport, RequestError> {
+    check_token(&service, headers)?;
+    check_content_type(headers)?;
+    let (writer, job) = start_import(service)?;
+    let written = writer.write_body(headers, body).await;
+    let report = import_result(job.await);
+    // The error of the body is the cause of that of the import.
+    written.and(report)
+}
+
+/// Starts an import if not too many are running. Returns a writer for the assertions, and the job that
+/// reads them.
+pub(crate) fn start_import(service: Arc<Service>) -> Result<(BodyWriter, ImportJob), RequestError> {
+    let limits = &service.limits;
+    let permit = Arc::clone(&service.import_permits)
+        .try_acquire_owned()
+        .map_err(|_| RequestError::Busy {
+            limit: limits.imports,
+        })?;
+    let pause = Duration::from_secs(limits.request_seconds.into());
+    let (writer, input) = body_pipe(limits.import_body_bytes, pause);
+    // The thread holds the permit: it goes on if the client has gone.
+    let job = spawn_blocking(move || {
+        let _permit = permit;
+        service.importer.run(vec![input])
+    });
+    Ok((writer, job))
+}
+
+/// The result of an import job.
+pub(crate) fn import_result(
+    result: Result<Result<ImportReport, ImportError>, JoinError>,
+) -> Result<ImportReport, RequestError> {
+    match result {
+        Ok(result) => Ok(result?),
+        Err(error) => {
+            tracing::error!("the thread of an import ended: {error}");
+            Err(ImportError::Interrupted.into())
         }
-        Err(refusal) => refused(&refusal),
     }
 }
 
-async fn run(service: Arc<Service>, headers: &HeaderMap, body: Body) -> Result<Report, Refusal> {
-    check_token(&service, headers)?;
-    check_content_type(headers)?;
-    let (pump, job) = begin(service)?;
-    let filled = pump.fill(headers, body).await;
-    let report = finished(job.await);
-    // What kept the body from arriving says more than what the import made of it.
-    filled.and(report)
-}
-
-/// Begins an import, if there are not too many: a pipe for the assertions, and the thread that takes them from it.
-pub(crate) fn begin(service: Arc<Service>) -> Result<(Pump, Job), Refusal> {
-    let turn = Arc::clone(&service.imports)
-        .try_acquire_owned()
-        .map_err(|_| {
-            let message = format!(
-                "other imports are running, and {} are taken at a time. Try again in a minute, or raise imports in the settings",
-                service.limits.imports
-            );
-            Refusal::new(Code::Busy, message)
-        })?;
-    let pause = Duration::from_secs(service.limits.request_seconds.into());
-    let (pump, input) = pump(service.limits.import_body_bytes, pause);
-    // The thread keeps the turn: it works on where the client has gone away.
-    let job = spawn_blocking(move || {
-        let _turn = turn;
-        service.importer.run(vec![input])
-    });
-    Ok((pump, job))
-}
-
-/// What an import gave, as an answer.
-pub(crate) fn finished(ended: Result<Result<Report, ImportError>, JoinError>) -> Result<Report, Refusal> {
-    let problem = match ended {
-        Ok(Ok(report)) => return Ok(report),
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
-    };
-    tracing::error!("an import failed: {problem}");
-    let message = format!("nothing was imported: {problem}. Try again; the log says more");
-    Err(Refusal::new(Code::Unavailable, message))
-}
-
-fn check_token(service: &Service, headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_token(service: &Service, headers: &HeaderMap) -> Result<(), RequestError> {
     let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
     let token = given.and_then(|given| given.split_at_checked("Bearer ".len()));
     match token {
         Some((scheme, token))
-            if scheme.eq_ignore_ascii_case(b"Bearer ") && service.import_token.is(token) =>
+            if scheme.eq_ignore_ascii_case(b"Bearer ") && service.import_token.matches(token) =>
         {
             Ok(())
         }
-        _ => Err(Refusal::new(
-            Code::Unauthorized,
-            "the import token is missing or wrong. Send `Authorization: Bearer …` with the token from import-token-file",
-        )),
+        _ => Err(RequestError::Unauthorized),
     }
 }
 
 /// The report as a body, which may be larger than the memory.
-fn stream(report: Report) -> Body {
+fn stream(report: ImportReport) -> Body {
     let (pieces, mut queue) = mpsc::channel::<io::Result<Bytes>>(QUEUE);
     spawn_blocking(move || {
         let mut piece = String::new();

@@ -1,4 +1,4 @@
-//! Closing a connection so that its last answer arrives.
+//! Closing a connection so that its last response arrives.
 
 use std::io;
 use std::pin::Pin;
@@ -11,59 +11,59 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Bytes that are read and thrown away at most.
-const MOST: usize = 16 * 1024 * 1024;
-/// A client that sends nothing for this long has heard the answer, or never will.
+/// The most bytes that are read and dropped.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// A client that sends nothing for this long has read the response, or never will.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// A stream that, if it is shut down amid a body, reads on until the client has ended too.
+/// A stream that, if it is shut down within a body, reads until the client has ended too.
 ///
-/// A request may be refused before its body was read. Closing then would reset the connection, and a client that
-/// is still sending would lose the answer (RFC 9112, section 9.6).
+/// A request may be refused before its body was read. Closing then would reset the connection, and a
+/// client that is still sending would lose the response (RFC 9112, section 9.6).
 pub(super) struct Linger<S> {
     stream: S,
-    unread: Unread,
-    /// For all of it, in addition to the limit on bytes.
+    unread: UnreadBody,
+    /// The time for all reading after the shutdown.
     time: Duration,
-    last: Option<Last>,
+    drain: Option<Drain>,
 }
 
-/// What is left of a stream that was shut down.
-struct Last {
+/// Limits on reading from a stream that was shut down.
+struct Drain {
     bytes: usize,
     end: Instant,
     pause: Pin<Box<Sleep>>,
 }
 
 impl<S> Linger<S> {
-    pub(super) fn new(stream: S, unread: Unread, time: Duration) -> Self {
+    pub(super) fn new(stream: S, unread: UnreadBody, time: Duration) -> Self {
         Self {
             stream,
             unread,
             time,
-            last: None,
+            drain: None,
         }
     }
 }
 
-/// Whether something is left of the body that a connection carries.
+/// True if a part of the body on the connection is unread.
 #[derive(Clone, Default)]
-pub(super) struct Unread(Arc<AtomicBool>);
+pub(super) struct UnreadBody(Arc<AtomicBool>);
 
-/// A body that keeps count of that.
-pub(super) struct Watched {
+/// A body that records whether a part of it is unread.
+pub(super) struct TrackedBody {
     body: Incoming,
-    unread: Unread,
+    unread: UnreadBody,
 }
 
-impl Watched {
-    pub(super) fn new(body: Incoming, unread: Unread) -> Self {
+impl TrackedBody {
+    pub(super) fn new(body: Incoming, unread: UnreadBody) -> Self {
         unread.0.store(!body.is_end_stream(), Ordering::Relaxed);
         Self { body, unread }
     }
 }
 
-impl Body for Watched {
+impl Body for TrackedBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -87,18 +87,18 @@ impl Body for Watched {
     }
 }
 
-impl Last {
+impl Drain {
     fn new(time: Duration) -> Self {
         let end = Instant::now() + time;
         Self {
-            bytes: MOST,
+            bytes: MAX_BYTES,
             end,
             pause: Box::pin(sleep_until(end.min(Instant::now() + PAUSE))),
         }
     }
 
-    /// Whether to read on after `count` bytes.
-    fn goes_on(&mut self, count: usize) -> bool {
+    /// Counts bytes that were read. Returns true if more may be read.
+    fn may_read_more(&mut self, count: usize) -> bool {
         self.bytes = self.bytes.saturating_sub(count);
         let pause = self.end.min(Instant::now() + PAUSE);
         self.pause.as_mut().reset(pause);
@@ -146,24 +146,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<S> {
             stream,
             unread,
             time,
-            last,
+            drain,
         } = self.get_mut();
-        if last.is_none() {
+        if drain.is_none() {
             ready!(Pin::new(&mut *stream).poll_shutdown(context))?;
         }
         if !unread.0.load(Ordering::Relaxed) {
             return Poll::Ready(Ok(()));
         }
-        let last = last.get_or_insert_with(|| Last::new(*time));
+        let drain = drain.get_or_insert_with(|| Drain::new(*time));
         let mut space = [0; 8 * 1024];
         loop {
-            if last.pause.as_mut().poll(context).is_ready() {
+            if drain.pause.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             let mut buffer = ReadBuf::new(&mut space);
-            // The answer is out; what goes wrong now is no matter.
+            // The response is sent. Errors no longer matter.
             let read = ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer));
-            if read.is_err() || !last.goes_on(buffer.filled().len()) {
+            if read.is_err() || !drain.may_read_more(buffer.filled().len()) {
                 return Poll::Ready(Ok(()));
             }
         }

@@ -1,4 +1,4 @@
-//! How often something may be done: the request rate of each address, and buckets for whatever else is counted.
+//! Rate limits: token buckets, and the requests of each address.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Keys that are remembered. Beyond that all start anew, which only lets more through.
+/// Keys with a bucket. Beyond that all buckets start full again, which only allows more.
 const KEYS: usize = 100_000;
 const MINUTE: f64 = 60.0;
 
-/// A bucket for each key: it holds what may be taken in a minute, and fills steadily.
-pub(crate) struct Buckets<K> {
+/// A bucket of tokens for each key. It holds the tokens of a minute, and fills steadily.
+pub(crate) struct TokenBuckets<K> {
     per_minute: f64,
     buckets: Mutex<HashMap<K, Bucket>>,
 }
@@ -21,7 +21,7 @@ struct Bucket {
     at: Instant,
 }
 
-impl<K: Eq + Hash> Buckets<K> {
+impl<K: Eq + Hash> TokenBuckets<K> {
     pub(crate) fn new(per_minute: u32) -> Self {
         Self {
             per_minute: per_minute.into(),
@@ -29,7 +29,7 @@ impl<K: Eq + Hash> Buckets<K> {
         }
     }
 
-    /// Takes one from a bucket; whether there was one.
+    /// Takes a token from a bucket. Returns true if it had one.
     pub(crate) fn take(&self, key: K, now: Instant) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= KEYS && !buckets.contains_key(&key) {
@@ -49,8 +49,8 @@ impl<K: Eq + Hash> Buckets<K> {
         taken
     }
 
-    /// Puts back what was taken.
-    pub(crate) fn give_back(&self, key: &K) {
+    /// Puts a token back.
+    pub(crate) fn put_back(&self, key: &K) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = buckets.get_mut(key) {
             bucket.left = (bucket.left + 1.0).min(self.per_minute);
@@ -58,24 +58,24 @@ impl<K: Eq + Hash> Buckets<K> {
     }
 }
 
-/// The requests of each address.
+/// The limit on the requests of each address.
 pub(crate) struct RateLimit {
     unlimited: bool,
     loopback: bool,
-    requests: Buckets<IpAddr>,
+    requests: TokenBuckets<IpAddr>,
 }
 
 impl RateLimit {
-    /// No limit for `per_minute` 0, nor for loopback addresses unless `loopback`.
+    /// There is no limit if `per_minute` is 0, nor for loopback addresses unless `loopback` is true.
     pub(crate) fn new(per_minute: u32, loopback: bool) -> Self {
         Self {
             unlimited: per_minute == 0,
             loopback,
-            requests: Buckets::new(per_minute),
+            requests: TokenBuckets::new(per_minute),
         }
     }
 
-    /// Counts a request, and says whether it is within the limit.
+    /// Counts a request. Returns true if it is within the limit.
     pub(crate) fn allows(&self, address: IpAddr) -> bool {
         self.allows_at(address, Instant::now())
     }
@@ -88,7 +88,7 @@ impl RateLimit {
     }
 }
 
-/// What stands for a host: with IPv6 it usually has a whole /64 to choose addresses from.
+/// The address that identifies a host. With IPv6 a host can usually choose addresses from a /64.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => (v6.to_bits() >> 64 << 64).to_be_bytes().into(),
@@ -118,17 +118,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_can_be_given_back() {
-        let buckets = Buckets::new(1);
+    fn a_token_can_be_put_back() {
+        let buckets = TokenBuckets::new(1);
         let now = Instant::now();
         assert!(buckets.take("a", now) && !buckets.take("a", now));
-        buckets.give_back(&"a");
-        buckets.give_back(&"a");
+        buckets.put_back(&"a");
+        buckets.put_back(&"a");
         assert!(buckets.take("a", now) && !buckets.take("a", now));
     }
 
     #[test]
-    fn loopback_counts_only_where_asked_for() {
+    fn loopback_is_limited_only_if_configured() {
         let loopback = "127.0.0.2".parse().unwrap();
         assert!((0..9).all(|_| RateLimit::new(1, false).allows(loopback)));
         let limit = RateLimit::new(1, true);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_in_a_64_are_one() {
+    fn addresses_in_a_64_are_one_host() {
         let limit = RateLimit::new(1, false);
         assert!(limit.allows("2001:db8::1".parse().unwrap()));
         assert!(!limit.allows("2001:db8::2".parse().unwrap()));

@@ -1,24 +1,25 @@
-//! Listening, TLS, and an end that leaves nothing half done.
+//! Listening, TLS and a graceful end.
 
-use std::fs::File;
-use std::io::{self, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::ensure;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use failure::Diagnostic;
+use files::FileError;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,87 +28,93 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use super::linger::{Linger, Unread, Watched};
-use super::{Peer, router};
-use crate::explain::Explain as _;
+use super::linger::{Linger, TrackedBody, UnreadBody};
+use super::peer::Peer;
 use crate::secret::read_private;
-use crate::service::Service;
 use crate::settings::{Settings, Tls};
 
-/// How long requests may still take after a signal to stop.
+/// The largest file of certificates, in bytes.
+const MAX_CERTIFICATES: u64 = 1024 * 1024;
+/// How long running requests may take after a signal to stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
-/// After an error that a full table of file descriptors, say, would give again at once.
+/// The pause after an error that would come again at once, such as a full table of file descriptors.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// Serves until SIGTERM or SIGINT, then lets running requests end.
-pub(crate) async fn serve(settings: &Settings, service: Arc<Service>) -> anyhow::Result<()> {
-    let tls = settings.tls.as_ref().map(acceptor).transpose()?;
-    let in_use = "Check `listen` in the settings, and that nothing else uses the port";
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .explain(format_args!("{} cannot be listened on", settings.listen), in_use)?;
-    let address = listener
-        .local_addr()
-        .explain("the address is not known", in_use)?;
-    if tls.is_none() && !address.ip().is_loopback() {
-        tracing::warn!("others than this machine can connect, and without TLS; set [tls] in the settings");
-    }
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    announce(address, tls.is_some())?;
-    let server = Server {
-        tls,
-        time: Duration::from_secs(service.limits.request_seconds.into()),
-        connections: Arc::new(Semaphore::new(service.limits.connections as usize)),
-        graceful: GracefulShutdown::new(),
-        router: router(service),
-    };
-    tokio::select! {
-        () = server.accept(&listener) => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    drop(listener);
-    tracing::info!("stopping");
-    if timeout(LAST_REQUESTS, server.graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests had not ended and were dropped");
-    }
-    Ok(())
+/// Why the server cannot start.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ServeError {
+    /// The address cannot be used.
+    #[error("cannot listen on {address}: {reason}")]
+    #[diagnostic(
+        code("cannot-listen"),
+        help("Check `listen` in the settings, and that no other program uses the port")
+    )]
+    Listen {
+        /// The address in the settings.
+        address: SocketAddr,
+        /// What the system said.
+        reason: io::Error,
+    },
+    /// The certificate or the key cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] FileError),
+    /// The file has no certificate in PEM.
+    #[error("{} has no certificate in PEM", path.display())]
+    #[diagnostic(
+        code("tls-certificate-missing"),
+        help("Check `certificate` under [tls] in the settings")
+    )]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The certificates cannot be read.
+    #[error("cannot read the certificates in {}: {reason}", path.display())]
+    #[diagnostic(
+        code("tls-certificate-invalid"),
+        help("Check `certificate` under [tls] in the settings")
+    )]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the PEM text.
+        reason: pem::Error,
+    },
+    /// The file has no private key in PEM.
+    #[error("cannot read a private key in PEM from {}: {reason}", path.display())]
+    #[diagnostic(code("tls-key-invalid"), help("Check `key` under [tls] in the settings"))]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the PEM text.
+        reason: pem::Error,
+    },
+    /// The certificate and the key cannot be used together.
+    #[error("cannot use the TLS certificate with its key: {0}")]
+    #[diagnostic(
+        code("tls-unusable"),
+        help("Check `certificate` and `key` under [tls] in the settings")
+    )]
+    Tls(rustls::Error),
+    /// The system refuses a handler for SIGTERM or SIGINT.
+    #[error("cannot wait for signals: {0}")]
+    #[diagnostic(
+        code("signals-unavailable"),
+        help("Check the limits of this user, and try again")
+    )]
+    Signals(io::Error),
+    /// The line with the address cannot be written.
+    #[error("cannot write to stdout: {0}")]
+    #[diagnostic(code("stdout-unwritable"), help("Check where stdout leads"))]
+    Stdout(io::Error),
 }
 
-/// Says where the service is, in a line by itself for whoever started it.
-fn announce(address: SocketAddr, tls: bool) -> io::Result<()> {
-    let scheme = if tls { "https" } else { "http" };
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "listening on {scheme}://{address}/")?;
-    stdout.flush()
-}
-
-fn acceptor(files: &Tls) -> anyhow::Result<TlsAcceptor> {
-    let name = files.certificate.display();
-    let next = "Check [tls] in the settings";
-    let certificates = read_certificates(&files.certificate)
-        .explain(format_args!("{name} holds no certificates in PEM"), next)?;
-    ensure!(!certificates.is_empty(), "{name} holds no certificate. {next}");
-    let key = PrivateKeyDer::from_pem_slice(read_private(&files.key)?.as_bytes()).explain(
-        format_args!("{} holds no private key in PEM", files.key.display()),
-        next,
-    )?;
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, key))
-        .explain("TLS cannot be set up", next)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-fn read_certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let reader = BufReader::new(File::open(file)?);
-    Ok(CertificateDer::pem_reader_iter(reader).collect::<Result<_, _>>()?)
-}
-
-struct Server {
+/// A server that is not yet listening.
+pub(crate) struct Server {
+    address: SocketAddr,
     tls: Option<TlsAcceptor>,
-    /// For a handshake, for the head of a request, and between two requests.
+    /// The longest time for a handshake, for the head of a request, and between two requests.
     time: Duration,
     connections: Arc<Semaphore>,
     graceful: GracefulShutdown,
@@ -115,9 +122,48 @@ struct Server {
 }
 
 impl Server {
+    /// Reads the certificate and the key.
+    pub(crate) fn new(settings: &Settings, router: Router) -> Result<Self, ServeError> {
+        Ok(Self {
+            address: settings.listen,
+            tls: settings.tls.as_ref().map(acceptor).transpose()?,
+            time: Duration::from_secs(settings.limits.request_seconds.into()),
+            connections: Arc::new(Semaphore::new(settings.limits.connections as usize)),
+            graceful: GracefulShutdown::new(),
+            router,
+        })
+    }
+
+    /// Serves until SIGTERM or SIGINT, then waits for running requests.
+    pub(crate) async fn run(self) -> Result<(), ServeError> {
+        let listen_error = |reason| ServeError::Listen {
+            address: self.address,
+            reason,
+        };
+        let listener = TcpListener::bind(self.address).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+        if self.tls.is_none() && !address.ip().is_loopback() {
+            tracing::warn!("other machines can connect, and without TLS; set [tls] in the settings");
+        }
+        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+        announce(address, self.tls.is_some()).map_err(ServeError::Stdout)?;
+        tokio::select! {
+            () = self.accept(&listener) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        drop(listener);
+        tracing::info!("stopping");
+        if timeout(LAST_REQUESTS, self.graceful.shutdown()).await.is_err() {
+            tracing::warn!("some requests had not ended and were dropped");
+        }
+        Ok(())
+    }
+
     async fn accept(&self, listener: &TcpListener) {
         loop {
-            // Further connections wait in the system's queue.
+            // Other connections wait in the queue of the system.
             let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else {
                 return;
             };
@@ -132,7 +178,7 @@ impl Server {
     }
 
     fn spawn(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
-        // Answers are small, and a device waits for them.
+        // Responses are small, and a device waits for them.
         let _ = stream.set_nodelay(true);
         let connection = Connection {
             router: self.router.clone(),
@@ -148,10 +194,48 @@ impl Server {
                 Some(tls) => match timeout(connection.time, tls.accept(stream)).await {
                     Ok(Ok(stream)) => connection.serve(stream).await,
                     Ok(Err(error)) => tracing::debug!("TLS: {error}"),
-                    Err(_) => tracing::debug!("TLS: no handshake in time"),
+                    Err(_) => tracing::debug!("TLS: handshake timed out"),
                 },
             }
         });
+    }
+}
+
+/// Prints the address on a line of its own, for the program that started the service.
+fn announce(address: SocketAddr, tls: bool) -> io::Result<()> {
+    let scheme = if tls { "https" } else { "http" };
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening on {scheme}://{address}/")?;
+    stdout.flush()
+}
+
+fn acceptor(settings: &Tls) -> Result<TlsAcceptor, ServeError> {
+    let certificates = read_certificates(&settings.certificate)?;
+    let key = read_private(&settings.key)?;
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|reason| ServeError::Key {
+        path: settings.key.clone(),
+        reason,
+    })?;
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, key))
+        .map_err(ServeError::Tls)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ServeError> {
+    let content = files::read(path, MAX_CERTIFICATES)?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&content)
+        .collect::<Result<_, _>>()
+        .map_err(|reason| ServeError::Certificate {
+            path: path.to_owned(),
+            reason,
+        })?;
+    match certificates.is_empty() {
+        true => Err(ServeError::NoCertificate {
+            path: path.to_owned(),
+        }),
+        false => Ok(certificates),
     }
 }
 
@@ -170,10 +254,10 @@ impl Connection {
             time,
             watcher,
         } = self;
-        let unread = Unread::default();
+        let unread = UnreadBody::default();
         let stream = Linger::new(stream, unread.clone(), time);
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(|body| Body::new(Watched::new(body, unread.clone())));
+            let mut request = request.map(|body| Body::new(TrackedBody::new(body, unread.clone())));
             request.extensions_mut().insert(peer);
             // A router is always ready.
             router.clone().call(request)

@@ -1,51 +1,54 @@
-//! Reading the input, in pieces that the cores verify.
+//! Reading the inputs in chunks, which all cores verify.
 
 use std::io::BufRead;
 use std::iter;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use snap_assertions::{Assertion, Decoder};
+use snap_assertions::{Assertion, DecodeError, Decoder};
 
-use super::Input;
-use super::verify::{Checked, Verifier};
+use super::error::RefusalReason;
+use super::input::Input;
+use super::prefix::{Prefix, PrefixReader};
+use super::verify::{RefusedAssertion, Verifier};
+use crate::store::IdentityRecord;
 
-/// Pieces that are verified or wait to be stored at a time.
+/// Chunks that are verified or wait to be stored at a time.
 pub(super) const QUEUE: usize = 16;
-/// Assertions in a piece, at most and in bytes.
-const PIECE: usize = 64;
-const PIECE_BYTES: usize = 256 * 1024;
+/// The most assertions in a chunk, and the bytes that end one.
+const CHUNK: usize = 64;
+const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Assertions that stand one after another in the input, under verification.
-pub(super) struct Batch {
-    /// What the input is called.
+/// Consecutive assertions of an input that are being verified.
+pub(super) struct VerifiedChunk {
+    /// The name of the input.
     pub(super) input: Option<String>,
     /// The place of the first assertion in the input, counted from 1.
     pub(super) first: u64,
-    /// Gets what came of each, once.
-    pub(super) checked: Receiver<Vec<Checked>>,
+    /// Receives the result for each assertion, once.
+    pub(super) results: Receiver<Vec<Result<IdentityRecord, RefusedAssertion>>>,
 }
 
-/// Reads all inputs, lets all cores verify, and puts what comes of it into the queue in the order of the input.
-/// Ends early where nobody takes anything from the queue any more.
-pub(super) fn run(inputs: Vec<Input>, verifier: &Verifier<'_>, queue: &SyncSender<Batch>) {
+/// Reads all inputs, lets all cores verify, and queues the chunks in the order of the input. Ends early
+/// if the receiver of the queue is gone.
+pub(super) fn run(inputs: Vec<Input>, verifier: &Verifier<'_>, queue: &SyncSender<VerifiedChunk>) {
     rayon::in_place_scope(|cores| {
-        for (name, reader) in inputs {
-            let mut decoder = Decoder::new(reader);
+        for input in inputs {
+            let prefix = Prefix::default();
+            let mut decoder = Decoder::new(PrefixReader::new(input.reader, prefix.clone()));
             let mut first = 1;
-            let pieces = iter::from_fn(|| Piece::read(&mut decoder));
-            for piece in pieces {
-                let (sender, checked) = sync_channel(1);
-                let batch = Batch {
-                    input: name.clone(),
+            for chunk in iter::from_fn(|| Chunk::read(&mut decoder, &prefix)) {
+                let (sender, results) = sync_channel(1);
+                let verified = VerifiedChunk {
+                    input: input.name.clone(),
                     first,
-                    checked,
+                    results,
                 };
-                first += piece.assertions.len() as u64;
+                first += chunk.assertions.len() as u64;
                 cores.spawn(move |_| {
-                    // Storing may have failed meanwhile.
-                    let _ = sender.send(piece.verify(verifier));
+                    // The receiver is gone if storing failed.
+                    let _ = sender.send(chunk.verify(verifier));
                 });
-                if queue.send(batch).is_err() {
+                if queue.send(verified).is_err() {
                     return;
                 }
             }
@@ -53,41 +56,51 @@ pub(super) fn run(inputs: Vec<Input>, verifier: &Verifier<'_>, queue: &SyncSende
     });
 }
 
-struct Piece {
+struct Chunk {
     assertions: Vec<Assertion>,
-    /// Why no more could be read.
-    broken: Option<String>,
+    /// Why nothing more could be read.
+    error: Option<RefusalReason>,
 }
 
-impl Piece {
-    /// Reads a piece; none at the end of the input.
-    fn read(decoder: &mut Decoder<impl BufRead>) -> Option<Self> {
-        let (mut assertions, mut bytes) = (Vec::with_capacity(PIECE), 0);
-        let mut broken = None;
-        while assertions.len() < PIECE && bytes < PIECE_BYTES {
+impl Chunk {
+    /// Reads a chunk; `None` at the end of the input.
+    fn read(decoder: &mut Decoder<impl BufRead>, prefix: &Prefix) -> Option<Self> {
+        let (mut assertions, mut bytes) = (Vec::with_capacity(CHUNK), 0);
+        let mut error = None;
+        while assertions.len() < CHUNK && bytes < CHUNK_BYTES {
             match decoder.next() {
                 None => break,
                 Some(Ok(assertion)) => {
                     bytes += assertion.content().len() + assertion.signature_text().len();
                     assertions.push(assertion);
                 }
-                Some(Err(error)) => broken = Some(format!("{error}; nothing after it was read")),
+                Some(Err(found)) => error = Some(reason(found, prefix)),
             }
         }
-        let empty = assertions.is_empty() && broken.is_none();
-        (!empty).then_some(Self { assertions, broken })
+        let empty = assertions.is_empty() && error.is_none();
+        (!empty).then_some(Self { assertions, error })
     }
 
-    fn verify(self, verifier: &Verifier<'_>) -> Vec<Checked> {
-        let checked = self
+    fn verify(self, verifier: &Verifier<'_>) -> Vec<Result<IdentityRecord, RefusedAssertion>> {
+        let results = self
             .assertions
             .into_iter()
-            .map(|assertion| verifier.check(&assertion));
-        let broken = self.broken.map(|reason| Checked::Refused {
-            reason,
-            hardware_id: None,
-            digest: None,
+            .map(|assertion| verifier.verify(&assertion));
+        let unread = self.error.map(|reason| {
+            Err(RefusedAssertion {
+                reason,
+                hardware_id: None,
+                digest: None,
+            })
         });
-        checked.chain(broken).collect()
+        results.chain(unread).collect()
+    }
+}
+
+/// An input that begins as an export does was not signed.
+fn reason(error: DecodeError, prefix: &Prefix) -> RefusalReason {
+    match error.assertion == 1 && prefix.is_export() {
+        true => RefusalReason::UnsignedExport,
+        false => RefusalReason::NotAssertions(error),
     }
 }

@@ -3,25 +3,28 @@
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
 
+use failure::Diagnostic;
 use serde::{Deserialize, Serialize};
 
-/// What became of an assertion.
+use crate::message::{cause, message};
+
+/// The outcome for an assertion.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Outcome {
-    /// It was not there.
+pub(crate) enum ImportOutcome {
+    /// It was not stored before.
     New,
-    /// It takes the place of one with a lower revision.
+    /// It replaced one with a lower revision.
     Replaced,
-    /// It was there already.
+    /// The same assertion was stored before.
     Present,
-    /// One with a higher revision is there, and stays.
+    /// One with a higher revision is stored, and stays.
     Older,
     /// It cannot be stored.
     Refused,
 }
 
-impl Outcome {
+impl ImportOutcome {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::New => "new",
@@ -36,24 +39,65 @@ impl Outcome {
 /// An assertion in the report.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Line {
-    /// The file, where there may be several.
+pub(crate) struct ReportLine {
+    /// The name of the input, if there may be several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) input: Option<String>,
-    /// Its place in the stream, counted from 1.
+    /// The place of the assertion in the input, counted from 1.
     pub(crate) number: u64,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: ImportOutcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hardware_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<String>,
+    /// `CAUSE. ADVICE` for a refused assertion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
 }
 
-/// How many assertions had which outcome.
+impl ReportLine {
+    pub(super) fn new(input: Option<String>, number: u64, outcome: ImportOutcome) -> Self {
+        Self {
+            input,
+            number,
+            outcome,
+            hardware_id: None,
+            digest: None,
+            reason: None,
+            code: None,
+            cause: None,
+            advice: None,
+        }
+    }
+
+    pub(super) fn about(self, hardware_id: Option<String>, digest: Option<String>) -> Self {
+        Self {
+            hardware_id,
+            digest,
+            ..self
+        }
+    }
+
+    pub(super) fn because(self, reason: &dyn Diagnostic) -> Self {
+        Self {
+            reason: Some(message(reason)),
+            code: Some(failure::code(reason)),
+            cause: Some(cause(reason)),
+            advice: Some(failure::advice(reason)),
+            ..self
+        }
+    }
+}
+
+/// The number of assertions with each outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub(crate) struct ImportCounts {
     pub(crate) new: u64,
     pub(crate) replaced: u64,
     pub(crate) present: u64,
@@ -61,73 +105,78 @@ pub(crate) struct Counts {
     pub(crate) refused: u64,
 }
 
-impl Counts {
-    fn add(&mut self, outcome: Outcome) {
+impl ImportCounts {
+    fn add(&mut self, outcome: ImportOutcome) {
         *match outcome {
-            Outcome::New => &mut self.new,
-            Outcome::Replaced => &mut self.replaced,
-            Outcome::Present => &mut self.present,
-            Outcome::Older => &mut self.older,
-            Outcome::Refused => &mut self.refused,
+            ImportOutcome::New => &mut self.new,
+            ImportOutcome::Replaced => &mut self.replaced,
+            ImportOutcome::Present => &mut self.present,
+            ImportOutcome::Older => &mut self.older,
+            ImportOutcome::Refused => &mut self.refused,
         } += 1;
     }
 
-    /// Whether the import was stored: it is, unless something was refused.
+    /// The number of all assertions.
+    pub(crate) fn total(&self) -> u64 {
+        self.new + self.replaced + self.present + self.older + self.refused
+    }
+
+    /// Returns true if the import was stored, which it is unless an assertion was refused.
     pub(crate) fn stored(&self) -> bool {
         self.refused == 0
     }
 }
 
-/// A report in the making.
-pub(super) struct Reporter {
-    counts: Counts,
+/// A report that is being written.
+pub(super) struct ReportWriter {
+    counts: ImportCounts,
     lines: BufWriter<File>,
 }
 
-impl Reporter {
+impl ReportWriter {
     pub(super) fn new(file: File) -> Self {
         Self {
-            counts: Counts::default(),
+            counts: ImportCounts::default(),
             lines: BufWriter::new(file),
         }
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> ImportCounts {
         self.counts
     }
 
-    pub(super) fn write(&mut self, line: &Line) -> io::Result<()> {
+    pub(super) fn write(&mut self, line: &ReportLine) -> io::Result<()> {
         self.counts.add(line.outcome);
         serde_json::to_writer(&mut self.lines, line)?;
         self.lines.write_all(b"\n")
     }
 
-    pub(super) fn finish(self) -> io::Result<Report> {
+    pub(super) fn finish(self) -> io::Result<ImportReport> {
         let mut lines = self.lines.into_inner().map_err(io::IntoInnerError::into_error)?;
         lines.rewind()?;
-        Ok(Report {
+        Ok(ImportReport {
             counts: self.counts,
             lines,
         })
     }
 }
 
-/// A finished report.
-pub(crate) struct Report {
-    pub(crate) counts: Counts,
+/// The report of an import.
+pub(crate) struct ImportReport {
+    pub(crate) counts: ImportCounts,
     lines: File,
 }
 
-impl Report {
+impl ImportReport {
     /// The lines, in the order of the input.
-    pub(crate) fn lines(self) -> impl Iterator<Item = io::Result<Line>> {
+    pub(crate) fn lines(self) -> impl Iterator<Item = io::Result<ReportLine>> {
         let parse = |line: io::Result<String>| Ok(serde_json::from_str(&line?)?);
         BufReader::new(self.lines).lines().map(parse)
     }
 
-    /// The report as a JSON object, piece by piece: the counts, then `assertions`.
+    /// The report as a JSON object, in pieces: the counts, then `assertions`.
     pub(crate) fn json(self) -> impl Iterator<Item = io::Result<String>> {
-        let Counts {
+        let ImportCounts {
             new,
             replaced,
             present,

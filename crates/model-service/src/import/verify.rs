@@ -1,62 +1,55 @@
 //! The checks on an assertion before it is stored.
 
+use identity_key::DigestForm;
 use jiff::Timestamp;
+use snap_assertions::Assertion;
 use snap_assertions::types::HardwareIdentity;
-use snap_assertions::{Assertion, DigestForm};
 
-use crate::settings::Form;
-use crate::store::Identity;
-use crate::trust::AccountKeys;
+use super::error::RefusalReason;
+use crate::account_keys::AccountKeys;
+use crate::store::IdentityRecord;
 
-/// What became of an assertion before storing.
-pub(super) enum Checked {
-    Good(Identity),
-    Refused {
-        reason: String,
-        hardware_id: Option<String>,
-        digest: Option<String>,
-    },
+/// An assertion that was refused.
+pub(super) struct RefusedAssertion {
+    pub(super) reason: RefusalReason,
+    pub(super) hardware_id: Option<String>,
+    pub(super) digest: Option<String>,
 }
 
-/// Against what assertions are checked.
+/// Verifies assertions against the trusted account-keys.
 pub(super) struct Verifier<'a> {
-    pub(super) keys: &'a AccountKeys,
-    pub(super) forms: &'a [Form],
+    pub(super) account_keys: &'a AccountKeys,
+    /// The accepted forms of the key digest.
+    pub(super) digest_forms: &'a [DigestForm],
 }
 
 impl Verifier<'_> {
-    pub(super) fn check(&self, assertion: &Assertion) -> Checked {
-        let text = |name| assertion.header(name).map(str::to_owned);
-        match self.identity(assertion) {
-            Ok(identity) => Checked::Good(identity),
-            Err(reason) => Checked::Refused {
-                reason,
-                hardware_id: text("hardware-id"),
-                digest: text("hardware-id-key-sha3-384"),
-            },
-        }
+    pub(super) fn verify(&self, assertion: &Assertion) -> Result<IdentityRecord, RefusedAssertion> {
+        let header = |name| assertion.header(name).map(str::to_owned);
+        self.record(assertion).map_err(|reason| RefusedAssertion {
+            reason,
+            hardware_id: header("hardware-id"),
+            digest: header("hardware-id-key-sha3-384"),
+        })
     }
 
-    fn identity(&self, assertion: &Assertion) -> Result<Identity, String> {
+    fn record(&self, assertion: &Assertion) -> Result<IdentityRecord, RefusalReason> {
         let kind = assertion.kind().name();
         if kind != "hardware-identity" {
-            return Err(format!(
-                "it is of the type {kind}. Import hardware-identity assertions only"
-            ));
+            return Err(RefusalReason::OtherType {
+                found: kind.to_string(),
+            });
         }
-        let view =
-            HardwareIdentity::check_any_form(assertion.headers()).map_err(|error| error.to_string())?;
-        let form = match view.digest_form() {
-            DigestForm::Text => Form::Text,
-            DigestForm::Der => Form::Der,
+        let identity =
+            HardwareIdentity::check_any_form(assertion.headers()).map_err(RefusalReason::Header)?;
+        let form = match identity.digest_form() {
+            snap_assertions::DigestForm::Text => DigestForm::Text,
+            snap_assertions::DigestForm::Der => DigestForm::Der,
         };
-        if !self.forms.contains(&form) {
-            return Err(format!(
-                "its key digest has the {} form, which the settings do not allow (digest-forms)",
-                view.digest_form()
-            ));
+        if !self.digest_forms.contains(&form) {
+            return Err(RefusalReason::DigestForm { form });
         }
-        self.keys.verify(assertion, Timestamp::now())?;
-        Ok(Identity::new(assertion, &view))
+        self.account_keys.verify(assertion, Timestamp::now())?;
+        Ok(IdentityRecord::new(assertion, &identity))
     }
 }

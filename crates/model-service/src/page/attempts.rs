@@ -1,7 +1,8 @@
-//! Attempts to log in, which nobody may have many of.
+//! Attempts to log in, limited for each source.
 //!
-//! Behind a proxy all have one address, so that whoever guesses there uses up everybody's attempts. A browser that
-//! has logged in once is therefore known by a cookie and has attempts of its own (OWASP's "device cookies").
+//! Behind a proxy all clients have one address, so that one who guesses uses up the attempts of all. A
+//! browser that has logged in once is therefore known by a cookie and has its own attempts (OWASP's
+//! "device cookies").
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -13,64 +14,62 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::session::cookie_of;
-use crate::explain::Explain as _;
-use crate::http::{Buckets, network};
-use crate::secret::random_token;
+use crate::http::{TokenBuckets, network};
+use crate::secret::{RandomError, random_token};
 
 /// Wrong passwords in a minute.
 const ATTEMPTS: u32 = 10;
-/// The cookie of a known browser: a random name and, after a dot, the code that shows that it was given here.
+/// The cookie of a known browser: a random name, a dot, and the HMAC of the name.
 pub(super) const COOKIE: &str = "known";
 
-/// Who tries to log in.
+/// The source of attempts to log in.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) enum Guesser {
-    /// Someone at this address, or in its /64.
+pub(super) enum LoginSource {
+    /// An IPv4 address, or the /64 of an IPv6 address.
     Address(IpAddr),
     /// A browser that has logged in before, by its name.
-    Known(String),
+    KnownBrowser(String),
 }
 
-/// The attempts of all.
-pub(crate) struct Attempts {
-    left: Buckets<Guesser>,
-    /// New with each start, after which no browser is known.
+/// The attempts to log in that each source has left.
+pub(super) struct LoginAttempts {
+    left: TokenBuckets<LoginSource>,
+    /// Made at the start of the service, which makes all browsers unknown.
     key: Key,
 }
 
-impl Attempts {
-    pub(crate) fn new() -> anyhow::Result<Self> {
-        let key = Key::generate(HMAC_SHA256, &SystemRandom::new())
-            .explain("the system gives no random numbers", "Try again")?;
-        let left = Buckets::new(ATTEMPTS);
+impl LoginAttempts {
+    pub(super) fn new() -> Result<Self, RandomError> {
+        let key = Key::generate(HMAC_SHA256, &SystemRandom::new()).map_err(|_| RandomError)?;
+        let left = TokenBuckets::new(ATTEMPTS);
         Ok(Self { left, key })
     }
 
-    pub(super) fn who(&self, headers: &HeaderMap, address: IpAddr) -> Guesser {
+    pub(super) fn source(&self, headers: &HeaderMap, address: IpAddr) -> LoginSource {
         let known = cookie_of(headers, COOKIE).and_then(|cookie| self.check(cookie));
-        known.map_or(Guesser::Address(network(address)), |name| {
-            Guesser::Known(name.to_owned())
+        known.map_or(LoginSource::Address(network(address)), |name| {
+            LoginSource::KnownBrowser(name.to_owned())
         })
     }
 
-    /// Takes one of the attempts; whether there was one.
-    pub(super) fn take(&self, who: &Guesser) -> bool {
-        self.left.take(who.clone(), Instant::now())
+    /// Takes an attempt. Returns true if one was left.
+    pub(super) fn take(&self, source: &LoginSource) -> bool {
+        self.left.take(source.clone(), Instant::now())
     }
 
-    /// Gives the attempt back of someone who knew the password.
-    pub(super) fn give_back(&self, who: &Guesser) {
-        self.left.give_back(who);
+    /// Puts back the attempt of a source that knew the password.
+    pub(super) fn put_back(&self, source: &LoginSource) {
+        self.left.put_back(source);
     }
 
     /// The cookie for a browser that has logged in.
-    pub(super) fn cookie(&self) -> anyhow::Result<String> {
+    pub(super) fn cookie(&self) -> Result<String, RandomError> {
         let name = random_token()?;
         let code = hmac::sign(&self.key, name.as_bytes());
         Ok(format!("{name}.{}", BASE64_URL_SAFE_NO_PAD.encode(code)))
     }
 
-    /// The name in a cookie that was given here.
+    /// The name in a cookie that this service made.
     fn check<'a>(&self, cookie: &'a str) -> Option<&'a str> {
         let (name, code) = cookie.split_once('.')?;
         let code = BASE64_URL_SAFE_NO_PAD.decode(code).ok()?;

@@ -1,11 +1,14 @@
-//! What stands around every page.
+//! The frame of every page: menu, title, errors.
 
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
+use failure::Diagnostic;
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
+use super::error::PageError;
 use super::session::Session;
+use crate::message::cause;
 
 /// The pages, in the order of the menu.
 const MENU: [(&str, &str); 4] = [
@@ -42,7 +45,7 @@ pub(super) fn bare(title: &str, content: &Markup) -> Html<String> {
     document(title, &body)
 }
 
-/// A page of someone who is logged in.
+/// A page with the menu, for a person who is logged in.
 pub(super) fn page(session: &Session, title: &str, content: &Markup) -> Html<String> {
     let body = html! {
         header {
@@ -64,45 +67,46 @@ pub(super) fn page(session: &Session, title: &str, content: &Markup) -> Html<Str
     document(title, &body)
 }
 
-/// The hidden field that shows where a form comes from.
+/// The hidden field with the token of the session.
 pub(super) fn csrf(session: &Session) -> Markup {
     html! { input type="hidden" name="csrf" value=(session.csrf()); }
 }
 
-/// The answer to a form that was not made in this session.
+/// The response to a form that does not belong to the session.
 pub(super) fn stale() -> Response {
     let text = html! {
-        (problem("This form is not one of your session. Load the page again and send it once more."))
+        (problem(&PageError::StaleForm))
         p { a href="/" { "Back" } }
     };
     (StatusCode::FORBIDDEN, bare("Refused", &text)).into_response()
 }
 
-/// The answer where something failed, which `text` says with or without a capital and a full stop.
-pub(super) fn failed(session: &Session, title: &str, status: StatusCode, text: &str) -> Response {
-    (status, page(session, title, &problem(&sentence(text)))).into_response()
+/// The response to a request that failed.
+pub(super) fn failed(session: &Session, title: &str, status: StatusCode, error: &dyn Diagnostic) -> Response {
+    (status, page(session, title, &problem(error))).into_response()
 }
 
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
+/// An error as `Cause. Advice. [code]`.
+pub(super) fn problem(error: &dyn Diagnostic) -> Markup {
+    let cause = cause(error);
+    let mut letters = cause.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    let stop = if text.ends_with(['.', '…']) { "" } else { "." };
-    first.chain(letters).collect::<String>() + stop
+    let cause = first.chain(letters).collect::<String>();
+    html! {
+        p.message.bad role="alert" {
+            (cause) ". " (failure::advice(error)) ". " code { "[" (failure::code(error)) "]" }
+        }
+    }
 }
 
-/// What went wrong, and what to do.
-pub(super) fn problem(text: &str) -> Markup {
-    html! { p.message.bad role="alert" { (text) } }
-}
-
-/// A time for people, in UTC.
+/// A time in UTC, from seconds since the epoch.
 pub(super) fn time(seconds: i64) -> Markup {
     let time = Timestamp::from_second(seconds).unwrap_or_default().to_string();
     let (day, rest) = time.split_once('T').unwrap_or((&time, ""));
     html! { time datetime=(time) { span { (day) } " " span { (rest.trim_end_matches('Z')) " UTC" } } }
 }
 
-/// The link to what is older.
+/// The link to older entries.
 pub(super) fn older(href: Option<&str>) -> Markup {
     html! {
         @if let Some(href) = href {

@@ -7,13 +7,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use tokio::task::spawn_blocking;
 
+use super::error::PageError;
+use super::frame;
 use super::session::Session;
+use super::state::Page;
 use super::table::{foreign, table};
-use super::{authorized, frame};
-use crate::service::Service;
-use crate::store::{self, IdentityRow, StoreError};
+use crate::store::{IdentityRow, StoreError};
 
 const TITLE: &str = "Identities";
 const COLUMNS: [&str; 5] = ["Hardware id", "Hardware", "Issuer", "Key digest", "Imported"];
@@ -28,38 +28,26 @@ pub(super) struct Search {
 }
 
 pub(super) async fn show(
-    State(service): State<Arc<Service>>,
+    State(page): State<Arc<Page>>,
     Query(search): Query<Search>,
     headers: HeaderMap,
 ) -> Response {
-    let session = match authorized(&service, &headers) {
+    let session = match page.authorized(&headers) {
         Ok(session) => session,
         Err(response) => return response,
     };
-    let text = search.q.trim().to_owned();
-    let found = query(&service, move |connection| {
-        store::search(connection, &text, search.before.unwrap_or(i64::MAX), ROWS)
-    });
-    match found.await {
+    let before = search.before.unwrap_or(i64::MAX);
+    let store = &page.service.store;
+    match store.search_identities(search.q.trim(), before, ROWS).await {
         Ok(rows) => frame::page(&session, TITLE, &list(&search.q, &rows)).into_response(),
-        Err(error) => unavailable(&session, TITLE, &error),
+        Err(error) => unavailable(&session, TITLE, error),
     }
 }
 
-/// Reads from the database in a thread that may wait.
-pub(super) async fn query<T: Send + 'static>(
-    service: &Service,
-    job: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
-) -> Result<T, StoreError> {
-    let store = service.store.clone();
-    let read = spawn_blocking(move || store.read(job));
-    read.await.unwrap_or(Err(StoreError::NotWritten))
-}
-
-pub(super) fn unavailable(session: &Session, title: &str, error: &StoreError) -> Response {
+pub(super) fn unavailable(session: &Session, title: &str, error: StoreError) -> Response {
     tracing::error!("{error}");
-    let problem = format!("The database cannot be read: {error}. Try again.");
-    frame::failed(session, title, StatusCode::SERVICE_UNAVAILABLE, &problem)
+    let error = PageError::from(error);
+    frame::failed(session, title, StatusCode::SERVICE_UNAVAILABLE, &error)
 }
 
 fn list(text: &str, rows: &[IdentityRow]) -> Markup {
@@ -77,7 +65,7 @@ fn list(text: &str, rows: &[IdentityRow]) -> Markup {
             }
         }
         @if rows.is_empty() {
-            p { @if text.is_empty() { "Nothing is here." } @else { "Nothing is found." } }
+            p { @if text.is_empty() { "No identities are imported." } @else { "No identities match." } }
         } @else {
             (table(COLUMNS, rows.iter().map(cells)))
         }
@@ -98,7 +86,7 @@ fn cells(row: &IdentityRow) -> [Markup; 5] {
     ]
 }
 
-/// Text in a query string.
+/// Text, percent-encoded for a query string.
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     let encode = |byte: u8| match plain(byte) {

@@ -1,4 +1,4 @@
-//! Importing by upload.
+//! The import of an uploaded file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,20 +11,23 @@ use maud::{Markup, html};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::error::PageError;
+use super::frame;
 use super::session::Session;
+use super::state::Page;
 use super::table::{foreign, outcome, table};
-use super::{authorized, frame};
-use crate::http::{begin, finished};
-use crate::import::{Counts, Line, Outcome, Report};
-use crate::refusal::{Code, Refusal};
+use crate::http::{RequestError, import_result, log_detail, start_import, status};
+use crate::import::{ImportCounts, ImportOutcome, ImportReport, ReportLine};
 use crate::service::Service;
 
 const TITLE: &str = "Import";
-/// Lines of a report that are shown, of those refused and of the others.
+/// The most lines that are shown of the refused assertions, and of the others.
 const SHOWN: usize = 200;
+/// The longest field with a token, in bytes.
+const MAX_TOKEN: usize = 1024;
 
-pub(super) async fn form(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response {
-    match authorized(&service, &headers) {
+pub(super) async fn form(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
+    match page.authorized(&headers) {
         Ok(session) => frame::page(&session, TITLE, &form_markup(&session)).into_response(),
         Err(response) => response,
     }
@@ -33,51 +36,57 @@ pub(super) async fn form(State(service): State<Arc<Service>>, headers: HeaderMap
 fn form_markup(session: &Session) -> Markup {
     html! {
         form.sheet method="post" action="/import" enctype="multipart/form-data" {
-            // It has to come before the file, which is not read without it.
+            // It must come before the file, which is not read without it.
             (frame::csrf(session))
             label for="file" { "A file of signed hardware-identity assertions" }
             div.fields {
                 input #file type="file" name="file" required;
                 button { "Import" }
             }
-            p.hint { "Either all of them are imported or, where one is refused, none." }
+            p.hint { "If one of them is refused, none is imported." }
         }
     }
 }
 
-pub(super) async fn upload(State(service): State<Arc<Service>>, request: Request) -> Response {
-    let session = match authorized(&service, request.headers()) {
+pub(super) async fn upload(State(page): State<Arc<Page>>, request: Request) -> Response {
+    let session = match page.authorized(request.headers()) {
         Ok(session) => session,
         Err(response) => return response,
     };
     let mut form = match Multipart::from_request(request, &()).await {
         Ok(form) => form,
-        Err(rejection) => return frame::failed(&session, TITLE, rejection.status(), &rejection.body_text()),
+        Err(rejection) => {
+            let status = rejection.status();
+            return frame::failed(&session, TITLE, status, &PageError::InvalidForm(rejection));
+        }
     };
-    match read_form(service, &session, &mut form).await {
+    match read_form(Arc::clone(&page.service), &session, &mut form).await {
         Ok(Some(report)) => show_report(&session, report).await,
         Ok(None) => frame::stale(),
-        Err(refusal) => frame::failed(&session, TITLE, refusal.code.status(), &refusal.message),
+        Err(error) => {
+            log_detail(&error);
+            frame::failed(&session, TITLE, status(&error), &error)
+        }
     }
 }
 
-/// Imports the form's file; `None` for a form that is not this session's.
+/// Imports the file in the form; `None` for a form that does not belong to this session.
 async fn read_form(
     service: Arc<Service>,
     session: &Session,
     form: &mut Multipart,
-) -> Result<Option<Report>, Refusal> {
+) -> Result<Option<ImportReport>, RequestError> {
     let pause = Duration::from_secs(service.limits.request_seconds.into());
     let mut own = false;
     while let Some(field) = timeout(pause, form.next_field())
         .await
-        .map_err(|_| late())?
-        .map_err(broken)?
+        .map_err(|_| late(pause))?
+        .map_err(incomplete)?
     {
         match field.name() {
             Some("csrf") => {
-                let text = timeout(pause, read_short(field)).await.map_err(|_| late())??;
-                own = session.accepts(&text);
+                let token = timeout(pause, read_token(field)).await.map_err(|_| late(pause))??;
+                own = session.accepts(&token);
             }
             Some("file") if own => return import(service, field).await.map(Some),
             _ => return Ok(None),
@@ -86,59 +95,51 @@ async fn read_form(
     Ok(None)
 }
 
-/// A field that holds a token, and not whatever somebody sends in its place.
-async fn read_short(mut field: Field<'_>) -> Result<String, Refusal> {
-    let mut text = Vec::new();
-    while let Some(piece) = field.chunk().await.map_err(broken)? {
-        text.extend_from_slice(&piece);
-        if text.len() > 1024 {
-            return Err(Refusal::new(
-                Code::TooLarge,
-                "The form is not one of this page. Load it again.",
-            ));
+/// The beginning of a field, as long as a token can be.
+async fn read_token(mut field: Field<'_>) -> Result<String, RequestError> {
+    let mut token = Vec::new();
+    while let Some(piece) = field.chunk().await.map_err(incomplete)? {
+        token.extend_from_slice(&piece);
+        if token.len() > MAX_TOKEN {
+            break;
         }
     }
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    Ok(String::from_utf8_lossy(&token).into_owned())
 }
 
-async fn import(service: Arc<Service>, mut field: Field<'_>) -> Result<Report, Refusal> {
+async fn import(service: Arc<Service>, mut field: Field<'_>) -> Result<ImportReport, RequestError> {
     let pause = Duration::from_secs(service.limits.request_seconds.into());
-    let (mut pump, job) = begin(service)?;
-    let filled = loop {
+    let (mut writer, job) = start_import(service)?;
+    let written = loop {
         match timeout(pause, field.chunk()).await {
             Ok(Ok(Some(piece))) => {
-                if let Err(refusal) = pump.put(piece).await {
-                    break Err(refusal);
+                if let Err(error) = writer.write(piece).await {
+                    break Err(error);
                 }
             }
             Ok(Ok(None)) => break Ok(()),
-            Ok(Err(error)) => break Err(pump.fail(broken(error)).await),
-            Err(_) => break Err(pump.fail(late()).await),
+            Ok(Err(error)) => break Err(writer.fail(incomplete(error)).await),
+            Err(_) => break Err(writer.fail(late(pause)).await),
         }
     };
-    drop(pump);
-    let report = finished(job.await);
-    filled.and(report)
+    drop(writer);
+    let report = import_result(job.await);
+    written.and(report)
 }
 
-fn broken(error: MultipartError) -> Refusal {
-    Refusal::new(
-        Code::Incomplete,
-        format!(
-            "Nothing was imported: the upload cannot be read: {}. Send it again.",
-            error.body_text()
-        ),
-    )
+fn incomplete(error: MultipartError) -> RequestError {
+    RequestError::Incomplete {
+        reason: error.body_text(),
+    }
 }
 
-fn late() -> Refusal {
-    Refusal::new(
-        Code::Timeout,
-        "Nothing was imported: the upload stopped. Send it again.",
-    )
+fn late(pause: Duration) -> RequestError {
+    RequestError::Timeout {
+        seconds: pause.as_secs(),
+    }
 }
 
-async fn show_report(session: &Session, report: Report) -> Response {
+async fn show_report(session: &Session, report: ImportReport) -> Response {
     let counts = report.counts;
     let status = match counts.stored() {
         true => StatusCode::OK,
@@ -146,26 +147,24 @@ async fn show_report(session: &Session, report: Report) -> Response {
     };
     let chosen = spawn_blocking(move || choose(report)).await;
     match chosen.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-        Ok(lines) => (
-            status,
-            frame::page(session, TITLE, &report_markup(session, &counts, &lines)),
-        )
-            .into_response(),
+        Ok(lines) => {
+            let content = report_markup(session, &counts, &lines);
+            (status, frame::page(session, TITLE, &content)).into_response()
+        }
         Err(error) => {
             tracing::error!("a report cannot be read: {error}");
-            let problem =
-                "The import has ended, but its report cannot be read. Import the file again to see it.";
-            frame::failed(session, TITLE, StatusCode::SERVICE_UNAVAILABLE, problem)
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            frame::failed(session, TITLE, status, &PageError::ReportUnreadable)
         }
     }
 }
 
-/// The lines to show: those refused first.
-fn choose(report: Report) -> std::io::Result<Vec<Line>> {
+/// The lines to show: the refused assertions first.
+fn choose(report: ImportReport) -> std::io::Result<Vec<ReportLine>> {
     let (mut refused, mut others) = (Vec::new(), Vec::new());
     for line in report.lines() {
         let line = line?;
-        let list = if line.outcome == Outcome::Refused {
+        let list = if line.outcome == ImportOutcome::Refused {
             &mut refused
         } else {
             &mut others
@@ -178,22 +177,22 @@ fn choose(report: Report) -> std::io::Result<Vec<Line>> {
     Ok(refused)
 }
 
-fn report_markup(session: &Session, counts: &Counts, lines: &[Line]) -> Markup {
-    let all = counts.new + counts.replaced + counts.present + counts.older + counts.refused;
+fn report_markup(session: &Session, counts: &ImportCounts, lines: &[ReportLine]) -> Markup {
+    let total = counts.total();
     html! {
-        @if all == 0 {
-            (frame::problem("The file holds no assertion."))
+        @if total == 0 {
+            (frame::problem(&PageError::EmptyImport))
         } @else if counts.stored() {
             p.message.good role="status" { "Imported." }
         } @else {
-            (frame::problem(&format!("Nothing was imported: {} of {all} were refused.", counts.refused)))
+            (frame::problem(&PageError::ImportRefused { refused: counts.refused, total }))
         }
         dl {
             @for (name, count) in [
                 ("New", counts.new),
                 ("Replaced an older revision", counts.replaced),
-                ("Already there", counts.present),
-                ("Older than what is there", counts.older),
+                ("Already imported", counts.present),
+                ("Older than the stored one", counts.older),
                 ("Refused", counts.refused),
             ] {
                 div { dt { (name) } dd { (count) } }
@@ -202,19 +201,23 @@ fn report_markup(session: &Session, counts: &Counts, lines: &[Line]) -> Markup {
         @if !lines.is_empty() {
             (table(["No.", "Hardware id", "Outcome"], lines.iter().map(cells)))
         }
-        @if lines.len() as u64 != all {
-            p.hint { "The first " (SHOWN) " of those refused and of the others are shown." }
+        @if lines.len() as u64 != total {
+            p.hint { "The first " (SHOWN) " refused assertions and the first " (SHOWN) " others are shown." }
         }
         h2 { "Another file" }
         (form_markup(session))
     }
 }
 
-fn cells(line: &Line) -> [Markup; 3] {
-    let good = line.outcome != Outcome::Refused;
+fn cells(line: &ReportLine) -> [Markup; 3] {
+    let good = line.outcome != ImportOutcome::Refused;
+    let reason = match (&line.reason, &line.code) {
+        (Some(reason), Some(code)) => Some(format!("{reason}. [{code}]")),
+        _ => None,
+    };
     [
         html! { (line.number) },
         foreign(line.hardware_id.as_deref().unwrap_or("–")),
-        outcome(good, line.outcome.name(), line.reason.as_deref()),
+        outcome(good, line.outcome.name(), reason.as_deref()),
     ]
 }

@@ -1,4 +1,4 @@
-//! The log of registrations, and the nonces that are open.
+//! The log of registrations, and the open nonces.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::identities::{ROWS, query, unavailable};
+use super::frame;
+use super::identities::{ROWS, unavailable};
+use super::state::Page;
 use super::table::{foreign, outcome, table};
-use super::{authorized, frame};
-use crate::service::Service;
-use crate::store::{self, EntryRow, OpenNonces};
+use crate::store::{LogRow, OpenNonces};
 
 const TITLE: &str = "Registrations";
 const NONCES: &str = "Nonces";
@@ -25,26 +25,22 @@ pub(super) struct Paging {
 }
 
 pub(super) async fn show(
-    State(service): State<Arc<Service>>,
+    State(page): State<Arc<Page>>,
     Query(paging): Query<Paging>,
     headers: HeaderMap,
 ) -> Response {
-    let session = match authorized(&service, &headers) {
+    let session = match page.authorized(&headers) {
         Ok(session) => session,
         Err(response) => return response,
     };
     let before = paging.before.unwrap_or(i64::MAX);
-    match query(&service, move |connection| {
-        store::recent(connection, before, ROWS)
-    })
-    .await
-    {
+    match page.service.store.recent_registrations(before, ROWS).await {
         Ok(rows) => frame::page(&session, TITLE, &log(&rows)).into_response(),
-        Err(error) => unavailable(&session, TITLE, &error),
+        Err(error) => unavailable(&session, TITLE, error),
     }
 }
 
-fn log(rows: &[EntryRow]) -> Markup {
+fn log(rows: &[LogRow]) -> Markup {
     let last = rows
         .last()
         .filter(|_| rows.len() == ROWS as usize)
@@ -52,7 +48,7 @@ fn log(rows: &[EntryRow]) -> Markup {
     let older = last.map(|id| format!("/registrations?before={id}"));
     html! {
         @if rows.is_empty() {
-            p { "Nothing is here." }
+            p { "No registrations are logged." }
         } @else {
             (table(COLUMNS, rows.iter().map(cells)))
         }
@@ -60,7 +56,8 @@ fn log(rows: &[EntryRow]) -> Markup {
     }
 }
 
-fn cells(row: &EntryRow) -> [Markup; 6] {
+fn cells(row: &LogRow) -> [Markup; 6] {
+    let row = &row.entry;
     let good = ["issued", "repeated"].contains(&row.outcome.as_str());
     let reason = Some(row.reason.as_str()).filter(|reason| !reason.is_empty());
     [
@@ -73,19 +70,15 @@ fn cells(row: &EntryRow) -> [Markup; 6] {
     ]
 }
 
-pub(super) async fn nonces(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response {
-    let session = match authorized(&service, &headers) {
+pub(super) async fn nonces(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
+    let session = match page.authorized(&headers) {
         Ok(session) => session,
         Err(response) => return response,
     };
     let now = Timestamp::now().as_second();
-    match query(&service, move |connection| {
-        store::open_nonces(connection, now, ROWS)
-    })
-    .await
-    {
+    match page.service.store.open_nonces(now, ROWS).await {
         Ok(open) => frame::page(&session, NONCES, &list(&open, now)).into_response(),
-        Err(error) => unavailable(&session, NONCES, &error),
+        Err(error) => unavailable(&session, NONCES, error),
     }
 }
 
@@ -100,7 +93,7 @@ fn list(open: &OpenNonces, now: i64) -> Markup {
 
 fn nonce_cells((nonce, expires): &(String, i64), now: i64) -> [Markup; 3] {
     [
-        // Enough to find it in a device's log, too little to use it.
+        // Enough to find the nonce in the log of a device, too little to use it.
         html! { code { (nonce.chars().take(12).collect::<String>()) "…" } },
         frame::time(*expires),
         html! { (expires - now) " s" },

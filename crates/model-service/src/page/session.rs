@@ -1,4 +1,4 @@
-//! Who is logged in. Sessions live in memory: a restart ends them.
+//! Sessions of people who are logged in. They are in memory: a restart ends them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, header};
 
-use crate::secret::{random_token, same};
+use crate::secret::{RandomError, equal_in_constant_time, random_token};
 
 /// A session ends this long after its last request.
 const IDLE: Duration = Duration::from_secs(60 * 60);
-/// Sessions at a time; beyond that the idlest one ends.
-const MOST: usize = 1000;
+/// Concurrent sessions. Beyond that the one that was idle longest ends.
+const MAX_SESSIONS: usize = 1000;
 
-/// Someone who is logged in.
+/// The session of a person who is logged in.
 #[derive(Clone)]
 pub(super) struct Session {
     cookie: String,
@@ -21,20 +21,20 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// What forms carry, so that no other site can send one in this session.
+    /// The token in forms, so that no other site can send one in this session.
     pub(super) fn csrf(&self) -> &str {
         &self.csrf
     }
 
-    /// Whether a form came from this session's own pages.
+    /// Returns true if a form with this token came from a page of this session.
     pub(super) fn accepts(&self, csrf: &str) -> bool {
-        same(self.csrf.as_bytes(), csrf.as_bytes())
+        equal_in_constant_time(self.csrf.as_bytes(), csrf.as_bytes())
     }
 }
 
 /// All sessions, by cookie.
 #[derive(Default)]
-pub(crate) struct Sessions {
+pub(super) struct Sessions {
     open: Mutex<HashMap<String, (Session, Instant)>>,
 }
 
@@ -43,8 +43,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Sessions {
-    /// Starts a session and gives its cookie.
-    pub(super) fn start(&self) -> anyhow::Result<String> {
+    /// Starts a session and returns its cookie.
+    pub(super) fn start(&self) -> Result<String, RandomError> {
         let session = Session {
             cookie: random_token()?,
             csrf: random_token()?,
@@ -52,7 +52,7 @@ impl Sessions {
         let cookie = session.cookie.clone();
         let mut open = lock(&self.open);
         open.retain(|_, (_, last)| last.elapsed() < IDLE);
-        if open.len() >= MOST {
+        if open.len() >= MAX_SESSIONS {
             let idlest = open.iter().min_by_key(|(_, (_, last))| *last);
             if let Some(idlest) = idlest.map(|(cookie, _)| cookie.clone()) {
                 open.remove(&idlest);
@@ -62,7 +62,8 @@ impl Sessions {
         Ok(cookie)
     }
 
-    /// The session with this cookie. The cookie has 256 random bits, so that looking it up tells nobody anything.
+    /// The session with this cookie. The cookie has 256 random bits, so that the time of the search reveals
+    /// nothing.
     pub(super) fn find(&self, cookie: &str) -> Option<Session> {
         let mut open = lock(&self.open);
         let (session, last) = open.get_mut(cookie)?;

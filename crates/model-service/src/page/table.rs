@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
-/// A table with a cell in each row for each column.
+/// A table with one cell for each column in each row.
 ///
-/// The roles are those that the elements have anyway; some browsers forget them where cells are laid out as blocks.
+/// The roles are those that the elements have by default. Some browsers drop them if cells are laid out
+/// as blocks.
 pub(super) fn table<const N: usize>(columns: [&str; N], rows: impl Iterator<Item = [Markup; N]>) -> Markup {
     html! {
         table role="table" {
@@ -26,12 +27,12 @@ pub(super) fn table<const N: usize>(columns: [&str; N], rows: impl Iterator<Item
     }
 }
 
-/// Text that others wrote: its writing direction ends where it does.
+/// Text from a client or an issuer. Its writing direction does not affect the text around it.
 pub(super) fn foreign(text: &str) -> Markup {
     html! { bdi { (text) } }
 }
 
-/// How something ended, and why.
+/// An outcome and its reason.
 pub(super) fn outcome(good: bool, name: &str, reason: Option<&str>) -> Markup {
     let kind = if good { "good" } else { "bad" };
     html! {

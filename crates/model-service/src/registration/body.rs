@@ -1,20 +1,66 @@
-//! The body of a serial-request: what `registration.body` held on the device.
+//! The body of a serial-request: the value of `registration.body` on the device.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use failure::Diagnostic;
 use serde_json::{Map, Value};
 use snap_assertions::types::NonceHash;
+use thiserror::Error;
 
-use crate::refusal::{Code, Refusal};
-
-/// The digest's field: as the model service and the documentation call it, then as snapd 2.74 to 2.77 do.
-const DIGEST: [&str; 2] = ["hardware-id-key-sha3-384", "hardware-id-key-sha384"];
+/// The field of the digest in the documentation of the model service.
+const DIGEST: &str = "hardware-id-key-sha3-384";
+/// The field of the digest in snapd 2.74 to 2.77.
+const DIGEST_OF_SNAPD: &str = "hardware-id-key-sha384";
 const SIGNATURE: &str = "request-id-signature";
 const HASH: &str = "signature-hash-algorithm";
 
-/// How a device proves which hardware it is.
+/// Why the body of a serial-request cannot be used.
+#[derive(Debug, Error, Diagnostic)]
+pub(crate) enum BodyError {
+    #[error("the serial-request has no body")]
+    #[diagnostic(
+        code("body"),
+        help("Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}")
+    )]
+    Missing,
+    #[error("the body of the serial-request is not a JSON object: {0}")]
+    #[diagnostic(
+        code("body"),
+        help("Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}")
+    )]
+    NotJson(serde_json::Error),
+    #[error("the body of the serial-request has no {name}")]
+    #[diagnostic(
+        code("body"),
+        help("Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}")
+    )]
+    NoField { name: &'static str },
+    #[error("{name} in the body of the serial-request is not a string")]
+    #[diagnostic(
+        code("body"),
+        help("Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}")
+    )]
+    NotString { name: &'static str },
+    #[error("{DIGEST} and {DIGEST_OF_SNAPD} in the body of the serial-request differ")]
+    #[diagnostic(
+        code("body"),
+        help("Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}")
+    )]
+    TwoDigests,
+    #[error("{SIGNATURE} in the body of the serial-request is not padded base64 on one line")]
+    #[diagnostic(
+        code("body"),
+        help("Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}")
+    )]
+    NotBase64,
+    #[error("{HASH} {name:?} in the body of the serial-request is not supported")]
+    #[diagnostic(code("hash-algorithm"), help("Use sha256 or sha384"))]
+    HashAlgorithm { name: String },
+}
+
+/// The proof in a body: a signature over the nonce with the key of a hardware identity.
 #[derive(Debug)]
-pub(super) struct Proof {
+pub(super) struct IdentityProof {
     /// The digest under which the hardware identity was imported.
     pub(super) digest: String,
     /// The signature over the nonce.
@@ -22,74 +68,46 @@ pub(super) struct Proof {
     pub(super) hash: NonceHash,
 }
 
-impl Proof {
-    pub(super) fn read(body: &str) -> Result<Self, Refusal> {
+impl IdentityProof {
+    pub(super) fn read(body: &str) -> Result<Self, BodyError> {
         if body.is_empty() {
-            return Err(wrong("is missing"));
+            return Err(BodyError::Missing);
         }
-        let fields: Map<String, Value> =
-            serde_json::from_str(body).map_err(|error| wrong(&format!("is not a JSON object: {error}")))?;
-        let digests: Vec<&str> = DIGEST
-            .iter()
-            .filter_map(|name| text(&fields, name).transpose())
-            .collect::<Result<_, _>>()?;
-        let digest = match digests.as_slice() {
-            [] => return Err(wrong(&format!("has no {:?}", DIGEST[0]))),
-            [one] => one,
-            [one, other, ..] if one == other => one,
-            _ => {
-                return Err(wrong(&format!(
-                    "has two different digests in {:?} and {:?}",
-                    DIGEST[0], DIGEST[1]
-                )));
-            }
+        let fields: Map<String, Value> = serde_json::from_str(body).map_err(BodyError::NotJson)?;
+        let digest = match (string(&fields, DIGEST)?, string(&fields, DIGEST_OF_SNAPD)?) {
+            (None, None) => return Err(BodyError::NoField { name: DIGEST }),
+            (Some(one), Some(other)) if one != other => return Err(BodyError::TwoDigests),
+            (Some(digest), _) | (None, Some(digest)) => digest,
         };
-        let signature = text(&fields, SIGNATURE)?.ok_or_else(|| wrong(&format!("has no {SIGNATURE:?}")))?;
-        let signature = BASE64_STANDARD.decode(signature).map_err(|_| {
-            wrong(&format!(
-                "has a {SIGNATURE:?} that is not padded base64 on one line"
-            ))
-        })?;
+        let signature = string(&fields, SIGNATURE)?.ok_or(BodyError::NoField { name: SIGNATURE })?;
         Ok(Self {
-            digest: (*digest).to_owned(),
-            signature,
-            hash: hash(text(&fields, HASH)?)?,
+            digest: digest.to_owned(),
+            signature: BASE64_STANDARD
+                .decode(signature)
+                .map_err(|_| BodyError::NotBase64)?,
+            hash: hash(string(&fields, HASH)?)?,
         })
     }
 }
 
-fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Refusal> {
+fn string<'a>(fields: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a str>, BodyError> {
     match fields.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(wrong(&format!("has a {name:?} that is not a string"))),
+        Some(_) => Err(BodyError::NotString { name }),
     }
 }
 
-/// The values are not documented; they are taken as this project writes them and as libraries call them
-/// (`SHA-256`), and none stands for SHA-256, the hash of the documentation's example.
-fn hash(name: Option<&str>) -> Result<NonceHash, Refusal> {
+/// The values are not documented. Accepted are those that this project writes and the names that
+/// libraries use (`SHA-256`). The default is SHA-256, the hash of the example in the documentation.
+fn hash(name: Option<&str>) -> Result<NonceHash, BodyError> {
     let Some(name) = name else {
         return Ok(NonceHash::Sha256);
     };
     let plain = name.to_ascii_lowercase().replace('-', "");
-    plain.parse().map_err(|_| {
-        Refusal::new(
-            Code::HashAlgorithm,
-            format!("the {HASH} {name:?} is not known. Use sha256 or sha384"),
-        )
+    plain.parse().map_err(|_| BodyError::HashAlgorithm {
+        name: name.to_owned(),
     })
-}
-
-fn wrong(problem: &str) -> Refusal {
-    Refusal::new(
-        Code::Body,
-        format!(
-            "the body of the serial-request {problem}. The gadget's hook prepare-serial-request must set registration.body to an \
-             object with {:?} and {SIGNATURE:?}",
-            DIGEST[0]
-        ),
-    )
 }
 
 #[cfg(test)]
@@ -97,11 +115,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn either_name_of_the_digest_will_do_and_both_must_agree() {
+    fn either_name_of_the_digest_is_accepted_and_both_must_agree() {
         let digest = |body: &str| {
-            Proof::read(body)
+            IdentityProof::read(body)
                 .map(|proof| proof.digest)
-                .map_err(|error| error.code)
+                .map_err(|error| failure::code(&error))
         };
         let signed = |fields: &str| format!(r#"{{{fields},"request-id-signature":"eA==","more":1}}"#);
         assert_eq!(
@@ -111,7 +129,7 @@ mod tests {
         assert_eq!(digest(&signed(r#""hardware-id-key-sha384":"a""#)), Ok("a".into()));
         let both = r#""hardware-id-key-sha384":"a","hardware-id-key-sha3-384":"#;
         assert_eq!(digest(&signed(&format!(r#"{both}"a""#))), Ok("a".into()));
-        assert_eq!(digest(&signed(&format!(r#"{both}"b""#))), Err(Code::Body));
+        assert_eq!(digest(&signed(&format!(r#"{both}"b""#))), Err("body".into()));
     }
 
     #[test]
@@ -120,15 +138,15 @@ mod tests {
             (None, Ok(NonceHash::Sha256)),
             (Some("sha256"), Ok(NonceHash::Sha256)),
             (Some("SHA-384"), Ok(NonceHash::Sha384)),
-            (Some("sha1"), Err(Code::HashAlgorithm)),
-            (Some(""), Err(Code::HashAlgorithm)),
+            (Some("sha1"), Err("hash-algorithm".to_owned())),
+            (Some(""), Err("hash-algorithm".to_owned())),
         ] {
-            assert_eq!(hash(name).map_err(|error| error.code), expected, "{name:?}");
+            assert_eq!(hash(name).map_err(|error| failure::code(&error)), expected, "{name:?}");
         }
     }
 
     #[test]
-    fn what_is_no_such_object_is_refused() {
+    fn other_bodies_are_refused() {
         for body in [
             "",
             "text",
@@ -141,7 +159,7 @@ mod tests {
             r#"{"hardware-id-key-sha3-384":"a","request-id-signature":"e A="}"#,
             r#"{"hardware-id-key-sha3-384":"a","request-id-signature":["eA=="]}"#,
         ] {
-            assert_eq!(Proof::read(body).unwrap_err().code, Code::Body, "{body}");
+            assert_eq!(failure::code(&IdentityProof::read(body).unwrap_err()), "body", "{body}");
         }
     }
 }

@@ -1,97 +1,124 @@
-//! A remodel: a device that has a serial of one model asks for one of another. It stays the same device.
+//! A remodel: a device with a serial of one model asks for a serial of another. It stays the same
+//! device.
 
+use failure::Diagnostic;
 use jiff::Timestamp;
 use snap_assertions::types::{Serial, SerialRequest};
-use snap_assertions::{Assertion, PublicKey};
+use snap_assertions::{Assertion, HeaderError};
+use thiserror::Error;
 
+use crate::account_keys::{AccountKeys, SignatureError};
 use crate::models::{KnownModel, Models};
-use crate::refusal::{Code, Refusal};
-use crate::store::Number;
-use crate::trust::AccountKeys;
+use crate::store::SerialNumber;
 
-/// The headers by which snapd names the old serial.
+/// The headers in which snapd names the old serial.
 const ORIGINAL: [&str; 3] = ["original-brand-id", "original-model", "original-serial"];
 
-/// The old serial, if this is a remodel, after every check that needs no database.
+/// Why a remodel is refused.
+#[derive(Debug, Error, Diagnostic)]
+pub(crate) enum RemodelError {
+    #[error("the request names the old serial of a remodel, but does not hold it")]
+    #[diagnostic(code("remodel-serial"), help("Register the device again without a remodel"))]
+    Missing,
+    #[error("the old serial of the remodel is not valid: {0}")]
+    #[diagnostic(code("remodel-serial"), help("Register the device again without a remodel"))]
+    Invalid(HeaderError),
+    #[error("the old serial of the remodel is not the one that the request names in original-serial")]
+    #[diagnostic(code("remodel-serial"), help("Register the device again without a remodel"))]
+    OtherSerial,
+    #[error("the signature of the old serial of the remodel is not accepted: {0}")]
+    #[diagnostic(code("remodel-serial"), help("Register the device again without a remodel"))]
+    Signature(SignatureError),
+    #[error("the old serial of the remodel is for another device key than the request")]
+    #[diagnostic(code("remodel-serial"), help("Register the device again without a remodel"))]
+    OtherDeviceKey,
+    #[error("the old serial of the remodel was not issued by this model service")]
+    #[diagnostic(code("remodel-serial"), help("Register the device again without a remodel"))]
+    NotIssued,
+    #[error("the old serial {serial:?} of the remodel belongs to another hardware identity")]
+    #[diagnostic(
+        code("remodel-identity"),
+        help("Register the device again without a remodel")
+    )]
+    OtherIdentity { serial: String },
+    #[error("the old model {model} of the device is not known to this model service")]
+    #[diagnostic(
+        code("remodel-provisioning"),
+        help("Remodel only between models that are provisioned in the same way")
+    )]
+    UnknownModel { model: String },
+    #[error("the old model {model} of the device is provisioned by {old}, the new one by {new}")]
+    #[diagnostic(
+        code("remodel-provisioning"),
+        help("Remodel only between models that are provisioned in the same way")
+    )]
+    Provisioning {
+        model: String,
+        old: &'static str,
+        new: &'static str,
+    },
+}
+
+/// The old serial, if this is a remodel, after every check that does not need the database.
 pub(super) fn old_number(
     request: (&Assertion, &SerialRequest<'_>),
     old_serial: Option<&Assertion>,
     model: &KnownModel,
     models: &Models,
     account_keys: &AccountKeys,
-) -> Result<Option<Number>, Refusal> {
+) -> Result<Option<SerialNumber>, RemodelError> {
     let (assertion, request) = request;
     let named = ORIGINAL.map(|name| assertion.header(name));
     let old_serial = match (old_serial, named) {
         (None, [None, None, None]) => return Ok(None),
         (Some(old_serial), _) => old_serial,
-        (None, _) => return Err(wrong("the request names it, but does not hold it")),
+        (None, _) => return Err(RemodelError::Missing),
     };
-    let serial = Serial::try_from(old_serial).map_err(|error| wrong(&error.to_string()))?;
+    let serial = Serial::try_from(old_serial).map_err(RemodelError::Invalid)?;
     if named != [serial.brand_id(), serial.model(), serial.serial()].map(Some) {
-        return Err(wrong(
-            "it is not the one that the request names in original-serial",
-        ));
+        return Err(RemodelError::OtherSerial);
     }
     account_keys
         .verify(old_serial, Timestamp::now())
-        .map_err(|problem| wrong(&problem))?;
-    check_device_key(serial.device_key(), request)?;
+        .map_err(RemodelError::Signature)?;
+    if serial.device_key() != request.device_key() {
+        return Err(RemodelError::OtherDeviceKey);
+    }
     check_provisioning(&serial, model, models)?;
-    Ok(Some(Number {
+    Ok(Some(SerialNumber {
         brand: serial.brand_id().to_owned(),
         model: serial.model().to_owned(),
         serial: serial.serial().to_owned(),
     }))
 }
 
-fn check_device_key(old: &PublicKey, request: &SerialRequest<'_>) -> Result<(), Refusal> {
-    match old == request.device_key() {
-        true => Ok(()),
-        false => Err(wrong("it is for another device key than the request")),
-    }
-}
-
-fn check_provisioning(old: &Serial<'_>, model: &KnownModel, models: &Models) -> Result<(), Refusal> {
+fn check_provisioning(old: &Serial<'_>, model: &KnownModel, models: &Models) -> Result<(), RemodelError> {
     let (brand, name) = (old.brand_id(), old.model());
-    let refused = |problem: String| {
-        let next = "Remodel only between models that are provisioned in the same way";
-        Err(Refusal::new(
-            Code::RemodelProvisioning,
-            format!("{problem}. {next}"),
-        ))
-    };
+    let old_model = format!("{brand}/{name}");
     let Some(old) = models.find(brand, name) else {
-        return refused(format!("the device's old model {brand}/{name} is not known here"));
+        return Err(RemodelError::UnknownModel { model: old_model });
     };
-    let (from, to) = (old.provisioning().name(), model.provisioning().name());
-    if from == to {
-        return Ok(());
+    match (old.provisioning().name(), model.provisioning().name()) {
+        (old, new) if old == new => Ok(()),
+        (old, new) => Err(RemodelError::Provisioning {
+            model: old_model,
+            old,
+            new,
+        }),
     }
-    refused(format!(
-        "the device's old model {brand}/{name} is provisioned by {from}, the new one by {to}"
-    ))
 }
 
-/// Checks that the old serial was handed out to `device`.
-pub(super) fn check_holder(old: &Number, holder: Option<&str>, device: &str) -> Result<(), Refusal> {
+/// Checks that the old serial was issued to `device`.
+pub(super) fn check_holder(
+    old: &SerialNumber,
+    holder: Option<&str>,
+    device: &str,
+) -> Result<(), RemodelError> {
     match holder {
         Some(holder) if holder == device => Ok(()),
-        Some(_) => Err(Refusal::new(
-            Code::RemodelIdentity,
-            format!(
-                "the device's old serial {:?} belongs to another hardware identity, and a remodel keeps the identity. Register \
-                 the device anew",
-                old.serial
-            ),
-        )),
-        None => Err(wrong("it was not issued here")),
+        Some(_) => Err(RemodelError::OtherIdentity {
+            serial: old.serial.clone(),
+        }),
+        None => Err(RemodelError::NotIssued),
     }
-}
-
-fn wrong(problem: &str) -> Refusal {
-    Refusal::new(
-        Code::RemodelSerial,
-        format!("the old serial of this remodel cannot be used: {problem}. Register the device anew"),
-    )
 }

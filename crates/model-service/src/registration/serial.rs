@@ -1,158 +1,232 @@
-//! The serial: which one a device gets, and signing it.
+//! The serial: which one a device gets, and its assertion.
 
+use std::fmt;
+
+use failure::Diagnostic;
 use jiff::Timestamp;
 use snap_assertions::types::SerialRequest;
-use snap_assertions::{Headers, SignOptions, Signer as _, Statement};
+use snap_assertions::{HeaderError, Headers, SignError, SignOptions, Signer as _, Statement};
+use thiserror::Error;
 
-use super::{Registered, Registrar, shown, unavailable};
+use crate::account_keys::AccountKeys;
+use crate::message::shortened;
 use crate::models::KnownModel;
-use crate::refusal::{Code, Refusal};
-use crate::store::{self, Entry, Issue, Number};
+use crate::store::{IssueOutcome, IssuedSerial, LogEntry, SerialNumber, Store, StoreError};
 
-/// Longer ones are no serials that anybody could handle.
-const LONGEST: usize = 128;
-/// How often to plan again when another request was faster.
+/// The longest serial, in bytes.
+const MAX_LENGTH: usize = 128;
+/// How often a serial is chosen again after a conflict with a concurrent request.
 const ATTEMPTS: usize = 4;
 
-/// The serial that the device proposes, if it can be one.
-pub(super) fn proposed<'a>(request: &SerialRequest<'a>) -> Result<&'a str, Refusal> {
-    let next = "Set registration.proposed-serial in the gadget's hook prepare-device";
-    let serial = request.serial().ok_or_else(|| {
-        let message = format!("the request proposes no serial. {next}");
-        Refusal::new(Code::SerialMissing, message)
-    })?;
-    let problem = if serial.len() > LONGEST {
-        "is longer than 128 bytes"
-    } else if serial.contains('/') {
-        "holds a slash"
-    } else if serial.contains(char::is_control) || serial.trim() != serial {
-        "holds control characters, or spaces at its ends"
-    } else {
-        return Ok(serial);
-    };
-    Err(Refusal::new(
-        Code::SerialInvalid,
-        format!("the proposed serial {:?} {problem}. {next}", shown(serial)),
-    ))
+/// Why no serial is issued.
+#[derive(Debug, Error, Diagnostic)]
+pub(crate) enum SerialError {
+    #[error("the request proposes no serial")]
+    #[diagnostic(
+        code("serial-missing"),
+        help("Set registration.proposed-serial in the gadget's hook prepare-device")
+    )]
+    Missing,
+    #[error("the proposed serial {serial:?} is longer than {MAX_LENGTH} bytes")]
+    #[diagnostic(
+        code("serial-invalid"),
+        help("Correct registration.proposed-serial in the gadget's hook prepare-device")
+    )]
+    TooLong { serial: String },
+    #[error("the proposed serial {serial:?} has a slash")]
+    #[diagnostic(
+        code("serial-invalid"),
+        help("Correct registration.proposed-serial in the gadget's hook prepare-device")
+    )]
+    Slash { serial: String },
+    #[error("the proposed serial {serial:?} has control characters, or a space at an end")]
+    #[diagnostic(
+        code("serial-invalid"),
+        help("Correct registration.proposed-serial in the gadget's hook prepare-device")
+    )]
+    Characters { serial: String },
+    #[error("the proposed serial {serial:?} belongs to another device of this model")]
+    #[diagnostic(
+        code("serial-taken"),
+        help("Propose a serial that no other device of the model has")
+    )]
+    Taken { serial: String },
+    #[error("concurrent requests changed the serial of this device {ATTEMPTS} times")]
+    #[diagnostic(code("serial-contended"), help("Try again"))]
+    Contended,
+    #[error("the account-key of the key that signs serials is not valid now")]
+    #[diagnostic(
+        code("account-key-expired"),
+        help("Set `serial-key` in the settings of the model service to a key whose account-key is valid")
+    )]
+    AccountKeyExpired,
+    #[error("the model service cannot sign serials")]
+    #[diagnostic(
+        code("signing-unavailable"),
+        help("Check `serial-key` in the settings of the model service; its log has the reason")
+    )]
+    Signing(SignError),
+    #[error("the model service cannot use its database")]
+    #[diagnostic(
+        code("unavailable"),
+        help("Try again later; the log of the model service has the reason")
+    )]
+    Store(StoreError),
 }
 
-impl Registrar {
-    /// Gives `device` its serial: the one that it has in this model, else the one that it proposes.
-    pub(super) fn issue(
-        &self,
-        request: &SerialRequest<'_>,
-        model: &KnownModel,
-        device: &str,
-        proposed: &str,
-        entry: &mut Entry,
-    ) -> Result<Registered, Refusal> {
-        self.check_signer(model)?;
+impl From<StoreError> for SerialError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<HeaderError> for SerialError {
+    fn from(error: HeaderError) -> Self {
+        Self::Signing(error.into())
+    }
+}
+
+impl SerialError {
+    /// The reason that the operator needs and the device does not get.
+    pub(super) fn detail(&self) -> Option<&dyn fmt::Display> {
+        match self {
+            Self::Signing(reason) => Some(reason),
+            Self::Store(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// The serial assertion that a device gets.
+pub(crate) struct Registration {
+    pub(crate) assertion: String,
+    /// True if it was signed for this request; false if the device gets an earlier one again.
+    pub(crate) new: bool,
+}
+
+/// The serial that the device proposes, if it is valid.
+pub(super) fn proposed<'a>(request: &SerialRequest<'a>) -> Result<&'a str, SerialError> {
+    let proposed = request.serial().ok_or(SerialError::Missing)?;
+    let serial = shortened(proposed);
+    if proposed.len() > MAX_LENGTH {
+        Err(SerialError::TooLong { serial })
+    } else if proposed.contains('/') {
+        Err(SerialError::Slash { serial })
+    } else if proposed.contains(char::is_control) || proposed.trim() != proposed {
+        Err(SerialError::Characters { serial })
+    } else {
+        Ok(proposed)
+    }
+}
+
+/// Issues a serial to a device that has proved which one it is.
+pub(super) struct Issuance<'a> {
+    pub(super) store: &'a Store,
+    pub(super) account_keys: &'a AccountKeys,
+    pub(super) request: &'a SerialRequest<'a>,
+    pub(super) model: &'a KnownModel,
+    pub(super) device: &'a str,
+    /// Entries that the log keeps.
+    pub(super) log_limit: i64,
+}
+
+impl Issuance<'_> {
+    /// Gives the device the serial that it has in this model, else the one that it proposes.
+    pub(super) fn issue(&self, proposed: &str, entry: &mut LogEntry) -> Result<Registration, SerialError> {
+        self.check_account_key()?;
+        let (device_key, sign_key) = (self.request.device_key(), self.model.signer.public_key().id());
         for _ in 0..ATTEMPTS {
-            let number = self.choose(model, device, proposed)?;
+            let number = self.choose(proposed)?;
             entry.serial.clone_from(&number.serial);
-            let (device_key, sign_key) = (request.device_key(), model.signer.public_key().id());
-            let last =
-                self.read(|connection| store::find_issued(connection, &number, device_key.id(), sign_key))?;
+            let last = self
+                .store
+                .find_last_issued(&number, device_key.id(), sign_key)?;
             let revision = match last {
-                // The same bytes again: snapd takes no other assertion with the same revision.
-                Some((_, Some(text))) => return self.repeat(text, entry),
-                Some((revision, None)) => revision + 1,
                 None => 0,
+                Some(last) => match last.assertion {
+                    // The same bytes: snapd accepts no other assertion with the same revision.
+                    Some(assertion) => return self.repeat(assertion, entry),
+                    None => last.revision + 1,
+                },
             };
-            let text = sign(request, model, &number, revision)?;
-            let issue = Issue {
+            let assertion = self.sign(&number, revision)?;
+            let issued = IssuedSerial {
                 number,
-                device: device.to_owned(),
+                device: self.device.to_owned(),
                 revision,
                 device_key: device_key.id().to_owned(),
                 sign_key: sign_key.to_owned(),
-                text: text.clone(),
+                assertion: assertion.clone(),
             };
-            entry.outcome = "issued";
-            let (entry, logged) = (entry.clone(), self.logged);
-            let inserted = self.store.write_blocking(move |connection| {
-                let inserted = store::insert(connection, &issue)?;
-                if inserted.is_ok() {
-                    store::log(connection, &entry, logged)?;
-                }
-                Ok(inserted)
-            })?;
-            if inserted.is_ok() {
-                return Ok(Registered { text, new: true });
+            entry.outcome = "issued".to_owned();
+            match self.store.record_issue(issued, entry.clone(), self.log_limit)? {
+                IssueOutcome::Recorded => return Ok(Registration { assertion, new: true }),
+                IssueOutcome::Conflict => {}
             }
         }
-        Err(unavailable(
-            &"another request for the same serial was faster, four times",
-        ))
+        Err(SerialError::Contended)
     }
 
-    /// The key was valid when the service started; no device takes a serial by one that is no longer.
-    fn check_signer(&self, model: &KnownModel) -> Result<(), Refusal> {
-        let key = self.account_keys.get(model.signer.public_key().id());
+    /// The account-key was valid when the service started. No device accepts a serial signed with a key
+    /// that no longer is.
+    fn check_account_key(&self) -> Result<(), SerialError> {
+        let key = self.account_keys.get(self.model.signer.public_key().id());
         match key.is_some_and(|key| key.is_valid_at(Timestamp::now())) {
             true => Ok(()),
-            false => Err(unavailable(
-                &"the account-key of the key that signs serials is no longer valid",
-            )),
+            false => Err(SerialError::AccountKeyExpired),
         }
     }
 
-    fn choose(&self, model: &KnownModel, device: &str, proposed: &str) -> Result<Number, Refusal> {
-        let number = |serial: &str| Number {
-            brand: model.brand.clone(),
-            model: model.name.clone(),
-            serial: serial.to_owned(),
+    fn choose(&self, proposed: &str) -> Result<SerialNumber, SerialError> {
+        let mut number = SerialNumber {
+            brand: self.model.brand.clone(),
+            model: self.model.name.clone(),
+            serial: proposed.to_owned(),
         };
-        let (has, holder) = self.read(|connection| {
-            let has = store::number_of(connection, &model.brand, &model.name, device)?;
-            Ok((has, store::holder(connection, &number(proposed))?))
-        })?;
-        if holder.is_some_and(|holder| holder != device) {
-            let message = format!(
-                "the proposed serial {:?} belongs to another device of this model. Propose one that no other device has",
-                shown(proposed)
-            );
-            return Err(Refusal::new(Code::SerialTaken, message));
+        let assignment = self.store.find_assignment(self.device, &number)?;
+        if assignment.holder.is_some_and(|holder| holder != self.device) {
+            return Err(SerialError::Taken {
+                serial: shortened(proposed),
+            });
         }
-        Ok(number(has.as_deref().unwrap_or(proposed)))
+        if let Some(serial) = assignment.serial {
+            number.serial = serial;
+        }
+        Ok(number)
     }
 
-    fn repeat(&self, text: String, entry: &mut Entry) -> Result<Registered, Refusal> {
-        entry.outcome = "repeated";
-        let (entry, logged) = (entry.clone(), self.logged);
-        self.store
-            .write_blocking(move |connection| store::log(connection, &entry, logged))?;
-        Ok(Registered { text, new: false })
+    fn repeat(&self, assertion: String, entry: &mut LogEntry) -> Result<Registration, SerialError> {
+        entry.outcome = "repeated".to_owned();
+        self.store.log_registration(entry.clone(), self.log_limit)?;
+        Ok(Registration {
+            assertion,
+            new: false,
+        })
     }
-}
 
-fn sign(
-    request: &SerialRequest<'_>,
-    model: &KnownModel,
-    number: &Number,
-    revision: u64,
-) -> Result<String, Refusal> {
-    let now = Timestamp::now();
-    let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let key = request.device_key();
-    let mut headers = Headers::new();
-    for (name, value) in [
-        ("type", "serial".to_owned()),
-        ("authority-id", model.authority.clone()),
-        ("revision", revision.to_string()),
-        ("brand-id", number.brand.clone()),
-        ("model", number.model.clone()),
-        ("serial", number.serial.clone()),
-        ("device-key", key.encode()),
-        ("device-key-sha3-384", key.id().to_owned()),
-        ("timestamp", seconds.to_string()),
-    ] {
-        headers.set(name, value).map_err(|error| unavailable(&error))?;
+    fn sign(&self, number: &SerialNumber, revision: u64) -> Result<String, SerialError> {
+        let now = Timestamp::now();
+        let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let key = self.request.device_key();
+        let mut headers = Headers::new();
+        for (name, value) in [
+            ("type", "serial".to_owned()),
+            ("authority-id", self.model.authority.clone()),
+            ("revision", revision.to_string()),
+            ("brand-id", number.brand.clone()),
+            ("model", number.model.clone()),
+            ("serial", number.serial.clone()),
+            ("device-key", key.encode()),
+            ("device-key-sha3-384", key.id().to_owned()),
+            ("timestamp", seconds.to_string()),
+        ] {
+            headers.set(name, value)?;
+        }
+        let statement = Statement {
+            headers,
+            body: String::new(),
+        };
+        let signed = statement.sign(self.model.signer.as_ref(), &SignOptions::now());
+        Ok(signed.map_err(SerialError::Signing)?.to_string())
     }
-    let statement = Statement {
-        headers,
-        body: String::new(),
-    };
-    let signed = statement.sign(model.signer.as_ref(), &SignOptions::now());
-    Ok(signed.map_err(|error| unavailable(&error))?.to_string())
 }

@@ -3,9 +3,9 @@
 CREATE TABLE identities (
     id INTEGER PRIMARY KEY,
     issuer TEXT NOT NULL,
-    -- The header hardware-id-key-sha3-384, in whichever form it has.
+    -- The header hardware-id-key-sha3-384, in the form that it has.
     digest TEXT NOT NULL,
-    -- The digest of the key's DER bytes, the same whatever form the header has.
+    -- The digest of the key's DER bytes, whatever form the header has.
     key_digest TEXT NOT NULL,
     revision INTEGER NOT NULL,
     hardware_id TEXT NOT NULL,
@@ -15,7 +15,7 @@ CREATE TABLE identities (
     UNIQUE (digest, issuer)
 ) STRICT;
 
--- The assertion of each identity, apart from the columns that the page searches, which are then a tenth of the bytes to go through.
+-- The assertions are in a table of their own: a search of the page then reads a tenth of the bytes.
 CREATE TABLE identity_texts (
     id INTEGER PRIMARY KEY,
     text TEXT NOT NULL

@@ -1,6 +1,6 @@
 -- Times are seconds since 1970-01-01T00:00:00Z.
 
--- Issued in the order of their ids, so that the oldest are the first to be given up.
+-- Issued in the order of their ids, so that the oldest are deleted first.
 CREATE TABLE nonces (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     nonce TEXT NOT NULL UNIQUE,
@@ -31,7 +31,7 @@ CREATE TABLE issued (
     UNIQUE (brand, model, serial, revision)
 ) STRICT;
 
--- What was asked for and how it ended, for people to read.
+-- Requests for a serial and their outcome, for people to read.
 CREATE TABLE registrations (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     time INTEGER NOT NULL,
@@ -39,7 +39,7 @@ CREATE TABLE registrations (
     brand TEXT NOT NULL,
     model TEXT NOT NULL,
     serial TEXT NOT NULL,
-    -- The key digest that the request named, or the id of the device key.
+    -- The key digest that the request names, or the id of the device key.
     device TEXT NOT NULL,
     outcome TEXT NOT NULL,
     reason TEXT NOT NULL

@@ -2,16 +2,103 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::database::Store;
+use super::error::StoreError;
+use super::log::{self, LogEntry};
+
 /// A serial, unique within its model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Number {
+pub(crate) struct SerialNumber {
     pub(crate) brand: String,
     pub(crate) model: String,
     pub(crate) serial: String,
 }
 
-/// The serial that `device` has in a model.
-pub(crate) fn number_of(
+/// What is known of a device and of the serial that it proposes.
+pub(crate) struct Assignment {
+    /// The serial that the device has in the model.
+    pub(crate) serial: Option<String>,
+    /// The device that has the proposed serial.
+    pub(crate) holder: Option<String>,
+}
+
+/// The last assertion that was issued for a serial.
+pub(crate) struct LastIssued {
+    pub(crate) revision: u64,
+    /// The assertion, if it is for the given device key and signed with the given key.
+    pub(crate) assertion: Option<String>,
+}
+
+/// A signed serial assertion, about to be sent to the device.
+pub(crate) struct IssuedSerial {
+    pub(crate) number: SerialNumber,
+    pub(crate) device: String,
+    pub(crate) revision: u64,
+    /// The id of the device key.
+    pub(crate) device_key: String,
+    /// The id of the key that signed it.
+    pub(crate) sign_key: String,
+    pub(crate) assertion: String,
+}
+
+/// The result of recording an issued serial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IssueOutcome {
+    Recorded,
+    /// A concurrent request won: the serial went to another device, the device got another serial, or
+    /// the revision is taken. Nothing was recorded.
+    Conflict,
+}
+
+impl Store {
+    /// The device that has a serial.
+    pub(crate) fn find_holder(&self, number: &SerialNumber) -> Result<Option<String>, StoreError> {
+        self.read_blocking(|connection| holder(connection, number))
+    }
+
+    /// The serial that `device` has in the model of `proposed`, and the device that has `proposed`.
+    pub(crate) fn find_assignment(
+        &self,
+        device: &str,
+        proposed: &SerialNumber,
+    ) -> Result<Assignment, StoreError> {
+        self.read_blocking(|connection| {
+            Ok(Assignment {
+                serial: serial_of(connection, &proposed.brand, &proposed.model, device)?,
+                holder: holder(connection, proposed)?,
+            })
+        })
+    }
+
+    /// The last assertion that was issued for a serial. It has the text only if it is for `device_key`
+    /// and signed with `sign_key`.
+    pub(crate) fn find_last_issued(
+        &self,
+        number: &SerialNumber,
+        device_key: &str,
+        sign_key: &str,
+    ) -> Result<Option<LastIssued>, StoreError> {
+        self.read_blocking(|connection| last_issued(connection, number, device_key, sign_key))
+    }
+
+    /// Records an issued serial and its log entry in one transaction, unless there is a conflict.
+    pub(crate) fn record_issue(
+        &self,
+        issued: IssuedSerial,
+        entry: LogEntry,
+        log_limit: i64,
+    ) -> Result<IssueOutcome, StoreError> {
+        self.write_blocking(move |connection| {
+            let outcome = record(connection, &issued)?;
+            if outcome == IssueOutcome::Recorded {
+                log::append(connection, &entry, log_limit)?;
+            }
+            Ok(outcome)
+        })
+    }
+}
+
+fn serial_of(
     connection: &Connection,
     brand: &str,
     model: &str,
@@ -23,22 +110,19 @@ pub(crate) fn number_of(
         .optional()
 }
 
-/// The device that has a serial.
-pub(crate) fn holder(connection: &Connection, number: &Number) -> rusqlite::Result<Option<String>> {
+fn holder(connection: &Connection, number: &SerialNumber) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached("SELECT device FROM serials WHERE brand = ?1 AND model = ?2 AND serial = ?3")?
         .query_row([&number.brand, &number.model, &number.serial], |row| row.get(0))
         .optional()
 }
 
-/// The last assertion issued for a serial: its revision, and its text if it is for `device_key` and by
-/// `sign_key`.
-pub(crate) fn find_issued(
+fn last_issued(
     connection: &Connection,
-    number: &Number,
+    number: &SerialNumber,
     device_key: &str,
     sign_key: &str,
-) -> rusqlite::Result<Option<(u64, Option<String>)>> {
+) -> rusqlite::Result<Option<LastIssued>> {
     connection
         .prepare_cached(
             "SELECT revision, iif(device_key = ?4 AND sign_key = ?5, text, NULL) FROM issued
@@ -46,35 +130,23 @@ pub(crate) fn find_issued(
         )?
         .query_row(
             params![number.brand, number.model, number.serial, device_key, sign_key],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            |row| {
+                Ok(LastIssued {
+                    revision: row.get(0)?,
+                    assertion: row.get(1)?,
+                })
+            },
         )
         .optional()
 }
 
-/// A signed serial about to be handed out.
-pub(crate) struct Issue {
-    pub(crate) number: Number,
-    pub(crate) device: String,
-    pub(crate) revision: u64,
-    pub(crate) device_key: String,
-    pub(crate) sign_key: String,
-    /// The assertion.
-    pub(crate) text: String,
-}
-
-/// Another request was faster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Conflict;
-
-/// Records an issue, unless the serial went to another device, the device got another serial, or the revision
-/// was taken since it was planned; nothing is recorded then.
-pub(crate) fn insert(connection: &Connection, issue: &Issue) -> rusqlite::Result<Result<(), Conflict>> {
-    let Number { brand, model, serial } = &issue.number;
+fn record(connection: &Connection, issued: &IssuedSerial) -> rusqlite::Result<IssueOutcome> {
+    let SerialNumber { brand, model, serial } = &issued.number;
     connection
         .prepare_cached("INSERT OR IGNORE INTO serials VALUES (?1, ?2, ?3, ?4)")?
-        .execute([brand, model, serial, &issue.device])?;
-    if number_of(connection, brand, model, &issue.device)?.as_ref() != Some(serial) {
-        return Ok(Err(Conflict));
+        .execute([brand, model, serial, &issued.device])?;
+    if serial_of(connection, brand, model, &issued.device)?.as_ref() != Some(serial) {
+        return Ok(IssueOutcome::Conflict);
     }
     let inserted = connection
         .prepare_cached(
@@ -85,49 +157,52 @@ pub(crate) fn insert(connection: &Connection, issue: &Issue) -> rusqlite::Result
             brand,
             model,
             serial,
-            issue.revision,
-            issue.device_key,
-            issue.sign_key,
-            issue.text
+            issued.revision,
+            issued.device_key,
+            issued.sign_key,
+            issued.assertion
         ])?;
-    Ok(if inserted == 1 { Ok(()) } else { Err(Conflict) })
+    Ok(match inserted {
+        1 => IssueOutcome::Recorded,
+        _ => IssueOutcome::Conflict,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::database::SCHEMA;
     use super::*;
 
-    fn issue(serial: &str, device: &str, revision: u64) -> Issue {
-        let text = |text: &str| text.to_owned();
-        Issue {
-            number: Number {
-                brand: text("brand"),
-                model: text("model"),
-                serial: text(serial),
+    fn issued(serial: &str, device: &str, revision: u64) -> IssuedSerial {
+        IssuedSerial {
+            number: SerialNumber {
+                brand: "brand".to_owned(),
+                model: "model".to_owned(),
+                serial: serial.to_owned(),
             },
-            device: text(device),
+            device: device.to_owned(),
             revision,
-            device_key: text("key"),
-            sign_key: text("signer"),
-            text: text("assertion"),
+            device_key: "key".to_owned(),
+            sign_key: "signer".to_owned(),
+            assertion: "assertion".to_owned(),
         }
     }
 
     #[test]
-    fn who_comes_second_is_told_so() {
+    fn the_second_of_two_concurrent_issues_is_a_conflict() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(super::super::SCHEMA).unwrap();
-        let mut results = Vec::new();
+        connection.execute_batch(SCHEMA).unwrap();
+        let mut recorded = Vec::new();
         for attempt in [
-            issue("1", "a", 0), // the first
-            issue("1", "b", 0), // another device, the same serial
-            issue("2", "a", 0), // the same device, another serial
-            issue("1", "a", 0), // the same revision again
-            issue("1", "a", 1),
-            issue("2", "b", 0),
+            issued("1", "a", 0), // the first
+            issued("1", "b", 0), // another device, the same serial
+            issued("2", "a", 0), // the same device, another serial
+            issued("1", "a", 0), // the same revision again
+            issued("1", "a", 1),
+            issued("2", "b", 0),
         ] {
-            results.push(insert(&connection, &attempt).unwrap().is_ok());
+            recorded.push(record(&connection, &attempt).unwrap() == IssueOutcome::Recorded);
         }
-        assert_eq!(results, [true, false, false, false, true, true]);
+        assert_eq!(recorded, [true, false, false, false, true, true]);
     }
 }

@@ -1,5 +1,7 @@
-//! The one thread that writes. It commits all jobs that wait together: the disk is asked to flush once for
-//! many devices, and each of them hears only after that.
+//! The thread that writes.
+//!
+//! It commits all waiting jobs in one transaction (group commit): the disk flushes once for many
+//! devices, and each of them gets its result only after that.
 
 use std::sync::mpsc;
 use std::thread;
@@ -7,14 +9,14 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::StoreError;
+use super::error::StoreError;
 
 /// The most jobs in one transaction, so that the first does not wait long for the last.
-const BATCH: usize = 128;
+const MAX_JOBS: usize = 128;
 
-/// Tells whoever waits that the transaction was committed; dropped where it was not.
-type Answer = Box<dyn FnOnce() + Send>;
-type Job = Box<dyn FnOnce(&Connection) -> Answer + Send>;
+/// Sends the result of a job after the commit; dropped if the transaction failed.
+type SendResult = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&Connection) -> SendResult + Send>;
 
 #[derive(Clone)]
 pub(super) struct Writer {
@@ -22,7 +24,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread; it ends when the last clone of the writer is gone.
+    /// Starts the thread. It ends when the last clone of the writer is dropped.
     pub(super) fn start(connection: Connection) -> Self {
         let (jobs, queue) = mpsc::channel();
         thread::spawn(move || run(&connection, &queue));
@@ -37,11 +39,11 @@ impl Writer {
         let job: Job = Box::new(move |connection| {
             let result = in_savepoint(connection, job);
             Box::new(move || {
-                // Whoever asked may have gone.
+                // The receiver may be gone.
                 let _ = sender.send(result.map_err(StoreError::from));
             })
         });
-        // Without a thread the job is dropped, and the receiver hears that.
+        // If the thread has ended, the job is dropped, and the receiver gets an error.
         let _ = self.jobs.send(job);
         receiver
     }
@@ -50,24 +52,24 @@ impl Writer {
 fn run(connection: &Connection, queue: &mpsc::Receiver<Job>) {
     while let Ok(first) = queue.recv() {
         let begun = connection.execute_batch("BEGIN IMMEDIATE");
-        let mut answers = Vec::new();
+        let mut results = Vec::new();
         if begun.is_ok() {
-            let others = queue.try_iter().take(BATCH - 1);
-            answers.extend(std::iter::once(first).chain(others).map(|job| job(connection)));
+            let others = queue.try_iter().take(MAX_JOBS - 1);
+            results.extend(std::iter::once(first).chain(others).map(|job| job(connection)));
         }
         if let Err(error) = begun.and_then(|()| connection.execute_batch("COMMIT")) {
             tracing::error!("a transaction was not committed: {error}");
-            // Fails where there is no transaction, which is as well. Those who wait hear that nothing was written.
+            // Fails if no transaction is open, which does not matter. The receivers get an error.
             let _ = connection.execute_batch("ROLLBACK");
             continue;
         }
-        for answer in answers {
-            answer();
+        for send in results {
+            send();
         }
     }
 }
 
-/// A job that fails is undone, and the others in its transaction are not.
+/// Undoes a job that fails, and not the others in its transaction.
 fn in_savepoint<T>(
     connection: &Connection,
     job: impl FnOnce(&Connection) -> rusqlite::Result<T>,

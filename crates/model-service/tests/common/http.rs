@@ -226,6 +226,9 @@ impl Answer {
             assert_eq!(json[list][0]["message"], message);
         }
         assert!(message.len() > 20, "a sentence: {message}");
+        assert_eq!(json["code"], json["error_list"][0]["code"]);
+        let [cause, advice] = ["cause", "advice"].map(|name| json[name].as_str().unwrap());
+        assert_eq!(message, format!("{cause}. {advice}"));
         json["error_list"][0]["code"].as_str().unwrap().to_owned()
     }
 

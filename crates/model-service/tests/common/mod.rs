@@ -261,6 +261,16 @@ pub fn refuses_to_serve(settings: &Path) -> Output {
     output
 }
 
+/// Fails unless the program ended with this exit status and one line on stderr, which ends with the code.
+#[track_caller]
+pub fn failed(output: &Output, status: i32, code: &str) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.starts_with("model-service: "), "{text}");
+    assert!(text.trim_end().ends_with(&format!(" [{code}]")), "{code}: {text}");
+}
+
 /// A running service, which is killed at the end.
 pub struct Service {
     pub child: Child,

@@ -1,0 +1,111 @@
+//! Errors of requests by programs.
+
+use std::fmt;
+
+use failure::Diagnostic;
+use thiserror::Error;
+
+use crate::import::ImportError;
+use crate::registration::RegistrationError;
+use crate::secret::RandomError;
+use crate::store::StoreError;
+
+/// Why a request is refused.
+#[derive(Debug, Error, Diagnostic)]
+pub(crate) enum RequestError {
+    #[error("the content type is {found}")]
+    #[diagnostic(
+        code("content-type"),
+        help("Send assertions as application/x.ubuntu.assertion")
+    )]
+    ContentType { found: String },
+    #[error("the body has more than {limit} bytes")]
+    #[diagnostic(
+        code("too-large"),
+        help("Send less, or raise the limit in the settings of the model service")
+    )]
+    TooLarge { limit: u64 },
+    #[error("the request ends too early: {reason}")]
+    #[diagnostic(code("incomplete"), help("Send it again"))]
+    Incomplete { reason: String },
+    #[error("the body did not arrive within {seconds} s")]
+    #[diagnostic(code("timeout"), help("Send it again"))]
+    Timeout { seconds: u64 },
+    #[error("too many requests came from this address")]
+    #[diagnostic(
+        code("rate-limit"),
+        help("Wait a minute, or raise `requests-per-minute` in the settings of the model service")
+    )]
+    RateLimit,
+    #[error("the import token is missing or wrong")]
+    #[diagnostic(
+        code("unauthorized"),
+        help("Send the header `Authorization: Bearer TOKEN` with the token from `import-token-file`")
+    )]
+    Unauthorized,
+    #[error("{limit} imports are running, and no more are accepted")]
+    #[diagnostic(
+        code("busy"),
+        help("Try again in a minute, or raise `imports` in the settings of the model service")
+    )]
+    Busy { limit: u32 },
+    #[error("nothing is at this address")]
+    #[diagnostic(
+        code("not-found"),
+        help("Send POST to /v1/request-id, /v1/serial or /v1/hardware-identities, or open / in a browser")
+    )]
+    NotFound,
+    #[error("this address does not support the method {method}")]
+    #[diagnostic(code("method"), help("Use a method that the header Allow lists"))]
+    Method { method: String },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Registration(#[from] RegistrationError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Import(ImportError),
+    #[error("the model service cannot use its database")]
+    #[diagnostic(
+        code("unavailable"),
+        help("Try again later; the log of the model service has the reason")
+    )]
+    Store(StoreError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Random(#[from] RandomError),
+    #[error("the model service did not finish the request")]
+    #[diagnostic(
+        code("request-interrupted"),
+        help("Try again; the log of the model service has the reason")
+    )]
+    Interrupted { reason: String },
+}
+
+impl From<StoreError> for RequestError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<ImportError> for RequestError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Store(error) => Self::Store(error),
+            other => Self::Import(other),
+        }
+    }
+}
+
+impl RequestError {
+    /// The reason that the operator needs and the client does not get.
+    pub(super) fn detail(&self) -> Option<&dyn fmt::Display> {
+        match self {
+            Self::Store(reason) => Some(reason),
+            Self::Import(reason) => Some(reason),
+            Self::Random(reason) => Some(reason),
+            Self::Interrupted { reason } => Some(reason),
+            Self::Registration(error) => error.detail(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The addresses of the service.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use super::error::RequestError;
+use super::peer::Peer;
+use super::rate::RateLimit;
+use super::status::{refused, refused_as};
+use super::{device, import};
+use crate::service::Service;
+
+/// The addresses for programs and those of `page`, with the limit on the rate of requests.
+pub(crate) fn router(service: Arc<Service>, page: Router) -> Router {
+    let limits = &service.limits;
+    let rate = RateLimit::new(limits.requests_per_minute, limits.limit_loopback);
+    Router::new()
+        .route("/request-id", post(device::request_id))
+        .route("/v1/request-id", post(device::request_id))
+        .route("/serial", post(device::serial))
+        .route("/v1/serial", post(device::serial))
+        .route("/v1/hardware-identities", post(import::import))
+        .route("/health", get(|| async { "ok\n" }))
+        .with_state(service)
+        .merge(page)
+        .fallback(not_found)
+        .method_not_allowed_fallback(other_method)
+        .layer(middleware::from_fn_with_state(Arc::new(rate), limit_rate))
+}
+
+async fn not_found() -> Response {
+    refused(&RequestError::NotFound)
+}
+
+/// axum adds the header Allow.
+async fn other_method(method: Method) -> Response {
+    refused(&RequestError::Method {
+        method: method.to_string(),
+    })
+}
+
+async fn limit_rate(State(rate): State<Arc<RateLimit>>, request: Request, next: Next) -> Response {
+    let address = request.extensions().get::<Peer>().map(|peer| peer.0);
+    if address.is_none_or(|address| rate.allows(address)) {
+        return next.run(request).await;
+    }
+    // For a nonce, snapd asks again after a minute if the status is above 500. Its retry of a request
+    // for a serial would fail at the body that its hook has left, and hide this message.
+    match request.uri().path().ends_with("/request-id") {
+        true => refused_as(StatusCode::SERVICE_UNAVAILABLE, &RequestError::RateLimit),
+        false => refused(&RequestError::RateLimit),
+    }
+}

@@ -1,0 +1,133 @@
+//! Errors as HTTP responses.
+//!
+//! snapd shows the message of a status up to 500, and the change fails. Above 500 it shows nothing and
+//! asks again after a minute (snapd's `overlord/devicestate`).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+
+use super::error::RequestError;
+use crate::message::{cause, message};
+use crate::registration::{BodyError, RegistrationError, RemodelError, SerialError, StreamError};
+
+/// The HTTP status of an error.
+pub(crate) fn status(error: &RequestError) -> StatusCode {
+    match error {
+        RequestError::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        RequestError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        RequestError::Incomplete { .. } => StatusCode::BAD_REQUEST,
+        RequestError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
+        RequestError::RateLimit => StatusCode::TOO_MANY_REQUESTS,
+        RequestError::Unauthorized => StatusCode::UNAUTHORIZED,
+        RequestError::NotFound => StatusCode::NOT_FOUND,
+        RequestError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+        RequestError::Registration(error) => of_registration(error),
+        RequestError::Busy { .. }
+        | RequestError::Import(_)
+        | RequestError::Store(_)
+        | RequestError::Random(_)
+        | RequestError::Interrupted { .. } => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+fn of_registration(error: &RegistrationError) -> StatusCode {
+    use RegistrationError as E;
+    match error {
+        E::Stream(
+            StreamError::Incomplete(_)
+            | StreamError::Invalid(_)
+            | StreamError::Missing { .. }
+            | StreamError::Duplicate { .. }
+            | StreamError::OtherType { .. },
+        )
+        | E::Request(_)
+        | E::Model(_)
+        | E::OtherModel { .. }
+        | E::Body(
+            BodyError::Missing
+            | BodyError::NotJson(_)
+            | BodyError::NoField { .. }
+            | BodyError::NotString { .. }
+            | BodyError::TwoDigests
+            | BodyError::NotBase64
+            | BodyError::HashAlgorithm { .. },
+        )
+        | E::Serial(
+            SerialError::Missing
+            | SerialError::TooLong { .. }
+            | SerialError::Slash { .. }
+            | SerialError::Characters { .. },
+        ) => StatusCode::BAD_REQUEST,
+        E::ApiKeyMissing | E::ApiKeyWrong => StatusCode::UNAUTHORIZED,
+        E::RequestSignature(_)
+        | E::ModelUnknown { .. }
+        | E::ModelSignature(_)
+        | E::SerialAuthority { .. }
+        | E::Remodel(
+            RemodelError::Missing
+            | RemodelError::Invalid(_)
+            | RemodelError::OtherSerial
+            | RemodelError::Signature(_)
+            | RemodelError::OtherDeviceKey
+            | RemodelError::NotIssued
+            | RemodelError::OtherIdentity { .. }
+            | RemodelError::UnknownModel { .. }
+            | RemodelError::Provisioning { .. },
+        )
+        | E::NonceUnknown
+        | E::NonceExpired
+        | E::NonceUsed
+        | E::IdentityUnknown { .. }
+        | E::OtherIssuer { .. }
+        | E::NonceSignature { .. } => StatusCode::FORBIDDEN,
+        E::Serial(SerialError::Taken { .. }) => StatusCode::CONFLICT,
+        E::IdentityDamaged(_)
+        | E::Store(_)
+        | E::Serial(
+            SerialError::Contended
+            | SerialError::AccountKeyExpired
+            | SerialError::Signing(_)
+            | SerialError::Store(_),
+        ) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// Logs the reason of an error that the client does not get.
+pub(crate) fn log_detail(error: &RequestError) {
+    if let Some(detail) = error.detail() {
+        tracing::error!(code = failure::code(error), "{detail}");
+    }
+}
+
+/// The response to a request that is refused.
+pub(super) fn refused(error: &RequestError) -> Response {
+    refused_as(status(error), error)
+}
+
+/// The response with another status.
+///
+/// snapd takes `message`, or else the first of `error_list`. The store writes `error-list`; the response
+/// has both. snapd demands exactly this content type.
+pub(super) fn refused_as(status: StatusCode, error: &RequestError) -> Response {
+    log_detail(error);
+    let (code, message) = (failure::code(error), message(error));
+    let list = json!([{ "code": code, "message": message }]);
+    let body = json!({
+        "message": message, "error_list": list, "error-list": list,
+        "code": code, "cause": cause(error), "advice": failure::advice(error),
+    });
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    let mut response = (status, json, body.to_string()).into_response();
+    let headers = response.headers_mut();
+    if matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    ) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}

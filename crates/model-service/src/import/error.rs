@@ -1,0 +1,75 @@
+//! Import errors: why an import ended early, and why an assertion was refused.
+
+use std::io;
+
+use failure::Diagnostic;
+use identity_key::DigestForm;
+use snap_assertions::{DecodeError, HeaderError};
+use thiserror::Error;
+
+use crate::account_keys::SignatureError;
+use crate::store::StoreError;
+
+/// Why an import ended early. It has stored nothing.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ImportError {
+    /// The database failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
+    /// The temporary file of the report cannot be written or read.
+    #[error("cannot use the temporary file of the import report: {0}")]
+    #[diagnostic(
+        code("import-report-failed"),
+        help("Make room on the disk of the database, and import again")
+    )]
+    Report(#[from] io::Error),
+    /// A thread of the import ended early, so not everything was verified.
+    #[error("a thread of the import ended before everything was verified")]
+    #[diagnostic(
+        code("import-interrupted"),
+        help("Import again; the log of the model service has the reason")
+    )]
+    Interrupted,
+}
+
+/// Why an import refused an assertion.
+#[derive(Debug, Error, Diagnostic)]
+pub(crate) enum RefusalReason {
+    #[error("not a readable stream of assertions: {0}; nothing after this place was read")]
+    #[diagnostic(
+        code("import-stream-invalid"),
+        help("Import the file as `hardware-identity sign` wrote it")
+    )]
+    NotAssertions(DecodeError),
+    #[error("this is an unsigned export, not a signed assertion")]
+    #[diagnostic(
+        code("export-unsigned"),
+        help("Sign the export with `hardware-identity sign`, and import the signed assertion")
+    )]
+    UnsignedExport,
+    #[error("the assertion is of type {found}")]
+    #[diagnostic(
+        code("import-other-type"),
+        help("Import only assertions of type hardware-identity")
+    )]
+    OtherType { found: String },
+    #[error("{0}")]
+    #[diagnostic(
+        code("import-header-invalid"),
+        help("Export the device again, and sign the new export")
+    )]
+    Header(HeaderError),
+    #[error("the key digest has the {form} form, which the model service does not accept")]
+    #[diagnostic(
+        code("digest-form-not-accepted"),
+        help("Sign an export with the other form, or add this one to `digest-forms` in the settings")
+    )]
+    DigestForm { form: DigestForm },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Signature(#[from] SignatureError),
+    #[error("another assertion for this key with the same revision {revision} is stored")]
+    #[diagnostic(code("revision-conflict"), help("Sign the export with a higher revision"))]
+    SameRevision { revision: u64 },
+}

@@ -1,0 +1,98 @@
+//! All cores verify while one thread stores, in the order of the input and in one transaction. It is
+//! committed when everything was verified and nothing refused.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use identity_key::DigestForm;
+use jiff::Timestamp;
+
+use super::error::{ImportError, RefusalReason};
+use super::input::Input;
+use super::read::{self, QUEUE, VerifiedChunk};
+use super::report::{ImportOutcome, ImportReport, ReportLine, ReportWriter};
+use super::verify::{RefusedAssertion, Verifier};
+use crate::account_keys::AccountKeys;
+use crate::store::{IdentityRecord, ImportTransaction, Store, StoreError, UpsertOutcome};
+
+/// Imports streams of hardware identities into a store.
+pub(crate) struct Importer {
+    pub(crate) store: Store,
+    pub(crate) account_keys: Arc<AccountKeys>,
+    /// The accepted forms of the key digest.
+    pub(crate) digest_forms: Vec<DigestForm>,
+}
+
+impl Importer {
+    /// Imports all inputs or none; blocks the calling thread.
+    pub(crate) fn run(&self, inputs: Vec<Input>) -> Result<ImportReport, ImportError> {
+        let verifier = Verifier {
+            account_keys: &self.account_keys,
+            digest_forms: &self.digest_forms,
+        };
+        let (queue, chunks) = sync_channel(QUEUE);
+        thread::scope(|scope| {
+            scope.spawn(move || read::run(inputs, &verifier, &queue));
+            self.store(chunks)
+        })
+    }
+
+    /// Stores the verified identities if nothing is refused.
+    fn store(&self, chunks: Receiver<VerifiedChunk>) -> Result<ImportReport, ImportError> {
+        let mut report = ReportWriter::new(self.temporary_file()?);
+        // Nothing is locked before these have arrived: a small import that arrives slowly does not keep
+        // others waiting.
+        let first: Vec<_> = chunks.iter().take(QUEUE).collect();
+        let transaction = self.store.begin_import(Timestamp::now().as_second())?;
+        for chunk in first.into_iter().chain(chunks) {
+            let results = chunk.results.recv().map_err(|_| ImportError::Interrupted)?;
+            for (number, result) in (chunk.first..).zip(results) {
+                report.write(&store_one(&transaction, chunk.input.clone(), number, result)?)?;
+            }
+        }
+        if report.counts().refused == 0 {
+            transaction.commit()?;
+        }
+        Ok(report.finish()?)
+    }
+
+    /// A file without a name, so that nothing is left of it however this process ends, on the disk of
+    /// the database.
+    fn temporary_file(&self) -> io::Result<File> {
+        tempfile::tempfile_in(self.store.directory())
+    }
+}
+
+fn store_one(
+    transaction: &ImportTransaction,
+    input: Option<String>,
+    number: u64,
+    result: Result<IdentityRecord, RefusedAssertion>,
+) -> Result<ReportLine, StoreError> {
+    let identity = match result {
+        Ok(identity) => identity,
+        Err(refused) => {
+            let line = ReportLine::new(input, number, ImportOutcome::Refused)
+                .about(refused.hardware_id, refused.digest)
+                .because(&refused.reason);
+            return Ok(line);
+        }
+    };
+    let outcome = match transaction.upsert_identity(&identity)? {
+        UpsertOutcome::New => ImportOutcome::New,
+        UpsertOutcome::Replaced => ImportOutcome::Replaced,
+        UpsertOutcome::Present => ImportOutcome::Present,
+        UpsertOutcome::Older => ImportOutcome::Older,
+        UpsertOutcome::Conflict => ImportOutcome::Refused,
+    };
+    let line = ReportLine::new(input, number, outcome).about(Some(identity.hardware_id), Some(identity.digest));
+    Ok(match outcome {
+        ImportOutcome::Refused => line.because(&RefusalReason::SameRevision {
+            revision: identity.revision,
+        }),
+        _ => line,
+    })
+}

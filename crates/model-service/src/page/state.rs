@@ -1,0 +1,58 @@
+//! The state of the page: the service, and who is logged in.
+
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use failure::Diagnostic;
+use thiserror::Error;
+
+use super::attempts::LoginAttempts;
+use super::session::{Session, Sessions, cookie_of};
+use crate::secret::{RandomError, Secret, SecretError};
+use crate::service::Service;
+use crate::settings::Settings;
+
+/// Why the page cannot start.
+#[derive(Debug, Error, Diagnostic)]
+pub enum PageStartError {
+    /// The password cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Password(#[from] SecretError),
+    /// The system has no random numbers.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Random(#[from] RandomError),
+}
+
+/// The state of the page.
+pub(crate) struct Page {
+    pub(super) service: Arc<Service>,
+    pub(super) password: Secret,
+    pub(super) sessions: Sessions,
+    pub(super) attempts: LoginAttempts,
+    /// True if the service itself uses TLS, so that cookies can be limited to it.
+    pub(super) tls: bool,
+}
+
+impl Page {
+    /// Reads the password.
+    pub(crate) fn open(settings: &Settings, service: Arc<Service>) -> Result<Self, PageStartError> {
+        Ok(Self {
+            service,
+            password: Secret::read(&settings.page_password_file)?,
+            sessions: Sessions::default(),
+            attempts: LoginAttempts::new()?,
+            tls: settings.tls.is_some(),
+        })
+    }
+
+    /// The session of a request, or a redirect to the login.
+    #[allow(clippy::result_large_err, reason = "the error is the response")]
+    pub(super) fn authorized(&self, headers: &HeaderMap) -> Result<Session, Response> {
+        cookie_of(headers, "session")
+            .and_then(|cookie| self.sessions.find(cookie))
+            .ok_or_else(|| Redirect::to("/login").into_response())
+    }
+}

@@ -1,0 +1,210 @@
+//! The checks of a registration, in their order.
+//!
+//! The checks that do not need the database come first. Then the nonce is consumed, whatever the
+//! outcome of the rest: it is valid for one attempt, and snapd asks for another one with each.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use snap_assertions::types::{HardwareIdentity, Model, SerialRequest};
+use snap_assertions::{Assertion, decode};
+
+use super::body::IdentityProof;
+use super::error::RegistrationError;
+use super::remodel;
+use super::serial::{self, Issuance, Registration};
+use super::stream::Stream;
+use crate::account_keys::AccountKeys;
+use crate::message::{message, shortened};
+use crate::models::{Authentication, KnownModel, Models};
+use crate::secret::Secret;
+use crate::store::{LogEntry, NonceState, Store};
+
+/// Registers devices.
+pub(crate) struct Registrar {
+    pub(crate) store: Store,
+    pub(crate) account_keys: Arc<AccountKeys>,
+    pub(crate) models: Models,
+    /// Entries that the log keeps.
+    pub(crate) log_limit: i64,
+}
+
+/// A request for a serial.
+pub(crate) struct RegistrationRequest<'a> {
+    pub(crate) body: &'a [u8],
+    /// The header `api-key`.
+    pub(crate) api_key: Option<&'a [u8]>,
+    /// The address of the client, for the log.
+    pub(crate) address: String,
+}
+
+impl Registrar {
+    /// Registers a device, and logs the outcome before the device gets it; blocks the calling thread.
+    pub(crate) fn register(
+        &self,
+        request: &RegistrationRequest<'_>,
+    ) -> Result<Registration, RegistrationError> {
+        let mut entry = LogEntry {
+            time: Timestamp::now().as_second(),
+            address: request.address.clone(),
+            ..LogEntry::default()
+        };
+        let result = self.attempt(request, &mut entry);
+        if let Err(error) = &result {
+            self.log_refusal(error, entry);
+        }
+        result
+    }
+
+    fn log_refusal(&self, error: &RegistrationError, mut entry: LogEntry) {
+        entry.outcome = failure::code(error);
+        entry.reason = message(error);
+        tracing::info!(
+            address = entry.address,
+            code = entry.outcome,
+            "refused: {}",
+            entry.reason
+        );
+        // The device gets the reason even if it cannot be logged.
+        if let Err(error) = self.store.log_registration(entry, self.log_limit) {
+            tracing::error!("a refusal was not logged: {error}");
+        }
+    }
+
+    fn attempt(
+        &self,
+        incoming: &RegistrationRequest<'_>,
+        entry: &mut LogEntry,
+    ) -> Result<Registration, RegistrationError> {
+        let stream = Stream::read(incoming.body)?;
+        let request = check_request(&stream.request)?;
+        entry.brand = shortened(request.brand_id());
+        entry.model = shortened(request.model());
+        entry.serial = shortened(request.serial().unwrap_or_default());
+        entry.device = request.device_key().id().to_owned();
+        let model = self.check_model(&stream.model, &request)?;
+        if let Authentication::ApiKey(secret) = &model.authentication {
+            check_api_key(secret, incoming.api_key)?;
+        }
+        let old = remodel::old_number(
+            (&stream.request, &request),
+            stream.old_serial.as_ref(),
+            model,
+            &self.models,
+            &self.account_keys,
+        )?;
+        self.consume_nonce(request.request_id())?;
+        let device = match &model.authentication {
+            Authentication::ApiKey(_) => format!("device-key {}", request.device_key().id()),
+            Authentication::HardwareIdentity { issuers } => {
+                let proof = IdentityProof::read(stream.request.body())?;
+                entry.device = shortened(&proof.digest);
+                self.verify_proof(&proof, issuers, request.request_id())?
+            }
+        };
+        if let Some(old) = old {
+            let holder = self.store.find_holder(&old)?;
+            remodel::check_holder(&old, holder.as_deref(), &device)?;
+        }
+        let proposed = serial::proposed(&request)?;
+        let issuance = Issuance {
+            store: &self.store,
+            account_keys: &self.account_keys,
+            request: &request,
+            model,
+            device: &device,
+            log_limit: self.log_limit,
+        };
+        Ok(issuance.issue(proposed, entry)?)
+    }
+
+    /// Finds the model of the request, and checks the model assertion that came with it.
+    fn check_model(
+        &self,
+        assertion: &Assertion,
+        request: &SerialRequest<'_>,
+    ) -> Result<&KnownModel, RegistrationError> {
+        let (brand, name) = (request.brand_id(), request.model());
+        let known = self
+            .models
+            .find(brand, name)
+            .ok_or_else(|| RegistrationError::ModelUnknown {
+                brand: shortened(brand),
+                model: shortened(name),
+            })?;
+        let model = Model::try_from(assertion).map_err(RegistrationError::Model)?;
+        if (model.brand_id(), model.model()) != (brand, name) {
+            return Err(RegistrationError::OtherModel {
+                found: shortened(&format!("{}/{}", model.brand_id(), model.model())),
+                requested: format!("{brand}/{name}"),
+            });
+        }
+        self.account_keys
+            .verify_repeated(assertion, Timestamp::now(), &known.last_verified)
+            .map_err(RegistrationError::ModelSignature)?;
+        if !model.serial_authority().contains(&known.authority.as_str()) {
+            return Err(RegistrationError::SerialAuthority {
+                model: format!("{brand}/{name}"),
+                account: known.authority.clone(),
+            });
+        }
+        Ok(known)
+    }
+
+    fn consume_nonce(&self, nonce: &str) -> Result<(), RegistrationError> {
+        match self.store.consume_nonce(nonce, Timestamp::now().as_second())? {
+            NonceState::Consumed => Ok(()),
+            NonceState::Used => Err(RegistrationError::NonceUsed),
+            NonceState::Expired => Err(RegistrationError::NonceExpired),
+            NonceState::Unknown => Err(RegistrationError::NonceUnknown),
+        }
+    }
+
+    /// Checks the signature over the nonce, and returns the device that made it.
+    fn verify_proof(
+        &self,
+        proof: &IdentityProof,
+        issuers: &[String],
+        nonce: &str,
+    ) -> Result<String, RegistrationError> {
+        let found = self.store.find_identities(&proof.digest)?;
+        let trusted = found.iter().find(|identity| issuers.contains(&identity.issuer));
+        let stored = trusted.ok_or_else(|| {
+            let digest = shortened(&proof.digest);
+            match found.first() {
+                None => RegistrationError::IdentityUnknown { digest },
+                Some(other) => RegistrationError::OtherIssuer {
+                    digest,
+                    issuer: other.issuer.clone(),
+                },
+            }
+        })?;
+        // It was checked before it was stored.
+        let assertion = decode(stored.assertion.as_bytes())
+            .map_err(|error| RegistrationError::IdentityDamaged(error.to_string()))?;
+        let identity = HardwareIdentity::check_any_form(assertion.headers())
+            .map_err(|error| RegistrationError::IdentityDamaged(error.to_string()))?;
+        identity
+            .verify_nonce(nonce, &proof.signature, proof.hash)
+            .map_err(|_| RegistrationError::NonceSignature {
+                hardware_id: shortened(identity.hardware_id()),
+            })?;
+        Ok(format!("hardware-id-key {}", stored.key_digest))
+    }
+}
+
+fn check_request(assertion: &Assertion) -> Result<SerialRequest<'_>, RegistrationError> {
+    let request = SerialRequest::try_from(assertion).map_err(RegistrationError::Request)?;
+    assertion
+        .verify(request.device_key())
+        .map_err(RegistrationError::RequestSignature)?;
+    Ok(request)
+}
+
+fn check_api_key(secret: &Secret, given: Option<&[u8]>) -> Result<(), RegistrationError> {
+    match given {
+        Some(given) if secret.matches(given) => Ok(()),
+        Some(_) => Err(RegistrationError::ApiKeyWrong),
+        None => Err(RegistrationError::ApiKeyMissing),
+    }
+}
