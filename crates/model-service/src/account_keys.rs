@@ -45,10 +45,7 @@ pub enum AccountKeysError {
     },
     /// A file adds no account-key.
     #[error("{} has no account-key that is not in another file too", path.display())]
-    #[diagnostic(
-        code("account-key-file-empty"),
-        help("Check `account-keys` in the settings")
-    )]
+    #[diagnostic(code("account-key-file-empty"), help("Check `account-keys` in the settings"))]
     NoKey {
         /// The file.
         path: PathBuf,
@@ -133,8 +130,8 @@ impl AccountKeys {
         Ok(key.verify(assertion, now)?)
     }
 
-    /// As [`verify`](Self::verify), but does not verify the bytes of `last` again. Of those only the
-    /// validity of the key can have changed.
+    /// As [`verify`](Self::verify), but does not verify the bytes of `last` again. Of those only
+    /// the validity of the key can have changed.
     pub(crate) fn verify_repeated(
         &self,
         assertion: &Assertion,
@@ -160,7 +157,8 @@ fn read_file(path: &Path, keys: &mut HashMap<String, AccountKey<'static>>) -> Re
         if assertion.kind().name() != "account-key" {
             continue;
         }
-        // A few keys that are used as long as the process runs, parsed once and not for each signature.
+        // A few keys that are used as long as the process runs, parsed once and not for each
+        // signature.
         let assertion: &'static Assertion = Box::leak(Box::new(assertion));
         let key = AccountKey::try_from(assertion).map_err(|reason| AccountKeysError::Invalid {
             path: path.to_owned(),

@@ -83,7 +83,8 @@ pub enum InitError {
     Stdout(io::Error),
 }
 
-/// Makes everything that a bench needs: keys, accounts, account-keys, two models, secrets and settings
+/// Makes everything that a bench needs: keys, accounts, account-keys, two models, secrets and
+/// settings
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub struct InitArguments {
@@ -198,8 +199,8 @@ impl Bench<'_> {
         self.sign(&format!("{name}.account"), headers, key)
     }
 
-    /// An account-key for `key`, signed with `authority`. On a bench without a store the account signs its
-    /// own account-keys.
+    /// An account-key for `key`, signed with `authority`. On a bench without a store the account
+    /// signs its own account-keys.
     fn account_key(
         &self,
         name: &str,
@@ -242,7 +243,11 @@ impl Bench<'_> {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), InitError> {
-        Ok(files::write(&self.directory.join(name), text.as_bytes(), FILE_MODE)?)
+        Ok(files::write(
+            &self.directory.join(name),
+            text.as_bytes(),
+            FILE_MODE,
+        )?)
     }
 
     /// The ids were accepted in assertions, so that nothing in them needs quoting.

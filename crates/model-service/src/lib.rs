@@ -1,11 +1,11 @@
 //! A reference model service: devices register with it to get their serial assertions.
 //!
-//! It gives the responses that are known of the real one, so that gadgets, factories and CI can be tried
-//! without it. docs/model-service.md describes its behaviour.
+//! It gives the responses that are known of the real one, so that gadgets, factories and CI can be
+//! tried without it. docs/model-service.md describes its behaviour.
 //!
 //! | module | content |
 //! |---|---|
-//! | `settings`, `secret`, `account_keys`, `models` | the operator's input: settings, secrets, keys, models |
+//! | `settings`, `secret`, `account_keys`, `models` | the operator's input |
 //! | `store` | the database: nonces, identities, serials, the log |
 //! | `registration` | from a serial-request to a serial assertion, with every check |
 //! | `import` | hardware identities: verified, then stored all or none |
@@ -76,8 +76,8 @@ pub fn serve(file: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// A panic ends only the request that it came in. In the thread that writes the database it ends the
-/// service: a restart is better than a service that cannot write.
+/// A panic ends only the request that it came in. In the thread that writes the database it ends
+/// the service: a restart is better than a service that cannot write.
 fn abort_if_writer_panics() {
     let show = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
@@ -92,8 +92,8 @@ fn abort_if_writer_panics() {
 /// Imports the assertions in `inputs` (`-` is stdin), all or none, and prints a line for each.
 ///
 /// # Errors
-/// [`Error::ImportRefused`] if an assertion is refused; other variants if the settings or the inputs
-/// cannot be used, or the database fails.
+/// [`Error::ImportRefused`] if an assertion is refused; other variants if the settings or the
+/// inputs cannot be used, or the database fails.
 pub fn import(file: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
     let importer = open_importer(&Settings::read(file)?)?;
     let inputs: Result<_, _> = inputs.iter().map(|path| Input::open(path)).collect();

@@ -26,10 +26,7 @@ pub enum SecretError {
     File(#[from] FileError),
     /// The secret can be guessed.
     #[error("the secret in {} has less than {MIN_LENGTH} bytes", path.display())]
-    #[diagnostic(
-        code("secret-too-short"),
-        help("Create a secret with `openssl rand -hex 32`")
-    )]
+    #[diagnostic(code("secret-too-short"), help("Create a secret with `openssl rand -hex 32`"))]
     TooShort {
         /// The file.
         path: PathBuf,
@@ -58,8 +55,8 @@ impl Secret {
         Ok(Self(Zeroizing::new(secret.to_vec())))
     }
 
-    /// Returns true if `given` is this secret. The time that takes depends on neither the secret nor
-    /// its length.
+    /// Returns true if `given` is this secret. The time that takes depends on neither the secret
+    /// nor its length.
     pub(crate) fn matches(&self, given: &[u8]) -> bool {
         equal_in_constant_time(&self.0, given)
     }

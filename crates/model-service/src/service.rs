@@ -15,9 +15,9 @@ use crate::secret::{Secret, SecretError};
 use crate::settings::{Limits, Settings};
 use crate::store::{Store, StoreError};
 
-/// Concurrent registrations for each core: while some wait for the disk, others sign. With half as many
-/// the cores are idle at times; with four times as many, some devices wait twice as long (`cargo bench
-/// --bench load`).
+/// Concurrent registrations for each core: while some wait for the disk, others sign. With half as
+/// many the cores are idle at times; with four times as many, some devices wait twice as long
+/// (`cargo bench --bench load`).
 const REGISTRATIONS_PER_CORE: usize = 8;
 
 /// Why the service cannot start.

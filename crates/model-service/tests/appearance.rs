@@ -1,4 +1,4 @@
-//! What the page looks like in a real browser, on a phone, to a screen reader, and whatever the names in the data are.
+//! The page in a real browser: on a phone, for a screen reader, and with hostile names in the data.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use common::sign;
 use common::webdriver::Browser;
 use serde_json::{Value, json};
 
-/// Names that would do something if they were not shown as text.
+/// Names that would have an effect if they were not shown as text.
 const HOSTILE: [&str; 6] = [
     "<script>window.hurt = 1; document.title = 'hurt'; alert(1)</script>",
     "\"><img src=x onerror=\"window.hurt = 1; alert(1)\">",
@@ -20,7 +20,8 @@ const HOSTILE: [&str; 6] = [
     "right \u{202e}ot tfel\u{2067} \u{200b}and {{7*7}} ${7*7} <%= 7*7 %>",
 ];
 
-/// Whether the second of two names in a cell stands behind or below the first, whatever that says of its direction.
+/// Returns true if the second of two names in a cell is behind or below the first, whatever the
+/// writing direction of the first.
 const IN_THEIR_ORDER: &str = "return [...document.querySelectorAll('td:nth-child(2)')].every(cell => {
     const [one, other] = [...cell.querySelectorAll('bdi')].map(name => name.getBoundingClientRect());
     return other.left >= one.right || other.top >= one.bottom;
@@ -51,7 +52,7 @@ fn fill_with_hostile_names(world: &World) -> String {
     identities.chain([refused]).collect::<Vec<_>>().join("\n")
 }
 
-/// Fails where anything in the page is of the data's making.
+/// Fails if the data has created elements of the page.
 #[track_caller]
 fn nothing_was_injected(browser: &Browser, title: &str) {
     assert_eq!(browser.dialogue(), None);
@@ -65,7 +66,7 @@ fn nothing_was_injected(browser: &Browser, title: &str) {
     );
 }
 
-/// What the page's document says, character for character, in all elements that a CSS selector finds.
+/// The text of all elements that match a CSS selector, character for character.
 fn contents(browser: &Browser, selector: &str) -> Vec<String> {
     let text = |value: Value| value.as_str().unwrap().to_owned();
     let found = browser.find_all(selector);
@@ -79,7 +80,7 @@ fn contents(browser: &Browser, selector: &str) -> Vec<String> {
 fn hostile_names_are_text() {
     let world = World::logged_in();
     let browser = &world.browser;
-    // The policy that forbids scripts would hide that one got into the page.
+    // The policy that forbids scripts would hide a script in the page.
     browser.devtools("Page.setBypassCSP", json!({ "enabled": true }));
     browser.open("data:text/html,<script>window.hurt = 1</script>");
     assert_eq!(browser.run("return window.hurt"), 1, "scripts do not run at all");
@@ -105,7 +106,7 @@ fn hostile_names_are_text() {
     assert_eq!(contents(browser, "td:nth-child(2)"), refused_first);
 }
 
-/// Every page with something on it, the last one the report of an import.
+/// Every page with data; the last one is the report of an import.
 fn each_page(world: &World, mut look: impl FnMut(&str)) {
     let long = "W".repeat(3000);
     let report = fill_with_hostile_names(world);
@@ -143,7 +144,7 @@ fn nothing_is_wider_than_the_window() {
     let world = World::logged_in();
     let cells = "return [...document.querySelectorAll('td > div')].every(cell => cell.scrollWidth <= cell.clientWidth)";
     each_page(&world, |page| {
-        // A phone, and on both sides of where cards become a table.
+        // A phone, and both sides of the width at which cards become a table.
         for width in [360, 950, 980, 1400] {
             world.browser.resize(width);
             let content = world.browser.run("return document.documentElement.scrollWidth");
@@ -155,7 +156,7 @@ fn nothing_is_wider_than_the_window() {
 }
 
 #[test]
-fn a_screen_reader_finds_its_way() {
+fn a_screen_reader_can_use_the_page() {
     let world = World::logged_in();
     each_page(&world, |page| {
         for width in [1024, 360] {

@@ -1,4 +1,4 @@
-//! Crashes among many registrations: what devices were given is known, and no nonce is good twice.
+//! Crashes during many registrations: issued serials are known, and no nonce is valid twice.
 //!
 //! Three crashes by default, 50 with `CAMPAIGN=full`, each at another moment.
 
@@ -18,19 +18,19 @@ use common::http::Request;
 use common::parallel::{THREADS, parallel};
 use common::{ASSERTIONS, Bench, Service, model, sign};
 
-/// Registrations in each round, and how many at once.
+/// Registrations in each round, and concurrent ones.
 const DEVICES: usize = 200;
 const CLIENTS: usize = 8;
 const FILE: &str = "database.sqlite";
 
-/// What the service is killed by, when so many requests have come so far.
+/// The event after which the service is killed, for this number of requests.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
     /// The last byte of a request is sent.
     Sent(usize),
-    /// An answer is there.
+    /// An answer has arrived.
     Answered(usize),
-    /// After so many answers something is written to the database.
+    /// After this number of answers, the database is written.
     Writing(usize),
 }
 
@@ -77,7 +77,7 @@ impl Fleet {
     }
 }
 
-/// What each device got until the service was killed.
+/// The answer that each device got before the service was killed.
 fn until_killed(
     bench: &Bench,
     service: &Service,
@@ -117,7 +117,7 @@ fn until_killed(
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-/// The serial that a request got, if there was a whole answer.
+/// The serial that a request got, if the answer is complete.
 fn submit(address: SocketAddr, request: &str, sent: impl FnOnce()) -> Option<String> {
     let request = Request::post("/v1/serial", request).header("content-type", ASSERTIONS);
     let mut connection = TcpStream::connect(address).ok()?;
@@ -131,7 +131,7 @@ fn submit(address: SocketAddr, request: &str, sent: impl FnOnce()) -> Option<Str
     whole.then(|| body.to_owned())
 }
 
-/// What the database says of itself, before anybody else writes.
+/// The state of the database before it is written again.
 fn check_database(bench: &Bench, received: &[Option<String>]) {
     bench.is_sound();
     let issued = bench.count("issued");
@@ -152,8 +152,8 @@ fn check_database(bench: &Bench, received: &[Option<String>]) {
     }
 }
 
-/// A nonce that brought a serial, or was used up by a request without an answer, is good no more. Gives how many were
-/// good, once.
+/// A nonce of an issued serial, or consumed by a request without an answer, is not valid again.
+/// Returns the number of nonces that were valid, once.
 fn check_nonces(service: &Service, requests: &[String], received: &[Option<String>]) -> usize {
     let again = |index: &usize| {
         let (request, received) = (&requests[*index], &received[*index]);
@@ -169,7 +169,7 @@ fn check_nonces(service: &Service, requests: &[String], received: &[Option<Strin
     good.into_iter().filter(|good| *good).count()
 }
 
-/// Each device registers in the end, and one that had a serial gets the same again.
+/// Each device can register, and one that had a serial gets the same again.
 fn check_serials(service: &Service, fleet: &Fleet, received: &[Option<String>]) {
     let requests = fleet.requests(service);
     let register = |index: &usize| {

@@ -1,4 +1,4 @@
-//! Crashes during imports: all or nothing is there, and the import can be done again.
+//! Crashes during imports: all or nothing is stored, and the import can be repeated.
 //!
 //! Four crashes by default, 50 with `CAMPAIGN=full`, each at another moment.
 
@@ -22,28 +22,28 @@ use common::{ASSERTIONS, Bench, PROGRAM, TOKEN};
 use serde_json::json;
 
 const COUNT: usize = 1500;
-/// Bytes that are handed over at a time.
+/// Bytes in each write.
 const PIECE: usize = 4096;
 
-/// What an import is killed by, as a part of the whole from 0 to 1.
+/// The moment when an import is killed, as a fraction of the whole.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// So much of the stream has been handed over.
+    /// This fraction of the stream was sent.
     Taken(f64),
-    /// So much of what it writes is written.
+    /// This fraction of the database was written.
     Written(f64),
 }
 
-/// Bytes in the files of the identities, which grow while an import commits, and when what it has committed goes from
-/// the log into the database.
+/// Bytes in the files of the identities. They grow during a commit, and when the log is copied
+/// into the database.
 fn written(bench: &Bench) -> u64 {
     let files = ["database.identities.sqlite", "database.identities.sqlite-wal"];
     let length = |file: &&str| fs::metadata(bench.path(file)).map_or(0, |metadata| metadata.len());
     files.iter().map(length).sum()
 }
 
-/// Kills `process` at the moment while `import` runs, which hands the stream over to what it is given. Gives what
-/// `import` gives.
+/// Kills `process` at this moment while `import` runs, which sends the stream to its argument.
+/// Returns the result of `import`.
 fn disturb<T: Send>(
     bench: &Bench,
     (process, moment): (u32, Moment),
@@ -55,7 +55,7 @@ fn disturb<T: Send>(
         Moment::Written(_) => stream.len(),
     };
     let hand_over = |to: &mut dyn Write| {
-        // Who is killed takes no more.
+        // A killed process reads no more.
         let mut pieces = stream.as_bytes()[..end].chunks(PIECE);
         let _ = pieces.try_for_each(|piece| to.write_all(piece));
         if let Moment::Taken(_) = moment {
@@ -81,7 +81,7 @@ fn disturb<T: Send>(
     })
 }
 
-/// Whether the command said that it was done.
+/// Returns true if the command succeeded.
 fn by_command(bench: &Bench, moment: Moment, stream: &str, whole: u64) -> bool {
     let mut child = Command::new(PROGRAM)
         .args(["import", "--config"])
@@ -101,7 +101,7 @@ fn by_command(bench: &Bench, moment: Moment, stream: &str, whole: u64) -> bool {
     child.wait().unwrap().success()
 }
 
-/// Whether the service said that it was done.
+/// Returns true if the service answered that everything is stored.
 fn by_post(bench: &Bench, moment: Moment, stream: &str, whole: u64) -> bool {
     let mut service = bench.serve();
     let head = Request::post("/v1/hardware-identities", "")
@@ -114,7 +114,7 @@ fn by_post(bench: &Bench, moment: Moment, stream: &str, whole: u64) -> bool {
         connection.write_all(&head.bytes()).unwrap();
         hand_over(&mut connection);
         let mut answer = Vec::new();
-        // Who is killed may leave the connection broken.
+        // A killed service may reset the connection.
         let _ = connection.read_to_end(&mut answer);
         String::from_utf8(answer).unwrap()
     });
@@ -122,7 +122,8 @@ fn by_post(bench: &Bench, moment: Moment, stream: &str, whole: u64) -> bool {
     answer.starts_with("HTTP/1.1 200") && answer.contains("\"stored\":true")
 }
 
-/// All or nothing is there, of which it gives how many; a second import stores what is missing, and a third one nothing.
+/// Checks that all or nothing is stored, and returns the number; a second import stores the rest,
+/// and a third one nothing.
 fn check(bench: &Bench, stream: &str, device: &Device) -> i64 {
     bench.is_sound();
     let left = bench.count("identities");
@@ -149,7 +150,7 @@ fn during_an_import() {
     let whole = {
         let bench = Bench::new();
         bench.import_text(&stream);
-        // What is in the database now stood in the log first.
+        // The content of the database was first in its log.
         2 * written(&bench)
     };
     let rounds = rounds(50, 4);

@@ -1,5 +1,5 @@
-//! Requests from a generator: whatever comes, it is refused as the client's mistake, and the service goes on, with
-//! its database whole and no more memory than before.
+//! Generated requests: each is refused as a mistake of the client, and the service goes on, with
+//! an intact database and no more memory than before.
 
 #![allow(clippy::unwrap_used)]
 
@@ -25,14 +25,14 @@ const BODIES: usize = 10_000;
 const MULTIPART: &str = "multipart/form-data; boundary=limit";
 /// Clients at a time.
 const CLIENTS: usize = 2;
-/// By how much the service's memory may grow after the first tenth, in KiB.
+/// The most that the memory of the service may grow after the first tenth, in KiB.
 const GROWTH: usize = 16 * 1024;
 
-/// What a client sends.
+/// An attack of a client.
 enum Attack {
-    /// A request that HTTP has nothing against.
+    /// A request that is valid HTTP.
     Request(Request),
-    /// Bytes over a connection of their own.
+    /// Bytes over a new connection.
     Bytes(Vec<u8>),
 }
 
@@ -44,13 +44,14 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        // The pages of a log that grows would stay in the database's cache.
+        // The pages of a growing log would stay in the cache of the database.
         let bench = Bench::with("", "imports = 100\nlogged-registrations = 1000");
         let mut command = Command::new(PROGRAM);
         command
             .args(["serve", "--config"])
             .arg(bench.path("settings.toml"));
-        // glibc has up to eight heaps for each core, and each grows to what its largest requests needed.
+        // glibc has up to eight arenas for each core, and each grows to the size that its largest
+        // requests needed.
         command.env("MALLOC_ARENA_MAX", "1");
         command.stderr(File::create(bench.path("log")).unwrap());
         let service = common::serve_by(&mut command);
@@ -70,8 +71,8 @@ impl World {
         line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Sends `count` attacks, and before them the one that needs the most memory: the heap stays as large as that.
-    /// `check` sees the answers to requests.
+    /// Sends `count` attacks, and before them the one that needs the most memory: the heap keeps
+    /// that size. `check` sees the answers to requests.
     fn withstands(
         &self,
         count: usize,
@@ -112,7 +113,7 @@ impl World {
         assert!(late <= early + GROWTH, "{early} KiB have grown to {late} KiB");
     }
 
-    /// An answer, if there is one, may be anything but the service's mistake.
+    /// An answer, if any, may be anything but an error of the service.
     fn send_bytes(&self, bytes: &[u8]) {
         let mut connection = TcpStream::connect(self.service.address).unwrap();
         let _ = connection.write_all(bytes);
@@ -138,7 +139,7 @@ fn requests_for_a_serial() {
     let world = World::new();
     let nonce = || world.service.nonce();
     let good = world.device.stream(&nonce(), "SN-1");
-    // Only a valid signature of the device key brings a body to where it is looked at.
+    // Only the body of a request with a valid signature of the device key is read.
     let signed = |numbers: &mut Numbers| {
         let nonce = nonce();
         let right = world.device.body(&nonce);
@@ -170,7 +171,7 @@ fn requests_for_a_serial() {
     };
     let largest = request(bloat(&good).into(), ASSERTIONS);
     world.withstands(BODIES, &largest, attack, |answer| {
-        // A change may hit bytes that mean nothing, such as one of two names of the digest.
+        // A change may hit bytes without effect, such as one of two names of the digest.
         if answer.status >= 300 {
             assert!((400..500).contains(&answer.status), "{answer:?}");
             answer.code();

@@ -1,4 +1,4 @@
-//! HTTP itself: addresses and methods, bodies that are refused before anybody has read them, imports at a time.
+//! HTTP: addresses and methods, bodies that are refused unread, concurrent imports.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use common::http::{Answer, Request};
 use common::page::Visitor;
 use common::{ASSERTIONS, Bench, Service};
 
-/// More than the system's buffers hold of it.
+/// More than the buffers of the system hold.
 const LARGE: usize = 8 * 1024 * 1024;
 
 #[test]
@@ -57,7 +57,7 @@ fn other_methods() {
     }
 }
 
-/// Sends all of a request before it looks at the answer, as many clients do.
+/// Sends the whole request before it reads the answer, as many clients do.
 #[track_caller]
 fn send_all_then_read(service: &Service, request: &Request) -> Answer {
     let mut connection = TcpStream::connect(service.address).unwrap();
@@ -66,7 +66,7 @@ fn send_all_then_read(service: &Service, request: &Request) -> Answer {
 }
 
 #[test]
-fn a_client_that_is_still_sending_hears_why_it_is_refused() {
+fn a_client_that_is_still_sending_gets_the_refusal() {
     let bench = Bench::with("", "import-body-bytes = 1000");
     let service = bench.serve();
     let post = |path: &str| Request::post(path, vec![b'x'; LARGE]);
@@ -84,7 +84,7 @@ fn a_client_that_is_still_sending_hears_why_it_is_refused() {
     ] {
         send_all_then_read(&service, &request).refused(status, code);
     }
-    // Without a length that would tell beforehand.
+    // Without a content-length.
     let mut chunked = b"POST /v1/serial HTTP/1.1\r\nhost: service\r\ntransfer-encoding: chunked\r\n".to_vec();
     chunked.extend_from_slice(format!("content-type: {ASSERTIONS}\r\n\r\n{LARGE:x}\r\n").as_bytes());
     chunked.resize(chunked.len() + LARGE, b'x');
@@ -92,13 +92,13 @@ fn a_client_that_is_still_sending_hears_why_it_is_refused() {
     let mut connection = TcpStream::connect(service.address).unwrap();
     connection.write_all(&chunked).unwrap();
     Answer::read(&mut connection).refused(413, "too-large");
-    // What has a body on the page, and nobody is logged in.
+    // The page too, without a login.
     assert_eq!(send_all_then_read(&service, &post("/import")).status, 303);
     assert_eq!(send_all_then_read(&service, &post("/login")).status, 415);
 }
 
 #[test]
-fn imports_beyond_the_limit_are_asked_to_come_again() {
+fn imports_beyond_the_limit_are_refused_as_busy() {
     let bench = Bench::with("", "imports = 1");
     let service = bench.serve();
     let visitor = Visitor::log_in(&service);
@@ -112,15 +112,11 @@ fn imports_beyond_the_limit_are_asked_to_come_again() {
     assert_eq!(answer.header("retry-after"), Some("60"));
     let answer = visitor.upload(&csrf, &second);
     assert_eq!(answer.status, 503);
-    assert!(
-        answer.body.contains("Other imports are running"),
-        "{}",
-        answer.body
-    );
+    assert!(answer.body.contains("[busy]"), "{}", answer.body);
 
     assert_eq!(begun.finish().status, 200);
     assert_eq!(service.import(&second).status, 200);
-    // A client that goes away gives its turn back.
+    // A client that disconnects does not count any more.
     drop(request.begin(service.address));
     while service.import(&second).status == 503 {}
     assert_eq!(visitor.upload(&csrf, &second).status, 200);

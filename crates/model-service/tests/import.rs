@@ -1,4 +1,4 @@
-//! The import of hardware identities: all or nothing, again and again.
+//! The import of hardware identities: all or nothing, and repeatable.
 
 #![allow(clippy::unwrap_used)]
 
@@ -39,7 +39,7 @@ fn counts(answer: &Answer) -> [u64; 5] {
 }
 
 #[test]
-fn again_and_again() {
+fn repeated_imports() {
     let bench = Bench::new();
     let service = bench.serve();
     let stream = stream(5);
@@ -64,7 +64,7 @@ fn higher_revisions_replace_lower_ones() {
     assert_eq!(counts(&service.import(&zero)), [1, 0, 0, 0, 0]);
     assert_eq!(counts(&service.import(&two)), [0, 1, 0, 0, 0]);
     assert_eq!(counts(&service.import(&zero)), [0, 0, 0, 1, 0]);
-    // In one stream too, in which the last word is the highest.
+    // In one stream too, where the highest revision wins.
     let (three, four) = (revision("3", "three"), revision("4", "four"));
     assert_eq!(
         counts(&service.import(&format!("{three}\n{four}\n{three}"))),
@@ -109,7 +109,7 @@ fn one_bad_assertion_and_nothing_is_stored() {
 }
 
 #[test]
-fn streams_that_end_in_the_middle_or_in_garbage() {
+fn truncated_streams_and_garbage() {
     let bench = Bench::new();
     let service = bench.serve();
     let stream = stream(3);
@@ -121,7 +121,7 @@ fn streams_that_end_in_the_middle_or_in_garbage() {
         let answer = service.import(bad);
         assert_eq!(counts(&answer)[4], 1, "{}", answer.body);
     }
-    // Announced, and not sent.
+    // Announced but not sent.
     let request = Request::post("/v1/hardware-identities", stream.clone()).header("content-type", ASSERTIONS);
     let request = request
         .header("authorization", &format!("Bearer {TOKEN}"))
@@ -173,7 +173,7 @@ fn only_the_forms_that_the_settings_allow() {
 }
 
 #[test]
-fn keys_count_only_while_they_are_valid() {
+fn only_keys_that_are_valid_now_are_accepted() {
     let bench = Bench::new();
     bench.write(
         "issuer.account-key",
@@ -185,7 +185,7 @@ fn keys_count_only_while_they_are_valid() {
 }
 
 #[test]
-fn by_the_command() {
+fn import_command() {
     let bench = Bench::new();
     let one = bench.write("one", stream(2).as_bytes());
     let two = bench.write("two", Device::new("p256").identity().as_bytes());
@@ -210,20 +210,28 @@ fn by_the_command() {
     assert_eq!(bench.count("identities"), 3);
 }
 
-/// The device would have to be exported and signed again if the message said only that it is not readable.
+/// The message names the step that is missing, and not only that the input is unreadable.
 #[test]
 fn an_unsigned_export_is_recognised() {
     let bench = Bench::new();
     let service = bench.serve();
     let export = Device::new("p256").export();
-    for text in [export.to_string(), format!("{export:#}\n"), json!([export]).to_string()] {
+    for text in [
+        export.to_string(),
+        format!("{export:#}\n"),
+        json!([export]).to_string(),
+    ] {
         let report = service.import(&text);
         assert_eq!(counts(&report), [0, 0, 0, 0, 1]);
         assert_eq!(report.json()["assertions"][0]["code"], "export-unsigned");
         let file = bench.write("export.json", text.as_bytes());
         let output = bench.import(&[&file]);
         common::failed(&output, 1, "import-refused");
-        assert!(String::from_utf8(output.stdout).unwrap().ends_with(" [export-unsigned]\n"));
+        assert!(
+            String::from_utf8(output.stdout)
+                .unwrap()
+                .ends_with(" [export-unsigned]\n")
+        );
     }
     let other = service.import("{\"type\":\"model\"}");
     assert_eq!(other.json()["assertions"][0]["code"], "import-stream-invalid");
@@ -245,7 +253,7 @@ fn a_fifo_is_not_waited_for() {
 }
 
 #[test]
-fn by_the_command_while_the_service_runs() {
+fn import_command_while_the_service_runs() {
     let bench = Bench::new();
     let service = bench.serve();
     let device = Device::new("p256");
@@ -254,7 +262,7 @@ fn by_the_command_while_the_service_runs() {
 }
 
 #[test]
-fn secrets_that_others_can_read_are_not_used() {
+fn secrets_that_others_can_read_are_refused() {
     use std::os::unix::fs::PermissionsExt as _;
     for secret in ["serial.pem", "token", "password", "api-key"] {
         let bench = Bench::new();
@@ -267,14 +275,14 @@ fn secrets_that_others_can_read_are_not_used() {
     }
 }
 
-/// An import that has begun to store keeps other imports waiting, but no device.
+/// An import that has begun to store makes other imports wait, but no device.
 #[test]
 fn devices_do_not_wait_for_an_import() {
     let bench = Bench::new();
     let service = bench.serve();
     let device = Device::new("p256");
     assert_eq!(counts(&service.import(&device.identity())), [1, 0, 0, 0, 0]);
-    // More than is held back before anything is stored, and not all of what is announced.
+    // More than is read before anything is stored, and less than is announced.
     let identity = Device::new("p384").identity();
     let stream = vec![identity.as_str(); 3000].join("\n");
     let request = Request::post("/v1/hardware-identities", stream.clone()).header("content-type", ASSERTIONS);

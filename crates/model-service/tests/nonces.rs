@@ -1,4 +1,4 @@
-//! Nonces: good for a while and once, whatever becomes of the request.
+//! Nonces: valid for a limited time and once, whatever the outcome of the request.
 
 #![allow(clippy::unwrap_used)]
 
@@ -49,7 +49,7 @@ fn a_replayed_request_is_refused() {
 }
 
 #[test]
-fn a_nonce_is_used_up_by_a_request_that_fails_after_it() {
+fn a_request_that_fails_later_consumes_the_nonce() {
     let bench = Bench::new();
     let service = bench.serve();
     let device = Device::new("p256");
@@ -61,7 +61,7 @@ fn a_nonce_is_used_up_by_a_request_that_fails_after_it() {
 }
 
 #[test]
-fn a_nonce_is_not_used_up_by_whoever_has_no_valid_request() {
+fn an_invalid_request_does_not_consume_the_nonce() {
     let bench = Bench::new();
     let service = bench.serve();
     let device = Device::new("p256");
@@ -84,7 +84,7 @@ fn an_expired_nonce() {
 }
 
 #[test]
-fn of_requests_that_race_for_one_nonce_one_wins() {
+fn one_of_concurrent_requests_with_one_nonce_wins() {
     let bench = Bench::new();
     let service = bench.serve();
     let devices: Vec<Device> = (0..4)
@@ -112,7 +112,7 @@ fn of_requests_that_race_for_one_nonce_one_wins() {
 }
 
 #[test]
-fn of_devices_that_race_for_one_serial_one_wins() {
+fn one_of_concurrent_devices_with_one_serial_wins() {
     let bench = Bench::new();
     let service = bench.serve();
     let devices: Vec<Device> = (0..4)
@@ -145,7 +145,7 @@ fn of_devices_that_race_for_one_serial_one_wins() {
 }
 
 #[test]
-fn the_oldest_nonces_make_room() {
+fn the_oldest_nonces_are_deleted() {
     let bench = Bench::with("", "open-nonces = 2");
     let service = bench.serve();
     let device = Device::new("p256");
@@ -167,7 +167,8 @@ fn too_many_requests_from_one_address() {
     for _ in 0..3 {
         service.nonce();
     }
-    // Above 500, as snapd then asks for a nonce again; for a serial, where its retry would fail, it is not.
+    // Above 500, so that snapd asks for a nonce again; below 500 for a serial, where its retry
+    // would fail.
     let answer = service.send(&Request::post("/request-id", ""));
     answer.refused(503, "rate-limit");
     assert_eq!(answer.header("retry-after"), Some("60"));

@@ -1,4 +1,4 @@
-//! The page, as a browser would ask for it.
+//! The page, as a browser requests it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -48,7 +48,7 @@ fn a_wrong_password() {
 }
 
 #[test]
-fn whoever_guesses_has_to_wait_and_does_not_keep_out_who_has_logged_in_before() {
+fn guessing_is_limited_and_known_browsers_can_still_log_in() {
     let bench = Bench::new();
     let service = bench.serve();
     let known = log_in(&service, PASSWORD);
@@ -61,7 +61,7 @@ fn whoever_guesses_has_to_wait_and_does_not_keep_out_who_has_logged_in_before() 
         let request = Request::form("/login", &[("password", password)]);
         service.send(&request.header("cookie", cookie)).status
     };
-    // Right passwords are no guesses, however many there are.
+    // Right passwords do not count as attempts.
     assert!((0..20).all(|_| log_in(&service, PASSWORD).status == 303));
     let guess = |cookie: &str| (0..11).map(|_| log_in_as(cookie, "wrong")).collect::<Vec<_>>();
     let answers = guess("");
@@ -78,13 +78,13 @@ fn whoever_guesses_has_to_wait_and_does_not_keep_out_who_has_logged_in_before() 
         assert_eq!(log_in_as(forged, PASSWORD), 429, "{forged}");
     }
     assert_eq!(log_in_as(known, PASSWORD), 303);
-    // What is known may not guess for ever either.
+    // A known browser has a limited number of attempts too.
     assert_eq!(guess(known).last(), Some(&429));
     assert_eq!(log_in_as(known, PASSWORD), 429);
 }
 
 #[test]
-fn bodies_that_are_too_large_or_never_come() {
+fn bodies_that_are_too_large_or_incomplete() {
     let bench = Bench::with("", "request-seconds = 1\nimport-body-bytes = 4000000");
     let service = bench.serve();
     assert_eq!(log_in(&service, &"x".repeat(100_000)).status, 413);
@@ -94,7 +94,7 @@ fn bodies_that_are_too_large_or_never_come() {
         .announced(100);
     let connection = std::net::TcpStream::connect(service.address).unwrap();
     assert_eq!(request.send_over(connection, |_| {}).status, 408);
-    // An upload has a limit of its own, which stands in the settings.
+    // An upload has its own limit, from the settings.
     let visitor = Visitor::log_in(&service);
     let csrf = visitor.csrf();
     assert_eq!(visitor.upload(&csrf, &"x".repeat(3_900_000)).status, 422);
@@ -208,7 +208,7 @@ fn hostile_data_is_escaped() {
             .body
             .contains("<script")
     );
-    // In a report, of what is refused too.
+    // In a report, also of refused assertions.
     let csrf = visitor.csrf();
     shown(
         &visitor
@@ -260,7 +260,7 @@ fn open_nonces() {
     device.accepts(&device.register(&service, "SN-1"));
     let nonce = service.nonce();
     let page = visitor.get("/nonces").body;
-    // The used one is open no more, and the whole of an open one is not shown.
+    // The used one is no longer open, and an open one is not shown completely.
     assert!(page.contains("<strong>1</strong>"), "{page}");
     assert!(page.contains(&nonce[..12]) && !page.contains(&nonce), "{page}");
 }

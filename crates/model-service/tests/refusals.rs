@@ -1,4 +1,5 @@
-//! Requests for a serial that are refused: each with its own code, and the device's next attempt succeeds.
+//! Requests for a serial that are refused: each with its own code, and the device's next attempt
+//! succeeds.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,7 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use common::device::Device;
 use common::http::Request;
-use common::{ASSERTIONS, Bench, Service, model, model_by, pem, sign, text_vector};
+use common::{ASSERTIONS, Bench, Service, encoded_key, key_id, model, model_by, pem, sign, text_vector};
 use serde_json::{Value, json};
 
 /// A bench with one device, whose identity is imported.
@@ -31,7 +32,7 @@ impl World {
         }
     }
 
-    /// Fails unless the stream is refused, as the log then says too, and no serial given; and unless the device's
+    /// Fails unless the stream is refused and logged, no serial is issued, and the device's
     /// next attempt succeeds.
     #[track_caller]
     fn refuses(&self, stream: &str, status: u16, code: &str) {
@@ -77,7 +78,7 @@ fn another_content_type() {
         };
         world.service.send(&request).refused(415, "content-type");
     }
-    // The nonce was not used up by that, and a parameter does no harm.
+    // That did not consume the nonce, and a parameter is ignored.
     let request = Request::post("/v1/serial", stream).header("content-type", &format!("{ASSERTIONS}; q=1"));
     world.device.accepts(&world.service.send(&request));
 }
@@ -113,7 +114,7 @@ fn bodies_that_end_too_early() {
 }
 
 #[test]
-fn what_is_no_stream_of_assertions() {
+fn bodies_that_are_not_assertions() {
     let world = World::new();
     world.refuses("no assertion\n\nat all\n\n", 400, "stream");
     world.refuses("type: serial-request\nno-colon\n\n\nx\n", 400, "stream");
@@ -151,7 +152,7 @@ fn serial_requests_that_are_changed() {
         403,
         "serial-request-signature",
     );
-    // Another device's nonce in place of the own.
+    // The nonce of another device.
     let (nonce, other) = (world.service.nonce(), world.service.nonce());
     let changed = world.device.stream(&nonce, "SN-1").replace(&nonce, &other);
     world.refuses(&changed, 403, "serial-request-signature");
@@ -184,9 +185,9 @@ fn other_models_and_brands() {
 }
 
 #[test]
-fn models_that_no_trusted_key_of_the_brand_signed() {
+fn models_without_a_signature_of_a_trusted_brand_key() {
     let world = World::new();
-    // A key that is trusted, but is another account's; and one that nobody knows.
+    // A trusted key of another account, and an unknown key.
     for key in ["issuer", "device"] {
         let stream = world.stream();
         let request = &stream[..stream.find("\ntype: model").unwrap()];
@@ -198,7 +199,7 @@ fn models_that_no_trusted_key_of_the_brand_signed() {
         403,
         "model-signature",
     );
-    // The very model that was taken before, with the signature of another one.
+    // The model that was accepted before, with the signature of another one.
     let signature = |model: &str| model.rsplit_once("\n\n").unwrap().1.to_owned();
     let other = signature(&model("edge-box-2"));
     let changed = world.stream().replace(&signature(&model("edge-box")), &other);
@@ -213,6 +214,48 @@ fn a_key_that_may_not_sign_the_brands_serials() {
     let device = Device::new("p256");
     bench.import_text(&device.identity());
     device.register(&service, "SN-1").refused(403, "serial-authority");
+}
+
+/// The device is told that the key is the cause, and not the database.
+#[test]
+fn the_account_key_of_the_signer_expires_while_the_service_runs() {
+    let bench = Bench::new();
+    bench.write("serial.pem", pem("device").as_bytes());
+    let now = jiff::Timestamp::now().as_second();
+    let time = |second| jiff::Timestamp::from_second(second).unwrap().to_string();
+    let until = now + 4;
+    let account_key = json!({
+        "type": "account-key", "authority-id": "brand-acme", "account-id": "brand-acme", "name": "serial",
+        "public-key-sha3-384": key_id("device"), "since": time(now - 60), "until": time(until),
+        "body": encoded_key("device"),
+    });
+    bench.write("serial.account-key", sign(account_key, "brand").as_bytes());
+    let settings = std::fs::read_to_string(bench.path("settings.toml")).unwrap();
+    let settings = settings.replace("account-keys = [", "account-keys = [\"serial.account-key\", ");
+    bench.write("settings.toml", settings.as_bytes());
+    let service = bench.serve();
+    let device = Device::new("p256");
+    bench.import_text(&device.identity());
+    while jiff::Timestamp::now().as_second() < until {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    device
+        .register(&service, "SN-1")
+        .refused(503, "account-key-expired");
+    assert_eq!(bench.last_logged().0, "account-key-expired");
+    assert_eq!(bench.count("serials"), 0);
+}
+
+/// The same for an identity that cannot be read.
+#[test]
+fn a_damaged_identity_in_the_database() {
+    let world = World::new();
+    let damage = "UPDATE imported.identity_texts SET text = 'damaged'";
+    world.bench.database().execute(damage, []).unwrap();
+    let stream = world.stream();
+    world.service.serial(&stream).refused(503, "identity-damaged");
+    // The nonce was consumed before the proof was checked.
+    world.service.serial(&stream).refused(403, "nonce-used");
 }
 
 #[test]
@@ -237,7 +280,7 @@ fn bodies_that_are_not_the_object() {
 }
 
 #[test]
-fn identities_that_do_not_count() {
+fn identities_that_are_not_accepted() {
     let world = World::new();
     let stranger = Device::fresh("never imported");
     world.refuses(
@@ -245,7 +288,7 @@ fn identities_that_do_not_count() {
         403,
         "identity-unknown",
     );
-    // Imported in one form, and asked for in the other.
+    // Imported in one form, and requested in the other.
     let other_form = Device {
         form: snap_assertions::DigestForm::Der,
         ..Device::new("p256")
@@ -255,7 +298,7 @@ fn identities_that_do_not_count() {
         403,
         "identity-unknown",
     );
-    // By an account whose word counts for nothing in this model.
+    // By an account that is not an issuer of this model.
     let mut headers = stranger.export();
     headers["authority-id"] = "brand-acme".into();
     headers["issuer-id"] = "brand-acme".into();
@@ -269,7 +312,7 @@ fn identities_that_do_not_count() {
 }
 
 #[test]
-fn nonce_signatures_that_do_not_fit() {
+fn wrong_nonce_signatures() {
     let world = World::new();
     let nonce = world.service.nonce();
     let other_key = Device::fresh("another").sign_nonce(&nonce);
@@ -288,9 +331,9 @@ fn nonce_signatures_that_do_not_fit() {
 }
 
 #[test]
-fn a_cloned_device_whose_key_is_another() {
+fn a_cloned_device_with_another_key() {
     let world = World::new();
-    // It has everything of the device but its hardware key.
+    // It has all data of the device except its hardware key.
     let clone = Device::fresh("clone");
     let nonce = world.service.nonce();
     let mut body = world.device.body(&nonce);
@@ -302,7 +345,7 @@ fn a_cloned_device_whose_key_is_another() {
 }
 
 #[test]
-fn proposed_serials_that_cannot_be() {
+fn invalid_proposed_serials() {
     let world = World::new();
     let stream = |serial: Value| {
         world
@@ -329,11 +372,11 @@ fn serials_of_other_devices() {
         .register(&world.service, "SN-1")
         .refused(409, "serial-taken");
     assert_eq!(other.accepts(&other.register(&world.service, "SN-2")).0, "SN-2");
-    // It has one of its own now, and still may not have that one.
+    // It has its own serial now, and still does not get that one.
     other
         .register(&world.service, "SN-1")
         .refused(409, "serial-taken");
-    // In another model the same serial is another one.
+    // The same serial can exist in another model.
     let elsewhere = Device {
         model: "edge-box-2".to_owned(),
         ..other
@@ -345,7 +388,7 @@ fn serials_of_other_devices() {
 }
 
 #[test]
-fn what_a_message_repeats_is_short_and_on_one_line() {
+fn a_message_is_short_and_on_one_line() {
     let world = World::new();
     let long = format!("a\n{}", "b".repeat(50_000));
     let request = sign(

@@ -1,4 +1,4 @@
-//! Registrations that succeed: what a device gets, and what it gets when it comes again.
+//! Registrations that succeed: the serial of a device, also when it registers again.
 
 #![allow(clippy::unwrap_used)]
 
@@ -31,7 +31,8 @@ fn each_algorithm_and_both_digest_forms() {
         assert_eq!(bench.last_logged(), ("issued".to_owned(), serial));
     }
     for kind in ["p256", "p384", "rsa2048"] {
-        // The same keys as above: to import one in the other form too does not make it another device.
+        // The same keys as above: importing one in the other form too does not make it another
+        // device.
         let device = Device {
             form: DigestForm::Der,
             ..Device::new(kind)
@@ -86,7 +87,7 @@ fn the_same_device_gets_the_same_assertion_again() {
 }
 
 #[test]
-fn a_device_installed_anew_keeps_its_serial_under_the_new_device_key() {
+fn a_reinstalled_device_keeps_its_serial_with_the_new_device_key() {
     let bench = Bench::new();
     let service = bench.serve();
     let device = Device::new("p256");
@@ -134,7 +135,7 @@ fn models_with_an_api_key() {
         .refused(401, "api-key");
     let answer = device.register_with_key(&service, "SN-1", Some(API_KEY));
     assert_eq!(device.accepts(&answer).0, "SN-1");
-    // Its device key is what makes it this device.
+    // Its device key identifies the device.
     let other = Device {
         device_key: "issuer",
         ..device
@@ -147,7 +148,7 @@ fn models_with_an_api_key() {
 }
 
 #[test]
-fn the_api_key_of_one_model_is_none_for_another() {
+fn an_api_key_is_for_one_model() {
     let bench = Bench::new();
     let service = bench.serve();
     let device = Device::new("p256");
@@ -167,7 +168,7 @@ fn the_order_of_the_assertions_does_not_matter() {
 }
 
 #[test]
-fn the_body_may_hold_either_name_of_the_digest_and_more() {
+fn the_body_may_have_either_name_of_the_digest_and_other_fields() {
     let bench = Bench::new();
     let service = bench.serve();
     let device = Device::new("p256");

@@ -1,4 +1,4 @@
-//! Remodels: a device that has a serial of one model asks for one of another.
+//! Remodels: a device with a serial of one model requests one of another.
 
 #![allow(clippy::unwrap_used)]
 
@@ -72,7 +72,7 @@ fn a_device_keeps_its_identity() {
 }
 
 #[test]
-fn the_old_serial_has_to_come_along_and_to_fit() {
+fn the_old_serial_must_be_present_and_match() {
     let world = World::new();
     let refused = |old: &str, changes| {
         world
@@ -97,7 +97,7 @@ fn the_old_serial_has_to_come_along_and_to_fit() {
             key,
         )
     };
-    // By a key that is not the brand's, then by the brand but not from here.
+    // By a key of another account, then by the brand but not issued by this service.
     refused(&by("device", "SN-1"), json!({}));
     refused(&by("brand", "SN-5"), json!({ "original-serial": "SN-5" }));
 }
@@ -117,7 +117,7 @@ fn the_old_serial_of_another_device_key() {
 #[test]
 fn the_old_serial_of_another_hardware_identity() {
     let world = World::new();
-    // With the device key too, as on a disk that was cloned, but with a hardware key of its own.
+    // With the device key too, as on a cloned disk, but with another hardware key.
     let clone = Device {
         model: NEW.to_owned(),
         ..Device::fresh("clone")
@@ -132,7 +132,7 @@ fn the_old_serial_of_another_hardware_identity() {
 }
 
 #[test]
-fn not_between_provisioning_methods() {
+fn a_remodel_between_provisioning_methods_is_refused() {
     let world = World::new();
     world
         .remodel(&world.device, "edge-box-key", &world.old_serial, json!({}))

@@ -1,4 +1,4 @@
-//! The program itself: `init`, the settings, TLS, time-outs and how it ends.
+//! The program: `init`, the settings, TLS, timeouts and its end.
 
 #![allow(clippy::unwrap_used)]
 
@@ -26,10 +26,10 @@ use serde_json::json;
 use snap_assertions::types::{Account, AccountKey, Serial};
 use snap_assertions::{LocalSigner, SignOptions, Signer as _, Statement, decode};
 
-fn run(arguments: &[&str], folder: &Path) -> Output {
+fn run(arguments: &[&str], directory: &Path) -> Output {
     Command::new(PROGRAM)
         .args(arguments)
-        .current_dir(folder)
+        .current_dir(directory)
         .output()
         .unwrap()
 }
@@ -41,7 +41,7 @@ fn failed(output: &Output, code: &str) {
 }
 
 #[test]
-fn init_makes_all_that_a_registration_needs() {
+fn init_makes_everything_for_a_registration() {
     let place = tempfile::tempdir().unwrap();
     let output = run(
         &[
@@ -71,7 +71,7 @@ fn init_makes_all_that_a_registration_needs() {
         assert_eq!(key.public_key().bits(), 4096);
     }
 
-    // Any free port in place of the one that the settings have.
+    // Any free port instead of the default.
     let settings = read("model-service.toml").replace("127.0.0.1:8650", "127.0.0.1:0");
     fs::write(bench.join("model-service.toml"), settings).unwrap();
     let service = common::serve(&bench.join("model-service.toml"));
@@ -108,7 +108,7 @@ fn init_makes_all_that_a_registration_needs() {
         .unwrap();
     assert_eq!(Serial::try_from(&assertion).unwrap().brand_id(), "my-brand");
     assert_eq!(assertion.sign_key_id(), signer("serial").public_key().id());
-    // Of the secrets each does its own work only.
+    // Each secret is accepted in one place only.
     let login = |password: &str| {
         service
             .send(&Request::form("/login", &[("password", password)]))
@@ -132,7 +132,7 @@ fn only_for_the_owner(path: &Path) {
 }
 
 #[test]
-fn init_leaves_nothing_of_a_bench_that_cannot_be() {
+fn init_that_fails_leaves_nothing() {
     let place = tempfile::tempdir().unwrap();
     failed(
         &run(&["init", "bench", "--model", "No Model"], place.path()),
@@ -140,7 +140,10 @@ fn init_leaves_nothing_of_a_bench_that_cannot_be() {
     );
     fs::write(place.path().join("file"), "").unwrap();
     failed(&run(&["init", "file"], place.path()), "directory-not-empty");
-    failed(&run(&["init", "none/bench"], place.path()), "directory-not-created");
+    failed(
+        &run(&["init", "none/bench"], place.path()),
+        "directory-not-created",
+    );
     let names: Vec<_> = fs::read_dir(place.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
@@ -149,18 +152,30 @@ fn init_leaves_nothing_of_a_bench_that_cannot_be() {
 }
 
 #[test]
-fn settings_that_cannot_be_used() {
+fn invalid_settings() {
     let bench = Bench::new();
     let good = fs::read_to_string(bench.path("settings.toml")).unwrap();
     let model = "[[model]]\nbrand-id = \"brand-acme\"\nmodel = \"edge-box\"\nprovisioning = \"hardware-identity\"\nserial-key = \"serial.pem\"\n";
     for (settings, code) in [
-        (good.replace("database =", "data-base ="), "service-settings-invalid"),
-        (good.replace("\"api-key\"", "\"shared-secret\""), "service-settings-invalid"),
+        (
+            good.replace("database =", "data-base ="),
+            "service-settings-invalid",
+        ),
+        (
+            good.replace("\"api-key\"", "\"shared-secret\""),
+            "service-settings-invalid",
+        ),
         (format!("{good}{model}"), "model-duplicate"),
-        (good.replace("api-key-file = \"api-key\"\n", ""), "api-key-file-mismatch"),
+        (
+            good.replace("api-key-file = \"api-key\"\n", ""),
+            "api-key-file-mismatch",
+        ),
         (good.replace("127.0.0.1:0", "nowhere"), "service-settings-invalid"),
         (good.replace("\"token\"", "\"none\""), "file-unreadable"),
-        (good.replace("\"brand.account-key\", ", ""), "serial-key-without-account-key"),
+        (
+            good.replace("\"brand.account-key\", ", ""),
+            "serial-key-without-account-key",
+        ),
         (
             good.replace("issuer.account-key", "settings.toml"),
             "account-key-file-invalid",
@@ -211,20 +226,21 @@ fn a_port_in_use() {
     common::failed(&output, 4, "cannot-listen");
 }
 
-/// SQLite attaches files by names in UTF-8 only. A service that found that out later would refuse every device.
+/// SQLite attaches only files with names in UTF-8. A service that noticed that later would refuse
+/// every device.
 #[test]
-fn a_folder_whose_name_is_not_utf_8() {
+fn a_directory_with_a_name_that_is_not_utf_8() {
     let bench = Bench::new();
-    let folder = bench.path("").join(OsStr::from_bytes(b"b\xff"));
-    symlink(bench.path(""), &folder).unwrap();
+    let directory = bench.path("").join(OsStr::from_bytes(b"b\xff"));
+    symlink(bench.path(""), &directory).unwrap();
     failed(
-        &refuses_to_serve(&folder.join("settings.toml")),
+        &refuses_to_serve(&directory.join("settings.toml")),
         "database-not-opened",
     );
 }
 
 #[test]
-fn signals_end_it_after_the_requests_that_run() {
+fn a_signal_ends_the_service_after_running_requests() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let bench = Bench::new();
         let mut service = bench.serve();
@@ -240,7 +256,7 @@ fn signals_end_it_after_the_requests_that_run() {
 }
 
 #[test]
-fn bodies_that_never_come() {
+fn incomplete_bodies_time_out() {
     let bench = Bench::with("", "request-seconds = 1");
     let service = bench.serve();
     for (path, token) in [("/v1/serial", ""), ("/v1/hardware-identities", TOKEN)] {
@@ -251,7 +267,7 @@ fn bodies_that_never_come() {
         let connection = TcpStream::connect(service.address).unwrap();
         request.send_over(connection, |_| {}).refused(408, "timeout");
     }
-    // Nor a head: the connection ends without an answer.
+    // For an incomplete head, the connection ends without an answer.
     let mut connection = TcpStream::connect(service.address).unwrap();
     connection.write_all(b"POST /v1/ser").unwrap();
     let mut answer = Vec::new();
@@ -262,7 +278,7 @@ fn bodies_that_never_come() {
 fn connections_beyond_the_limit_wait() {
     let bench = Bench::with("", "connections = 1\nrequest-seconds = 1");
     let service = bench.serve();
-    // Says nothing, and is in the way until its time is over.
+    // Sends nothing, and holds the only permit until it times out.
     let _idle = TcpStream::connect(service.address).unwrap();
     service.nonce();
 }
@@ -323,7 +339,7 @@ fn with_tls() {
     assert!(send(&Request::post("/request-id", "")).json()["request-id"].is_string());
     let answer = send(&Request::form("/login", &[("password", common::PASSWORD)]));
     assert!(answer.header("set-cookie").unwrap().contains("; Secure"));
-    // Plain HTTP gets nowhere.
+    // Plain HTTP gets no answer.
     let mut plain = TcpStream::connect(service.address).unwrap();
     plain
         .write_all(&Request::post("/request-id", "").bytes())
@@ -333,10 +349,7 @@ fn with_tls() {
     assert!(!answer.starts_with(b"HTTP"));
 
     fs::set_permissions(bench.path("tls.key"), fs::Permissions::from_mode(0o644)).unwrap();
-    failed(
-        &refuses_to_serve(&bench.path("settings.toml")),
-        "file-exposed",
-    );
+    failed(&refuses_to_serve(&bench.path("settings.toml")), "file-exposed");
 }
 
 #[test]

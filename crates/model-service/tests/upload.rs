@@ -1,4 +1,4 @@
-//! Importing by the page's form.
+//! The import with the form of the page.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,7 +20,7 @@ fn importing_by_upload() {
     let identity = device.identity();
     let answer = visitor.upload(&csrf, &identity);
     assert_eq!(answer.status, 200, "{answer:?}");
-    assert!(answer.body.contains("Imported.") && answer.body.contains(">new</span>"));
+    assert!(answer.body.contains(">new</span>"));
     assert!(visitor.upload(&csrf, &identity).body.contains(">present</span>"));
     device.accepts(&device.register(&service, "SN-1"));
 
@@ -29,13 +29,18 @@ fn importing_by_upload() {
         .replace("Acme", "Bcme");
     let answer = visitor.upload(&csrf, &format!("{}\n{changed}", Device::new("p384").identity()));
     assert_eq!(answer.status, 422);
+    assert!(answer.body.contains("[import-refused]"), "{}", answer.body);
     assert!(
-        answer.body.contains("Nothing was imported: 1 of 2 were refused."),
+        answer.body.contains("[signature-not-accepted]"),
         "{}",
         answer.body
     );
     assert_eq!(bench.count("identities"), 1);
-    assert!(visitor.upload(&csrf, "").body.contains("holds no assertion"));
+    assert!(visitor.upload(&csrf, "").body.contains("[import-empty]"));
+    // An unsigned export.
+    let answer = visitor.upload(&csrf, &Device::new("p384").export().to_string());
+    assert_eq!(answer.status, 422);
+    assert!(answer.body.contains("[export-unsigned]"), "{}", answer.body);
 }
 
 #[test]
@@ -46,7 +51,9 @@ fn forms_of_another_session_are_refused() {
     let other = Visitor::log_in(&service);
     let identity = Device::new("p256").identity();
     for csrf in ["", "forged", &other.csrf(), &"x".repeat(5000)] {
-        assert!([403, 413].contains(&visitor.upload(csrf, &identity).status));
+        let answer = visitor.upload(csrf, &identity);
+        assert_eq!(answer.status, 403);
+        assert!(answer.body.contains("[form-stale]"), "{}", answer.body);
     }
     assert_eq!(bench.count("identities"), 0);
 }

@@ -1,4 +1,4 @@
-//! aws-lc alone, with nothing around the RSA operations.
+//! aws-lc alone: the RSA operations without anything around them.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
@@ -8,7 +8,7 @@ use crate::clock::{Measured, measured};
 use crate::common::parallel::{THREADS, parallel};
 use crate::common::vector;
 
-/// As long as the content of an assertion.
+/// A message with the length of the content of an assertion.
 const MESSAGE: [u8; 700] = [7; 700];
 
 /// An RSA-4096 key in aws-lc.

@@ -1,4 +1,4 @@
-//! A client that costs next to nothing: a socket that stays open, and requests that were put together before.
+//! A client with little cost: a connection that stays open, and requests that were made before.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ pub struct Client {
     answer: Vec<u8>,
 }
 
-/// A request with assertions for its body.
+/// A request with assertions in its body.
 pub fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
@@ -29,7 +29,8 @@ impl Client {
         }
     }
 
-    /// Sends a request and reads the whole answer, which must announce its length. Gives status and body.
+    /// Sends a request and reads the whole answer, which must announce its length. Returns status
+    /// and body.
     pub fn exchange(&mut self, request: &[u8]) -> (u16, &str) {
         self.stream.write_all(request).unwrap();
         let mut read = 0;

@@ -1,4 +1,4 @@
-//! How long work takes, how much processor time it uses, and whether others were at work meanwhile.
+//! The time and processor time of work, and the load by other programs meanwhile.
 
 use std::fs;
 use std::process;
@@ -9,16 +9,16 @@ use crate::common::parallel::THREADS;
 /// The kernel shows times to programs in hundredths of a second on every architecture.
 const TICKS: f64 = 100.0;
 
-/// What some work took.
+/// The cost of some work.
 pub struct Measured {
     pub time: Duration,
     /// Seconds on all cores together, of this process, those that it started and `service`.
     pub processor: f64,
-    /// The part of all cores' time that other programs and the kernel's own threads used.
+    /// The fraction of the time of all cores that other programs and threads of the kernel used.
     pub others: f64,
 }
 
-/// Measures `work`, in which the process `service` has a part.
+/// Measures `work`, in which the process `service` takes part.
 pub fn measured(service: Option<u32>, work: impl FnOnce()) -> Measured {
     let (all, own, start) = (all_used(), own_used(service), Instant::now());
     work();
@@ -44,7 +44,8 @@ fn own_used(service: Option<u32>) -> f64 {
     used_by(process::id(), 4) + service.map_or(0.0, |process| used_by(process, 2))
 }
 
-/// Seconds that a process has used (proc(5), `/proc/PID/stat`): user, system, and the same of those it waited for.
+/// Seconds that a process has used (proc(5), `/proc/PID/stat`): user, system, and the same of those
+/// it waited for.
 fn used_by(process: u32, fields: usize) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     // The name of the program, which may hold anything, ends with the last parenthesis.

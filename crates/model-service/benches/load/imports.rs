@@ -16,7 +16,7 @@ use crate::common::parallel::{THREADS, parallel};
 use crate::common::{ASSERTIONS, Bench, PROGRAM, Service, TOKEN};
 use crate::turns;
 
-/// Between two nonces that are asked for while an import runs.
+/// The time between two requests for a nonce while an import runs.
 const PAUSE: Duration = Duration::from_millis(5);
 
 pub fn run(rounds: usize, count: usize) {
@@ -125,7 +125,7 @@ fn wait_meanwhile(file: &Path, count: usize) {
     );
 }
 
-/// A file with the identities of so many devices.
+/// A file with the identities of this number of devices.
 fn assertions(count: usize) -> PathBuf {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("identities-{count}.assert"));
     if !file.exists() {

@@ -1,8 +1,8 @@
-//! What the service manages, beside what aws-lc alone does with the same keys on the same cores.
+//! The throughput of the service, beside that of aws-lc alone with the same keys on the same cores.
 //!
-//! `cargo bench -p model-service --bench load` measures both parts, `… load -- registrations` or `-- imports` one.
-//! Everything goes by turns within one run, and turns in which other programs were at work do not count, so that the
-//! ratios say something on a machine that others use too.
+//! `cargo bench -p model-service --bench load` measures both parts, `… load -- registrations` or
+//! `-- imports` one. Everything takes turns within one run, and turns in which other programs ran
+//! do not count, so that the ratios are meaningful on a machine that others use too.
 //!
 //! | variable | default | |
 //! |---|---|---|

@@ -18,8 +18,9 @@ use crate::turns;
 /// Devices at once.
 const CLIENTS: usize = 64;
 
-/// Measures `rounds` turns with `devices` registrations in each piece: all at once, the same with `identities` more in
-/// the database, and spread so that `percent` of the signatures that aws-lc alone makes are asked for.
+/// Measures `rounds` turns with `devices` registrations in each piece: all at once, the same with
+/// `identities` more in the database, and spread so that `percent` of the signatures that aws-lc
+/// alone makes are asked for.
 pub fn run(rounds: usize, devices: usize, identities: usize, percent: usize) {
     let alone = Alone::new("brand");
     let mut worlds = vec![World::new(0)];
@@ -74,7 +75,7 @@ struct World {
 
 impl World {
     fn new(filled: usize) -> Self {
-        // Clients wait with their connections open until others are at rest.
+        // Clients wait with their connections open until other programs are idle.
         let bench = Bench::with("", "logged-registrations = 1000000\nrequest-seconds = 86400");
         let service = bench.serve();
         fill(&bench, filled);
@@ -89,7 +90,7 @@ impl World {
         }
     }
 
-    /// Imports new devices, and gives the request of each.
+    /// Imports new devices, and returns the request of each.
     fn requests(&mut self, count: usize) -> Vec<Vec<u8>> {
         let numbers: Vec<_> = (self.devices..self.devices + count).collect();
         self.devices += count;
@@ -116,7 +117,7 @@ impl World {
         })
     }
 
-    /// The devices come at random within `period`, and their time runs from then on.
+    /// The devices arrive at random within `period`, and each time starts at the arrival.
     fn register_in(&mut self, period: Duration, requests: &[Vec<u8>]) -> Measured {
         let random = RandomState::new();
         let moment = |index| period.mul_f64(random.hash_one(index) as f64 / u64::MAX as f64);
@@ -179,7 +180,7 @@ fn register(client: &mut Client, request: &[u8]) {
     assert_eq!(status, 201, "{answer}");
 }
 
-/// Puts rows into the database that only take up room.
+/// Adds rows to the database that only make it larger.
 fn fill(bench: &Bench, count: usize) {
     let mut database = Connection::open(bench.path("database.identities.sqlite")).unwrap();
     let transaction = database.transaction().unwrap();

@@ -1,20 +1,20 @@
-//! Turns of several pieces of work, one right after the other, so that their ratios mean something on a machine that
-//! others use too.
+//! Turns of several pieces of work, one right after the other, so that their ratios are meaningful
+//! on a machine that others use too.
 
 use std::thread;
 use std::time::Duration;
 
 use crate::clock::{Measured, measured};
 
-/// Others' part of the cores up to which a turn counts; the kernel's own threads use up to half of it.
+/// The most load by others with which a turn counts; threads of the kernel use up to half of it.
 const OTHERS: f64 = 0.03;
-/// Turns that may be given up for each that is wanted.
+/// Turns that may be discarded for each that counts.
 const PATIENCE: usize = 30;
-/// How long others must be at rest before a turn, and how many times that is waited for.
+/// How long others must be idle before a turn, and how often to wait for that.
 const MOMENT: Duration = Duration::from_millis(300);
 const MOMENTS: usize = 200;
 
-/// Runs turns until so many were not disturbed, and gives what was measured in those: for each turn its pieces.
+/// Runs turns until this number was undisturbed, and returns the pieces of each of them.
 pub fn run(wanted: usize, mut turn: impl FnMut() -> Vec<Measured>) -> Vec<Vec<Measured>> {
     // The first one warms up.
     turn();
@@ -41,7 +41,7 @@ pub fn run(wanted: usize, mut turn: impl FnMut() -> Vec<Measured>) -> Vec<Vec<Me
     kept
 }
 
-/// Waits a while for others to come to rest.
+/// Waits some time until others are idle.
 pub fn wait_for_quiet() {
     for _ in 0..MOMENTS {
         if measured(None, || thread::sleep(MOMENT)).others < OTHERS {

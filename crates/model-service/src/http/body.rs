@@ -88,8 +88,8 @@ pub(crate) struct BodyWriter {
     pause: Duration,
 }
 
-/// A pipe for a body of at most `limit` bytes with pauses of at most `pause`: the writing end, and the
-/// input of an import.
+/// A pipe for a body of at most `limit` bytes with pauses of at most `pause`: the writing end, and
+/// the input of an import.
 pub(super) fn body_pipe(limit: u64, pause: Duration) -> (BodyWriter, Input) {
     let (pieces, queue) = mpsc::channel(QUEUE);
     let reader = BodyReader {
@@ -111,7 +111,11 @@ pub(super) fn body_pipe(limit: u64, pause: Duration) -> (BodyWriter, Input) {
 
 impl BodyWriter {
     /// Writes a whole body. The reader gets an error too, so that half a body is not imported.
-    pub(super) async fn write_body(mut self, headers: &HeaderMap, mut body: Body) -> Result<(), RequestError> {
+    pub(super) async fn write_body(
+        mut self,
+        headers: &HeaderMap,
+        mut body: Body,
+    ) -> Result<(), RequestError> {
         if let Err(error) = check_content_length(headers, self.limit) {
             return Err(self.fail(error).await);
         }
@@ -138,10 +142,7 @@ impl BodyWriter {
 
     /// Tells the reader that the body is incomplete, and returns the error.
     pub(crate) async fn fail(&self, error: RequestError) -> RequestError {
-        let _ = self
-            .pieces
-            .send(Err(io::Error::other(error.to_string())))
-            .await;
+        let _ = self.pieces.send(Err(io::Error::other(error.to_string()))).await;
         error
     }
 }

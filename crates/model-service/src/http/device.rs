@@ -75,7 +75,8 @@ async fn register(
 ) -> Result<Registration, RequestError> {
     let interrupted = |reason: String| RequestError::Interrupted { reason };
     let api_key = headers.get("api-key").map(|value| value.as_bytes().to_vec());
-    // In the order of arrival: with all at once on few cores, some would wait for most of the others.
+    // In the order of arrival: with all at once on few cores, some would wait for most of the
+    // others.
     let permit = Arc::clone(&service.registration_permits).acquire_owned().await;
     let permit = permit.map_err(|error| interrupted(error.to_string()))?;
     let registration = spawn_blocking(move || {

@@ -48,8 +48,8 @@ async fn run(service: Arc<Service>, headers: &HeaderMap, body: Body) -> Result<I
     written.and(report)
 }
 
-/// Starts an import if not too many are running. Returns a writer for the assertions, and the job that
-/// reads them.
+/// Starts an import if not too many are running. Returns a writer for the assertions, and the job
+/// that reads them.
 pub(crate) fn start_import(service: Arc<Service>) -> Result<(BodyWriter, ImportJob), RequestError> {
     let limits = &service.limits;
     let permit = Arc::clone(&service.import_permits)

@@ -18,8 +18,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// A stream that, if it is shut down within a body, reads until the client has ended too.
 ///
-/// A request may be refused before its body was read. Closing then would reset the connection, and a
-/// client that is still sending would lose the response (RFC 9112, section 9.6).
+/// A request may be refused before its body was read. Closing then would reset the connection, and
+/// a client that is still sending would lose the response (RFC 9112, section 9.6).
 pub(super) struct Linger<S> {
     stream: S,
     unread: UnreadBody,

@@ -66,7 +66,8 @@ pub(crate) struct RateLimit {
 }
 
 impl RateLimit {
-    /// There is no limit if `per_minute` is 0, nor for loopback addresses unless `loopback` is true.
+    /// There is no limit if `per_minute` is 0, nor for loopback addresses unless `loopback` is
+    /// true.
     pub(crate) fn new(per_minute: u32, loopback: bool) -> Self {
         Self {
             unlimited: per_minute == 0,

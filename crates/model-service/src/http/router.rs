@@ -50,8 +50,8 @@ async fn limit_rate(State(rate): State<Arc<RateLimit>>, request: Request, next: 
     if address.is_none_or(|address| rate.allows(address)) {
         return next.run(request).await;
     }
-    // For a nonce, snapd asks again after a minute if the status is above 500. Its retry of a request
-    // for a serial would fail at the body that its hook has left, and hide this message.
+    // For a nonce, snapd asks again after a minute if the status is above 500. Its retry of a
+    // request for a serial would fail at the body that its hook has left, and hide this message.
     match request.uri().path().ends_with("/request-id") {
         true => refused_as(StatusCode::SERVICE_UNAVAILABLE, &RequestError::RateLimit),
         false => refused(&RequestError::RateLimit),

@@ -37,7 +37,8 @@ use crate::settings::{Settings, Tls};
 const MAX_CERTIFICATES: u64 = 1024 * 1024;
 /// How long running requests may take after a signal to stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
-/// The pause after an error that would come again at once, such as a full table of file descriptors.
+/// The pause after an error that would come again at once, such as a full table of file
+/// descriptors.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
 /// Why the server cannot start.

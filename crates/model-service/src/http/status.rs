@@ -1,7 +1,7 @@
 //! Errors as HTTP responses.
 //!
-//! snapd shows the message of a status up to 500, and the change fails. Above 500 it shows nothing and
-//! asks again after a minute (snapd's `overlord/devicestate`).
+//! snapd shows the message of a status up to 500, and the change fails. Above 500 it shows nothing
+//! and asks again after a minute (snapd's `overlord/devicestate`).
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -107,8 +107,8 @@ pub(super) fn refused(error: &RequestError) -> Response {
 
 /// The response with another status.
 ///
-/// snapd takes `message`, or else the first of `error_list`. The store writes `error-list`; the response
-/// has both. snapd demands exactly this content type.
+/// snapd takes `message`, or else the first of `error_list`. The store writes `error-list`; the
+/// response has both. snapd demands exactly this content type.
 pub(super) fn refused_as(status: StatusCode, error: &RequestError) -> Response {
     log_detail(error);
     let (code, message) = (failure::code(error), message(error));

@@ -1,5 +1,5 @@
-//! All cores verify while one thread stores, in the order of the input and in one transaction. It is
-//! committed when everything was verified and nothing refused.
+//! All cores verify while one thread stores, in the order of the input and in one transaction. It
+//! is committed when everything was verified and nothing refused.
 
 use std::fs::File;
 use std::io;
@@ -43,8 +43,8 @@ impl Importer {
     /// Stores the verified identities if nothing is refused.
     fn store(&self, chunks: Receiver<VerifiedChunk>) -> Result<ImportReport, ImportError> {
         let mut report = ReportWriter::new(self.temporary_file()?);
-        // Nothing is locked before these have arrived: a small import that arrives slowly does not keep
-        // others waiting.
+        // Nothing is locked before these have arrived: a small import that arrives slowly does not
+        // keep others waiting.
         let first: Vec<_> = chunks.iter().take(QUEUE).collect();
         let transaction = self.store.begin_import(Timestamp::now().as_second())?;
         for chunk in first.into_iter().chain(chunks) {
@@ -59,8 +59,8 @@ impl Importer {
         Ok(report.finish()?)
     }
 
-    /// A file without a name, so that nothing is left of it however this process ends, on the disk of
-    /// the database.
+    /// A file without a name, so that nothing is left of it however this process ends, on the disk
+    /// of the database.
     fn temporary_file(&self) -> io::Result<File> {
         tempfile::tempfile_in(self.store.directory())
     }
@@ -77,7 +77,7 @@ fn store_one(
         Err(refused) => {
             let line = ReportLine::new(input, number, ImportOutcome::Refused)
                 .about(refused.hardware_id, refused.digest)
-                .because(&refused.reason);
+                .because(refused.reason.as_ref());
             return Ok(line);
         }
     };
@@ -88,7 +88,8 @@ fn store_one(
         UpsertOutcome::Older => ImportOutcome::Older,
         UpsertOutcome::Conflict => ImportOutcome::Refused,
     };
-    let line = ReportLine::new(input, number, outcome).about(Some(identity.hardware_id), Some(identity.digest));
+    let line =
+        ReportLine::new(input, number, outcome).about(Some(identity.hardware_id), Some(identity.digest));
     Ok(match outcome {
         ImportOutcome::Refused => line.because(&RefusalReason::SameRevision {
             revision: identity.revision,

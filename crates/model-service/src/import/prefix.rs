@@ -14,8 +14,8 @@ const MARKS: [&[u8]; 2] = [b"\"hardware-identity\"", b"\"hardware-id-key\""];
 pub(super) struct Prefix(Rc<RefCell<Vec<u8>>>);
 
 impl Prefix {
-    /// Returns true if the bytes look like the output of `hardware-identity export`: JSON that names a
-    /// hardware identity.
+    /// Returns true if the bytes look like the output of `hardware-identity export`: JSON that
+    /// names a hardware identity.
     pub(super) fn is_export(&self) -> bool {
         let prefix = self.0.borrow();
         let text = prefix.trim_ascii_start();
@@ -92,7 +92,9 @@ mod tests {
 
     #[test]
     fn an_export_is_recognised() {
-        assert!(is_export("{\n  \"type\": \"hardware-identity\",\n  \"body\": \"\"}\n"));
+        assert!(is_export(
+            "{\n  \"type\": \"hardware-identity\",\n  \"body\": \"\"}\n"
+        ));
         assert!(is_export(" [{\"hardware-id-key\":\"x\"}]"));
         let long = "x".repeat(2 * LENGTH);
         assert!(is_export(&format!("{{\"hardware-id-key\":\"{long}\"}}")));

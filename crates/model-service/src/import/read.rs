@@ -28,8 +28,8 @@ pub(super) struct VerifiedChunk {
     pub(super) results: Receiver<Vec<Result<IdentityRecord, RefusedAssertion>>>,
 }
 
-/// Reads all inputs, lets all cores verify, and queues the chunks in the order of the input. Ends early
-/// if the receiver of the queue is gone.
+/// Reads all inputs, lets all cores verify, and queues the chunks in the order of the input. Ends
+/// early if the receiver of the queue is gone.
 pub(super) fn run(inputs: Vec<Input>, verifier: &Verifier<'_>, queue: &SyncSender<VerifiedChunk>) {
     rayon::in_place_scope(|cores| {
         for input in inputs {
@@ -88,7 +88,7 @@ impl Chunk {
             .map(|assertion| verifier.verify(&assertion));
         let unread = self.error.map(|reason| {
             Err(RefusedAssertion {
-                reason,
+                reason: Box::new(reason),
                 hardware_id: None,
                 digest: None,
             })

@@ -11,7 +11,7 @@ use crate::store::IdentityRecord;
 
 /// An assertion that was refused.
 pub(super) struct RefusedAssertion {
-    pub(super) reason: RefusalReason,
+    pub(super) reason: Box<RefusalReason>,
     pub(super) hardware_id: Option<String>,
     pub(super) digest: Option<String>,
 }
@@ -27,7 +27,7 @@ impl Verifier<'_> {
     pub(super) fn verify(&self, assertion: &Assertion) -> Result<IdentityRecord, RefusedAssertion> {
         let header = |name| assertion.header(name).map(str::to_owned);
         self.record(assertion).map_err(|reason| RefusedAssertion {
-            reason,
+            reason: Box::new(reason),
             hardware_id: header("hardware-id"),
             digest: header("hardware-id-key-sha3-384"),
         })

@@ -1,8 +1,8 @@
 //! Attempts to log in, limited for each source.
 //!
-//! Behind a proxy all clients have one address, so that one who guesses uses up the attempts of all. A
-//! browser that has logged in once is therefore known by a cookie and has its own attempts (OWASP's
-//! "device cookies").
+//! Behind a proxy all clients have one address, so that one who guesses uses up the attempts of
+//! all. A browser that has logged in once is therefore known by a cookie and has its own attempts
+//! (OWASP's "device cookies").
 
 use std::net::IpAddr;
 use std::time::Instant;

@@ -47,7 +47,10 @@ pub(super) enum PageError {
     )]
     ImportRefused { refused: u64, total: u64 },
     #[error("the import has finished, but its report cannot be read")]
-    #[diagnostic(code("import-report-unreadable"), help("Import the file again to see the report"))]
+    #[diagnostic(
+        code("import-report-unreadable"),
+        help("Import the file again to see the report")
+    )]
     ReportUnreadable,
     #[error(transparent)]
     #[diagnostic(transparent)]

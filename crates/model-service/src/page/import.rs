@@ -85,7 +85,9 @@ async fn read_form(
     {
         match field.name() {
             Some("csrf") => {
-                let token = timeout(pause, read_token(field)).await.map_err(|_| late(pause))??;
+                let token = timeout(pause, read_token(field))
+                    .await
+                    .map_err(|_| late(pause))??;
                 own = session.accepts(&token);
             }
             Some("file") if own => return import(service, field).await.map(Some),

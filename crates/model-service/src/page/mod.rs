@@ -62,7 +62,8 @@ async fn limit_time(State(time): State<Duration>, request: Request, next: Next) 
     })
 }
 
-/// Forbids browsers to run scripts on the page, to frame it, to send its forms elsewhere and to store it.
+/// Forbids browsers to run scripts on the page, to frame it, to send its forms elsewhere and to
+/// store it.
 async fn set_policy(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in [

@@ -62,8 +62,8 @@ impl Sessions {
         Ok(cookie)
     }
 
-    /// The session with this cookie. The cookie has 256 random bits, so that the time of the search reveals
-    /// nothing.
+    /// The session with this cookie. The cookie has 256 random bits, so that the time of the search
+    /// reveals nothing.
     pub(super) fn find(&self, cookie: &str) -> Option<Session> {
         let mut open = lock(&self.open);
         let (session, last) = open.get_mut(cookie)?;

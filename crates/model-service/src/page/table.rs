@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 /// A table with one cell for each column in each row.
 ///
-/// The roles are those that the elements have by default. Some browsers drop them if cells are laid out
-/// as blocks.
+/// The roles are those that the elements have by default. Some browsers drop them if cells are laid
+/// out as blocks.
 pub(super) fn table<const N: usize>(columns: [&str; N], rows: impl Iterator<Item = [Markup; N]>) -> Markup {
     html! {
         table role="table" {

@@ -20,37 +20,49 @@ pub(crate) enum BodyError {
     #[error("the serial-request has no body")]
     #[diagnostic(
         code("body"),
-        help("Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}")
+        help(
+            "Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}"
+        )
     )]
     Missing,
     #[error("the body of the serial-request is not a JSON object: {0}")]
     #[diagnostic(
         code("body"),
-        help("Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}")
+        help(
+            "Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}"
+        )
     )]
     NotJson(serde_json::Error),
     #[error("the body of the serial-request has no {name}")]
     #[diagnostic(
         code("body"),
-        help("Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}")
+        help(
+            "Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}"
+        )
     )]
     NoField { name: &'static str },
     #[error("{name} in the body of the serial-request is not a string")]
     #[diagnostic(
         code("body"),
-        help("Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}")
+        help(
+            "Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}"
+        )
     )]
     NotString { name: &'static str },
     #[error("{DIGEST} and {DIGEST_OF_SNAPD} in the body of the serial-request differ")]
     #[diagnostic(
         code("body"),
-        help("Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}")
+        help(
+            "Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}"
+        )
     )]
     TwoDigests,
     #[error("{SIGNATURE} in the body of the serial-request is not padded base64 on one line")]
     #[diagnostic(
         code("body"),
-        help("Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}")
+        help(
+            "Set registration.body in the hook prepare-serial-request to an object with {DIGEST} and {SIGNATURE}"
+        )
     )]
     NotBase64,
     #[error("{HASH} {name:?} in the body of the serial-request is not supported")]
@@ -141,7 +153,11 @@ mod tests {
             (Some("sha1"), Err("hash-algorithm".to_owned())),
             (Some(""), Err("hash-algorithm".to_owned())),
         ] {
-            assert_eq!(hash(name).map_err(|error| failure::code(&error)), expected, "{name:?}");
+            assert_eq!(
+                hash(name).map_err(|error| failure::code(&error)),
+                expected,
+                "{name:?}"
+            );
         }
     }
 
@@ -159,7 +175,11 @@ mod tests {
             r#"{"hardware-id-key-sha3-384":"a","request-id-signature":"e A="}"#,
             r#"{"hardware-id-key-sha3-384":"a","request-id-signature":["eA=="]}"#,
         ] {
-            assert_eq!(failure::code(&IdentityProof::read(body).unwrap_err()), "body", "{body}");
+            assert_eq!(
+                failure::code(&IdentityProof::read(body).unwrap_err()),
+                "body",
+                "{body}"
+            );
         }
     }
 }

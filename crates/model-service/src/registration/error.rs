@@ -49,7 +49,9 @@ pub(crate) enum RegistrationError {
     #[error("the signature of the model assertion is not accepted: {0}")]
     #[diagnostic(
         code("model-signature"),
-        help("Sign the model with a key whose account-key is in `account-keys`, or add the account-key there")
+        help(
+            "Sign the model with a key whose account-key is in `account-keys`, or add the account-key there"
+        )
     )]
     ModelSignature(SignatureError),
     #[error("serial-authority of the model {model} does not list {account}, which signs serials here")]
@@ -97,16 +99,24 @@ pub(crate) enum RegistrationError {
     #[error("the hardware identity with the key digest {digest:?} was not imported")]
     #[diagnostic(
         code("identity-unknown"),
-        help("Import the device's hardware identity, by an issuer of the model and with the digest that it sends")
+        help(
+            "Import the device's hardware identity, by an issuer of the model and with the digest that it sends"
+        )
     )]
     IdentityUnknown { digest: String },
-    #[error("the hardware identity with the key digest {digest:?} is by {issuer}, not an issuer of the model")]
+    #[error(
+        "the hardware identity with the key digest {digest:?} is by {issuer}, not an issuer of the model"
+    )]
     #[diagnostic(
         code("identity-unknown"),
-        help("Import the device's hardware identity, by an issuer of the model and with the digest that it sends")
+        help(
+            "Import the device's hardware identity, by an issuer of the model and with the digest that it sends"
+        )
     )]
     OtherIssuer { digest: String, issuer: String },
-    #[error("the request-id-signature was not made by the hardware identity {hardware_id} over the request-id")]
+    #[error(
+        "the request-id-signature was not made by the hardware identity {hardware_id} over the request-id"
+    )]
     #[diagnostic(
         code("nonce-signature"),
         help("Check that this is the exported device, and that it names the hash it signs with")

@@ -9,7 +9,7 @@ mod stream;
 
 pub(crate) use body::BodyError;
 pub(crate) use error::RegistrationError;
-pub(crate) use registrar::{RegistrationRequest, Registrar};
+pub(crate) use registrar::{Registrar, RegistrationRequest};
 pub(crate) use remodel::RemodelError;
 pub(crate) use serial::{Registration, SerialError};
 pub(crate) use stream::StreamError;

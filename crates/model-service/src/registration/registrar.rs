@@ -39,7 +39,8 @@ pub(crate) struct RegistrationRequest<'a> {
 }
 
 impl Registrar {
-    /// Registers a device, and logs the outcome before the device gets it; blocks the calling thread.
+    /// Registers a device, and logs the outcome before the device gets it; blocks the calling
+    /// thread.
     pub(crate) fn register(
         &self,
         request: &RegistrationRequest<'_>,

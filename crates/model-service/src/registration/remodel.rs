@@ -36,10 +36,7 @@ pub(crate) enum RemodelError {
     #[diagnostic(code("remodel-serial"), help("Register the device again without a remodel"))]
     NotIssued,
     #[error("the old serial {serial:?} of the remodel belongs to another hardware identity")]
-    #[diagnostic(
-        code("remodel-identity"),
-        help("Register the device again without a remodel")
-    )]
+    #[diagnostic(code("remodel-identity"), help("Register the device again without a remodel"))]
     OtherIdentity { serial: String },
     #[error("the old model {model} of the device is not known to this model service")]
     #[diagnostic(

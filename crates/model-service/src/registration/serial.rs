@@ -138,9 +138,7 @@ impl Issuance<'_> {
         for _ in 0..ATTEMPTS {
             let number = self.choose(proposed)?;
             entry.serial.clone_from(&number.serial);
-            let last = self
-                .store
-                .find_last_issued(&number, device_key.id(), sign_key)?;
+            let last = self.store.find_last_issued(&number, device_key.id(), sign_key)?;
             let revision = match last {
                 None => 0,
                 Some(last) => match last.assertion {
@@ -167,8 +165,8 @@ impl Issuance<'_> {
         Err(SerialError::Contended)
     }
 
-    /// The account-key was valid when the service started. No device accepts a serial signed with a key
-    /// that no longer is.
+    /// The account-key was valid when the service started. No device accepts a serial signed with a
+    /// key that no longer is.
     fn check_account_key(&self) -> Result<(), SerialError> {
         let key = self.account_keys.get(self.model.signer.public_key().id());
         match key.is_some_and(|key| key.is_valid_at(Timestamp::now())) {

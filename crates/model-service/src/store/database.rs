@@ -53,8 +53,8 @@ impl Store {
         files::directory_of(&self.path)
     }
 
-    /// Runs `job` in a transaction, which is on the disk when the result arrives. Nothing of a job that
-    /// fails is kept.
+    /// Runs `job` in a transaction, which is on the disk when the result arrives. Nothing of a job
+    /// that fails is kept.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -104,9 +104,7 @@ impl Store {
     }
 }
 
-fn received<T>(
-    result: Result<Result<T, StoreError>, oneshot::error::RecvError>,
-) -> Result<T, StoreError> {
+fn received<T>(result: Result<Result<T, StoreError>, oneshot::error::RecvError>) -> Result<T, StoreError> {
     result.unwrap_or(Err(StoreError::Interrupted))
 }
 

@@ -63,8 +63,8 @@ impl Store {
         self.read_blocking(|connection| find_by_digest(connection, digest))
     }
 
-    /// Lists the newest identities with an id below `before`, at most `limit`, that contain `text` in
-    /// an id, a name or the digest. An empty `text` matches all.
+    /// Lists the newest identities with an id below `before`, at most `limit`, that contain `text`
+    /// in an id, a name or the digest. An empty `text` matches all.
     pub(crate) async fn search_identities(
         &self,
         text: &str,

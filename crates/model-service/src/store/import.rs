@@ -23,7 +23,8 @@ pub(crate) enum UpsertOutcome {
     Conflict,
 }
 
-/// A transaction that stores identities. Dropped without [`commit`](Self::commit), it stores nothing.
+/// A transaction that stores identities. Dropped without [`commit`](Self::commit), it stores
+/// nothing.
 pub(crate) struct ImportTransaction {
     connection: Connection,
     now: i64,

@@ -31,8 +31,8 @@ pub(crate) struct OpenNonces {
 }
 
 impl Store {
-    /// Stores a new nonce that is valid for `seconds` from `now`. At most `limit` nonces are kept: the
-    /// oldest are deleted.
+    /// Stores a new nonce that is valid for `seconds` from `now`. At most `limit` nonces are kept:
+    /// the oldest are deleted.
     pub(crate) async fn issue_nonce(
         &self,
         nonce: &str,

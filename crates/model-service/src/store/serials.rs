@@ -45,8 +45,8 @@ pub(crate) struct IssuedSerial {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IssueOutcome {
     Recorded,
-    /// A concurrent request won: the serial went to another device, the device got another serial, or
-    /// the revision is taken. Nothing was recorded.
+    /// A concurrent request won: the serial went to another device, the device got another serial,
+    /// or the revision is taken. Nothing was recorded.
     Conflict,
 }
 
@@ -70,8 +70,8 @@ impl Store {
         })
     }
 
-    /// The last assertion that was issued for a serial. It has the text only if it is for `device_key`
-    /// and signed with `sign_key`.
+    /// The last assertion that was issued for a serial. It has the text only if it is for
+    /// `device_key` and signed with `sign_key`.
     pub(crate) fn find_last_issued(
         &self,
         number: &SerialNumber,

@@ -62,12 +62,20 @@ impl World {
         self.browser.find("main button").follow();
     }
 
+    /// Fails unless the page shows exactly this error.
+    #[track_caller]
+    pub fn shows_error(&self, code: &str) {
+        let errors = self.browser.texts("[role=alert]");
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].ends_with(&format!("[{code}]")), "{errors:?}");
+    }
+
     /// The first cell of each row.
     pub fn first_cells(&self) -> Vec<String> {
         self.browser.texts("tbody td:first-child")
     }
 
-    /// The report's counts, in their order.
+    /// The counts of the report, in their order.
     pub fn counts(&self) -> [u64; 5] {
         let counts: Vec<u64> = self
             .browser

@@ -1,5 +1,5 @@
-//! Kills at many moments: a few rounds by default, and with `CAMPAIGN=full` (`./swtpm-test.sh --full`) as many as show
-//! something.
+//! Kills at many moments: a few rounds by default, and many with `CAMPAIGN=full`
+//! (`./swtpm-test.sh --full`).
 
 use std::env;
 use std::fs;
@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use super::Bench;
 
-/// So many rounds, `full` or `short`.
+/// The number of rounds: `full` or `short`.
 pub fn rounds(full: usize, short: usize) -> usize {
     match env::var("CAMPAIGN").as_deref() {
         Ok("full") => full,
@@ -18,27 +18,27 @@ pub fn rounds(full: usize, short: usize) -> usize {
     }
 }
 
-/// A place in the whole length, from 0 to below 1: those of many rounds are spread evenly (the fractions of the golden
-/// ratio's multiples).
+/// A fraction of the whole, from 0 to below 1. Those of many rounds are spread evenly (the
+/// fractions of the golden ratio's multiples).
 pub fn place(round: usize) -> f64 {
     (0.5 + round as f64 * 0.618_033_988_749_895).fract()
 }
 
-/// Kills a process as a crash would, from a thread that only looks on: whoever started it has not waited for it, so that
-/// the id is its own.
+/// Kills a process as a crash would, from another thread. Its parent has not yet waited for it, so
+/// that no other process has the id.
 pub fn strike(process: u32) {
     kill(Pid::from_raw(process.try_into().unwrap()), Signal::SIGKILL).unwrap();
 }
 
 impl Bench {
-    /// What shows that something was written to a file's log: its length, which grows until it is used anew, and the
-    /// time.
+    /// Changes if the log of a file was written: its length, which grows until it is used again,
+    /// and the time.
     pub fn log(&self, file: &str) -> (u64, Option<SystemTime>) {
         fs::metadata(self.path(&format!("{file}-wal")))
             .map_or((0, None), |metadata| (metadata.len(), metadata.modified().ok()))
     }
 
-    /// Fails unless both files of the database are whole and no temporary file is left.
+    /// Fails unless both files of the database are intact and no temporary file is left.
     #[track_caller]
     pub fn is_sound(&self) {
         for file in ["main", "imported"] {

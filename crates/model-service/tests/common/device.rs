@@ -106,14 +106,14 @@ impl Device {
         text
     }
 
-    /// With other headers in place of its own; null takes one away.
+    /// With other headers; null removes one.
     pub fn identity_with(&self, changes: Value) -> String {
         let mut headers = self.export();
         merge(&mut headers, changes);
         sign_as(headers, "issuer", self.form)
     }
 
-    /// What the hook sets as registration.body.
+    /// The value of registration.body.
     pub fn body(&self, nonce: &str) -> Value {
         let hash = match self.key {
             HardwareKeyPair::Ecdsa(_, hash) => hash,
@@ -140,7 +140,7 @@ impl Device {
         self.stream_with(nonce, serial, json!({}))
     }
 
-    /// With other headers in the serial-request; null takes one away.
+    /// With other headers in the serial-request; null removes one.
     pub fn stream_with(&self, nonce: &str, serial: &str, changes: Value) -> String {
         let mut statement = self.statement(nonce, serial);
         merge(&mut statement, changes);
@@ -148,7 +148,7 @@ impl Device {
         format!("{request}\n{}", model(&self.model))
     }
 
-    /// Asks for a nonce and with it for a serial.
+    /// Requests a nonce and with it a serial.
     pub fn register(&self, service: &Service, serial: &str) -> Answer {
         service.serial(&self.stream(&service.nonce(), serial))
     }
@@ -163,7 +163,8 @@ impl Device {
         })
     }
 
-    /// Fails unless the answer is a serial for this device, by the brand. Gives the serial and its revision.
+    /// Fails unless the answer is a serial for this device, by the brand. Returns the serial and
+    /// its revision.
     #[track_caller]
     pub fn accepts(&self, answer: &Answer) -> (String, u64) {
         assert!([200, 201].contains(&answer.status), "{answer:?}");

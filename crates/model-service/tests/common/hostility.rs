@@ -1,11 +1,11 @@
-//! A generator of hostile requests. What it makes is the same in each run.
+//! A generator of hostile requests, the same in each run.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 /// The most headers that are added to an assertion; it may have 128 KiB of them.
 const HEADERS: usize = 12_000;
-/// The most bytes that copies of a stream come to.
+/// The most bytes of all copies of a stream.
 const COPIES: usize = 256 * 1024;
 
 /// Numbers that are the same in each run (xorshift, Marsaglia 2003).
@@ -30,7 +30,7 @@ impl Numbers {
         from[self.below(from.len())]
     }
 
-    /// Short as a rule, and now and then too long for anything.
+    /// Usually short, sometimes longer than any limit.
     fn length(&mut self) -> usize {
         let most = [10, 100, 1000, 10_000, 100_000][self.below(5)];
         1 + self.below(most)
@@ -41,7 +41,7 @@ impl Numbers {
     }
 }
 
-/// One to four changes of bytes, wherever they are.
+/// One to four changes of bytes, anywhere.
 pub fn garble(numbers: &mut Numbers, body: &[u8]) -> Vec<u8> {
     let mut body = body.to_vec();
     for _ in 0..=numbers.below(4) {
@@ -70,7 +70,7 @@ pub fn garble(numbers: &mut Numbers, body: &[u8]) -> Vec<u8> {
     body
 }
 
-/// What of all that [`rebuild`] makes needs the most memory.
+/// The result of [`rebuild`] that needs the most memory.
 pub fn bloat(stream: &str) -> String {
     let (first, rest) = stream.split_once('\n').unwrap();
     format!("{first}\n{}\n{rest}", header_lines(HEADERS))
@@ -158,7 +158,7 @@ fn hostile_value(numbers: &mut Numbers) -> String {
     }
 }
 
-/// A list in a list, or a map in a map, and so on.
+/// Nested lists or maps.
 fn nested(numbers: &mut Numbers) -> String {
     let most = [5, 50, 300][numbers.below(3)];
     let depth = 1 + numbers.below(most);
@@ -176,7 +176,8 @@ fn header_lines(count: usize) -> String {
     lines.join("\n")
 }
 
-/// What a gadget could set as registration.body: any JSON, and what is none. `right` are the fields as they should be.
+/// A value that a gadget could set as registration.body: JSON or not. `right` has the correct
+/// fields.
 pub fn registration_body(numbers: &mut Numbers, right: &[(&str, &str)]) -> String {
     if numbers.below(4) == 0 {
         return json(numbers);
@@ -238,7 +239,8 @@ fn json(numbers: &mut Numbers) -> String {
     }
 }
 
-/// A request that breaks HTTP itself, or stops amid its body; `head` are the header lines that it needs.
+/// A request that is not valid HTTP, or stops within its body; `head` has the header lines that it
+/// needs.
 pub fn broken_request(numbers: &mut Numbers, path: &str, head: &str, body: &[u8]) -> Vec<u8> {
     let (length, half) = (body.len(), &body[..body.len() / 2]);
     let chunked = "transfer-encoding: chunked\r\n";
@@ -281,7 +283,7 @@ pub fn broken_request(numbers: &mut Numbers, path: &str, head: &str, body: &[u8]
     [start.as_bytes(), &body].concat()
 }
 
-/// Content types that are wrong, or right in another way.
+/// Content types: wrong, or correct with another spelling.
 pub fn content_type(numbers: &mut Numbers, right: &str) -> String {
     match numbers.below(30) {
         0 => String::new(),

@@ -1,4 +1,4 @@
-//! A small HTTP client. It sends exactly what it is told to, which may be wrong.
+//! A small HTTP client. It sends exactly the given bytes, which may be wrong.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ pub struct Request {
     path: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-    /// The announced length, where it is not that of the body.
+    /// The announced length, if it is not that of the body.
     length: Option<usize>,
 }
 
@@ -39,7 +39,7 @@ impl Request {
         self
     }
 
-    /// With the form's fields in the body.
+    /// With the fields of a form in the body.
     pub fn form(path: &str, fields: &[(&str, &str)]) -> Self {
         let encode = |text: &str| -> String { text.bytes().map(|byte| format!("%{byte:02x}")).collect() };
         let fields: Vec<_> = fields
@@ -80,7 +80,7 @@ impl Request {
 
     pub fn send(&self, address: SocketAddr) -> Answer {
         self.send_over(TcpStream::connect(address).unwrap(), |stream| {
-            // A body that was announced and does not come.
+            // A body that is announced but not sent.
             stream.shutdown(std::net::Shutdown::Write).unwrap();
         })
     }
@@ -99,7 +99,7 @@ impl Request {
     }
 
     pub fn send_over<S: Read + Write>(&self, mut stream: S, sent: impl FnOnce(&mut S)) -> Answer {
-        // A service that has heard enough may close before everything is sent.
+        // A service that has read enough may close before everything is sent.
         let _ = stream.write_all(&self.bytes());
         if self.length.is_some() {
             sent(&mut stream);
@@ -133,7 +133,7 @@ impl Kept {
         Self { address, stream }
     }
 
-    /// Sends a request, over a new connection where the service has ended the last one.
+    /// Sends a request, over a new connection if the service has closed the last one.
     pub fn send(&mut self, request: &Request) -> Answer {
         if let Some(Ok(answer)) = self.stream.as_mut().map(|stream| exchange(stream, request)) {
             return answer;
@@ -215,7 +215,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
-    /// The code of a refusal, which has to be in the form that snapd reads.
+    /// The code of a refusal, which must have the form that snapd reads.
     #[track_caller]
     pub fn code(&self) -> String {
         assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");

@@ -1,6 +1,7 @@
-//! A bench for each test: a folder with settings, a running service, and devices that register with it.
+//! A bench for each test: a directory with settings, a running service, and devices that register
+//! with it.
 
-// Each test binary uses another part of it.
+// Each test binary uses a part of it.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -41,8 +42,8 @@ pub const ASSERTIONS: &str = "application/x.ubuntu.assertion";
 
 /// A file of the assertion library's vectors.
 pub fn vector(name: &str) -> Vec<u8> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snap-assertions/tests/vectors");
-    fs::read(folder.join(name)).unwrap()
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snap-assertions/tests/vectors");
+    fs::read(directory.join(name)).unwrap()
 }
 
 pub fn text_vector(name: &str) -> String {
@@ -75,7 +76,7 @@ pub fn key_id(name: &str) -> String {
     signer(name).public_key().id().to_owned()
 }
 
-/// An account-key that is valid no more.
+/// An expired account-key.
 pub fn expired_key(account: &str, key: &str) -> String {
     let statement = json!({
         "type": "account-key", "authority-id": account, "account-id": account, "name": "default",
@@ -115,9 +116,10 @@ pub fn model_by(brand: &str, name: &str, key: &str) -> String {
     sign(statement, key)
 }
 
-/// A folder with settings for the models `edge-box`, `edge-box-2` (hardware identity) and `edge-box-key` (API key).
+/// A directory with settings for the models `edge-box`, `edge-box-2` (hardware identity) and
+/// `edge-box-key` (API key).
 pub struct Bench {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Bench {
@@ -125,10 +127,10 @@ impl Bench {
         Self::with("", "")
     }
 
-    /// With further settings: `top` stands before all tables, `limits` in that table.
+    /// With more settings: `top` before all tables, `limits` in that table.
     pub fn with(top: &str, limits: &str) -> Self {
         let bench = Self {
-            folder: tempfile::tempdir().unwrap(),
+            directory: tempfile::tempdir().unwrap(),
         };
         for (name, content) in [
             ("serial.pem", pem("brand").as_str()),
@@ -145,7 +147,7 @@ impl Bench {
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     /// A file for its owner alone.
@@ -171,7 +173,7 @@ impl Bench {
             .unwrap()
     }
 
-    /// Imports a stream, which has to succeed.
+    /// Imports a stream, which must succeed.
     pub fn import_text(&self, assertions: &str) {
         let file = self.write("import.assert", assertions.as_bytes());
         let output = self.import(&[&file]);
@@ -225,7 +227,7 @@ pub fn serve(settings: &Path) -> Service {
     serve_by(Command::new(PROGRAM).args(["serve", "--config"]).arg(settings))
 }
 
-/// The same by a command that has to do more.
+/// The same with a prepared command.
 pub fn serve_by(command: &mut Command) -> Service {
     command.env("RUST_LOG", "error").stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -239,7 +241,7 @@ pub fn serve_by(command: &mut Command) -> Service {
     Service { child, address }
 }
 
-/// Starts the service, which must not come to listen.
+/// Starts the service, which must fail before it listens.
 #[track_caller]
 pub fn refuses_to_serve(settings: &Path) -> Output {
     let mut child = Command::new(PROGRAM)
@@ -261,7 +263,8 @@ pub fn refuses_to_serve(settings: &Path) -> Output {
     output
 }
 
-/// Fails unless the program ended with this exit status and one line on stderr, which ends with the code.
+/// Fails unless the program ended with this exit status and one line on stderr, which ends with the
+/// code.
 #[track_caller]
 pub fn failed(output: &Output, status: i32, code: &str) {
     let text = String::from_utf8_lossy(&output.stderr);
@@ -293,7 +296,7 @@ impl Service {
         answer.json()["request-id"].as_str().unwrap().to_owned()
     }
 
-    /// Asks for a serial.
+    /// Requests a serial.
     pub fn serial(&self, stream: &str) -> Answer {
         self.send(&Request::post("/v1/serial", stream).header("content-type", ASSERTIONS))
     }
@@ -304,7 +307,7 @@ impl Service {
         self.send(&request.header("authorization", &format!("Bearer {TOKEN}")))
     }
 
-    /// As a crash or the kernel would.
+    /// Kills the service, as a crash or the kernel would.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

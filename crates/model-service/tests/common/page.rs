@@ -1,9 +1,9 @@
-//! The page, asked for over HTTP as a browser would.
+//! The page over HTTP, as a browser requests it.
 
 use super::http::{Answer, Request};
 use super::{PASSWORD, Service};
 
-/// Someone who is logged in.
+/// A person who is logged in.
 pub struct Visitor<'a> {
     service: &'a Service,
     pub cookie: String,

@@ -7,7 +7,8 @@ use std::thread;
 /// One for each core.
 pub static THREADS: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().unwrap().get());
 
-/// Does `work` on all items with so many threads, which take them in order; the results are in no order.
+/// Does `work` on all items with this number of threads, which take them in order; the results are
+/// unordered.
 pub fn parallel<I: Sync, T: Send>(threads: usize, items: &[I], work: impl Fn(&I) -> T + Sync) -> Vec<T> {
     with_each(&mut vec![(); threads], items, |(), item| work(item))
 }

@@ -1,4 +1,5 @@
-//! A chromium of its own for each test, steered by chromedriver with the WebDriver protocol (w3.org/TR/webdriver2).
+//! A chromium for each test, controlled by chromedriver with the WebDriver protocol
+//! (w3.org/TR/webdriver2).
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
@@ -13,14 +14,14 @@ use tempfile::TempDir;
 use ureq::Agent;
 use ureq::http::Request;
 
-/// The name of an element's id in JSON, as the protocol has it.
+/// The name of an element id in the JSON of the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
-/// For a page that never comes.
+/// The time limit for a page.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Browser {
     driver: Driver,
-    /// The address of the session, below which all commands are.
+    /// The address of the session, the prefix of all commands.
     session: String,
 }
 
@@ -28,22 +29,22 @@ pub struct Browser {
 struct Driver {
     /// The head of the group.
     shell: Child,
-    /// Closed, it would end chromedriver at its next line.
+    /// If it were closed, chromedriver would end at its next line.
     _stdout: BufReader<ChildStdout>,
     address: String,
     agent: Agent,
-    /// chromium's profile, and what both leave in the folder for temporary files.
-    folder: TempDir,
+    /// chromium's profile, and what both leave in the directory for temporary files.
+    directory: TempDir,
 }
 
 impl Driver {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        // The shell ends all of its group when this process has ended, in whichever way, and the pipe with it.
+        let directory = tempfile::tempdir().unwrap();
+        // The shell kills its group when this process, and with it the pipe, has ended in any way.
         let mut shell = Command::new("sh")
             .args(["-c", "chromedriver --port=0 & exec >&-; read -r _; kill -KILL 0"])
-            .env("HOME", folder.path())
-            .env("TMPDIR", folder.path())
+            .env("HOME", directory.path())
+            .env("TMPDIR", directory.path())
             .stdin(Stdio::piped())
             .process_group(0)
             .stdout(Stdio::piped())
@@ -60,11 +61,11 @@ impl Driver {
             _stdout: stdout,
             address: format!("http://127.0.0.1:{}", port.trim_end_matches('.')),
             agent: config.build().into(),
-            folder,
+            directory,
         }
     }
 
-    /// The command's value, or the name of the error that it gave.
+    /// The value of the command, or the name of its error.
     fn ask(&self, method: &str, path: &str, parameters: Option<&Value>) -> Result<Value, String> {
         let request = Request::builder()
             .method(method)
@@ -98,7 +99,7 @@ impl Browser {
         Self::with_preferences(json!({}))
     }
 
-    /// One that runs no scripts, those that the protocol sends excepted.
+    /// A browser that runs no scripts except those of the protocol.
     pub fn without_scripts() -> Self {
         Self::with_preferences(json!({ "profile.managed_default_content_settings.javascript": 2 }))
     }
@@ -117,12 +118,12 @@ impl Browser {
             "--disable-sync",
             &format!(
                 "--user-data-dir={}",
-                driver.folder.path().join("profile").display()
+                driver.directory.path().join("profile").display()
             ),
         ];
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": { "args": arguments, "prefs": preferences },
-            // A dialogue that a script has opened stays there to be found.
+            // A dialogue that a script has opened stays open.
             "unhandledPromptBehavior": "ignore",
         }}});
         let session = driver.ask("POST", "/session", Some(&capabilities)).unwrap();
@@ -153,7 +154,7 @@ impl Browser {
         text(self.get("/title"))
     }
 
-    /// All elements that a CSS selector finds, in the order of the page.
+    /// All elements that match a CSS selector, in the order of the page.
     pub fn find_all(&self, selector: &str) -> Vec<Element<'_>> {
         let found = self.post("/elements", json!({ "using": "css selector", "value": selector }));
         let found = found.as_array().unwrap().iter();
@@ -165,7 +166,7 @@ impl Browser {
             .collect()
     }
 
-    /// The only element that a CSS selector finds.
+    /// The only element that matches a CSS selector.
     #[track_caller]
     pub fn find(&self, selector: &str) -> Element<'_> {
         let mut found = self.find_all(selector);
@@ -173,27 +174,27 @@ impl Browser {
         found.remove(0)
     }
 
-    /// What tells the document from any other, once it is whole.
+    /// A value that identifies the document when it is complete.
     fn document(&self) -> Option<Value> {
         let script = "return document.readyState === 'complete' ? document.documentElement : null";
         let script = json!({ "script": script, "args": [] });
         let path = format!("{}/execute/sync", self.session);
-        // Amid two pages there is none to ask.
+        // Between two pages no document exists.
         let root = self.driver.ask("POST", &path, Some(&script)).ok()?;
         root.get(ELEMENT).cloned()
     }
 
-    /// What people see of the elements that a CSS selector finds.
+    /// The visible text of the elements that match a CSS selector.
     pub fn texts(&self, selector: &str) -> Vec<String> {
         self.find_all(selector).iter().map(Element::text).collect()
     }
 
-    /// What a script returns that has no part in the page's own.
+    /// The result of a script that is isolated from those of the page.
     pub fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", json!({ "script": script, "args": [] }))
     }
 
-    /// A command of chromium's own protocol.
+    /// A command of the protocol of chromium.
     pub fn devtools(&self, command: &str, parameters: Value) {
         self.post(
             "/goog/cdp/execute",
@@ -201,7 +202,7 @@ impl Browser {
         );
     }
 
-    /// Makes the window that wide, and waits until the page has heard of it.
+    /// Sets the width of the window, and waits until the page has it.
     pub fn resize(&self, width: u32) {
         let start = Instant::now();
         self.post("/window/rect", json!({ "width": width, "height": 740 }));
@@ -239,27 +240,27 @@ impl Element<'_> {
             .post(&format!("/element/{}/{what}", self.id), parameters);
     }
 
-    /// As people see it.
+    /// The visible text.
     pub fn text(&self) -> String {
         text(self.get("text"))
     }
 
-    /// The property of this name that the page's document has.
+    /// A property of the element in the document.
     pub fn property(&self, name: &str) -> Value {
         self.get(&format!("property/{name}"))
     }
 
-    /// What a screen reader says that it is.
+    /// Its role for a screen reader.
     pub fn role(&self) -> String {
         text(self.get("computedrole"))
     }
 
-    /// What a screen reader calls it.
+    /// Its name for a screen reader.
     pub fn label(&self) -> String {
         text(self.get("computedlabel"))
     }
 
-    /// Clicks on what leads to another page, and waits until that is there.
+    /// Clicks on a link or button, and waits for the next page.
     #[track_caller]
     pub fn follow(&self) {
         let (before, start) = (self.browser.document(), Instant::now());
@@ -273,7 +274,7 @@ impl Element<'_> {
         }
     }
 
-    /// Types in the place of what is there.
+    /// Replaces the text.
     pub fn fill(&self, text: &str) {
         self.post("clear", json!({}));
         self.post("value", json!({ "text": text }));
