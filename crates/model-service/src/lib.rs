@@ -95,9 +95,13 @@ fn abort_if_writer_panics() {
 /// [`Error::ImportRefused`] if an assertion is refused; other variants if the settings or the
 /// inputs cannot be used, or the database fails.
 pub fn import(file: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
-    let importer = open_importer(&Settings::read(file)?)?;
-    let inputs: Result<_, _> = inputs.iter().map(|path| Input::open(path)).collect();
-    let report = importer.run(inputs?)?;
+    let settings = Settings::read(file)?;
+    // First, so that a wrong path does not create a database.
+    let inputs = inputs
+        .iter()
+        .map(|path| Input::open(path))
+        .collect::<Result<_, _>>()?;
+    let report = open_importer(&settings)?.run(inputs)?;
     let counts = report.counts;
     print(report).map_err(Error::Stdout)?;
     if !counts.stored() {

@@ -37,7 +37,7 @@ use crate::settings::{Settings, Tls};
 const MAX_CERTIFICATES: u64 = 1024 * 1024;
 /// How long running requests may take after a signal to stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
-/// The pause after an error that would come again at once, such as a full table of file
+/// The pause after an error that would repeat at once, such as a full table of file
 /// descriptors.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::error::RequestError;
 use crate::message::{cause, message};
-use crate::registration::{BodyError, RegistrationError, RemodelError, SerialError, StreamError};
+use crate::registration::{RegistrationError, SerialError};
 
 /// The HTTP status of an error.
 pub(crate) fn status(error: &RequestError) -> StatusCode {
@@ -34,62 +34,37 @@ pub(crate) fn status(error: &RequestError) -> StatusCode {
 fn of_registration(error: &RegistrationError) -> StatusCode {
     use RegistrationError as E;
     match error {
-        E::Stream(
-            StreamError::Incomplete(_)
-            | StreamError::Invalid(_)
-            | StreamError::Missing { .. }
-            | StreamError::Duplicate { .. }
-            | StreamError::OtherType { .. },
-        )
-        | E::Request(_)
-        | E::Model(_)
-        | E::OtherModel { .. }
-        | E::Body(
-            BodyError::Missing
-            | BodyError::NotJson(_)
-            | BodyError::NoField { .. }
-            | BodyError::NotString { .. }
-            | BodyError::TwoDigests
-            | BodyError::NotBase64
-            | BodyError::HashAlgorithm { .. },
-        )
-        | E::Serial(
-            SerialError::Missing
-            | SerialError::TooLong { .. }
-            | SerialError::Slash { .. }
-            | SerialError::Characters { .. },
-        ) => StatusCode::BAD_REQUEST,
+        E::Stream(_) | E::Request(_) | E::Model(_) | E::OtherModel { .. } | E::Body(_) => {
+            StatusCode::BAD_REQUEST
+        }
         E::ApiKeyMissing | E::ApiKeyWrong => StatusCode::UNAUTHORIZED,
         E::RequestSignature(_)
         | E::ModelUnknown { .. }
         | E::ModelSignature(_)
         | E::SerialAuthority { .. }
-        | E::Remodel(
-            RemodelError::Missing
-            | RemodelError::Invalid(_)
-            | RemodelError::OtherSerial
-            | RemodelError::Signature(_)
-            | RemodelError::OtherDeviceKey
-            | RemodelError::NotIssued
-            | RemodelError::OtherIdentity { .. }
-            | RemodelError::UnknownModel { .. }
-            | RemodelError::Provisioning { .. },
-        )
+        | E::Remodel(_)
         | E::NonceUnknown
         | E::NonceExpired
         | E::NonceUsed
         | E::IdentityUnknown { .. }
         | E::OtherIssuer { .. }
         | E::NonceSignature { .. } => StatusCode::FORBIDDEN,
-        E::Serial(SerialError::Taken { .. }) => StatusCode::CONFLICT,
-        E::IdentityDamaged(_)
-        | E::Store(_)
-        | E::Serial(
-            SerialError::Contended
-            | SerialError::AccountKeyExpired
-            | SerialError::Signing(_)
-            | SerialError::Store(_),
-        ) => StatusCode::SERVICE_UNAVAILABLE,
+        E::Serial(error) => of_serial(error),
+        E::IdentityDamaged(_) | E::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+fn of_serial(error: &SerialError) -> StatusCode {
+    match error {
+        SerialError::Missing
+        | SerialError::TooLong { .. }
+        | SerialError::Slash { .. }
+        | SerialError::Characters { .. } => StatusCode::BAD_REQUEST,
+        SerialError::Taken { .. } => StatusCode::CONFLICT,
+        SerialError::Contended
+        | SerialError::AccountKeyExpired
+        | SerialError::Signing(_)
+        | SerialError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

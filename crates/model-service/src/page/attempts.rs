@@ -1,6 +1,6 @@
 //! Attempts to log in, limited for each source.
 //!
-//! Behind a proxy all clients have one address, so that one who guesses uses up the attempts of
+//! Behind a proxy all clients have one address, so that one who guesses takes the attempts of
 //! all. A browser that has logged in once is therefore known by a cookie and has its own attempts
 //! (OWASP's "device cookies").
 

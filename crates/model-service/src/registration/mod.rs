@@ -7,9 +7,6 @@ mod remodel;
 mod serial;
 mod stream;
 
-pub(crate) use body::BodyError;
 pub(crate) use error::RegistrationError;
 pub(crate) use registrar::{Registrar, RegistrationRequest};
-pub(crate) use remodel::RemodelError;
 pub(crate) use serial::{Registration, SerialError};
-pub(crate) use stream::StreamError;
