@@ -8,9 +8,9 @@
 //! |---|---|---|
 //! | `ROUNDS` | 5 | turns |
 //! | `DEVICES` | 600 | registrations in each piece of a turn, 64 at once |
-//! | `IDENTITIES` | 0 | more rows in the database of a second service, which takes turns with the first |
-//! | `PERCENT` | 50 | how many registrations are asked for where devices come by themselves, in percent of the signatures |
-//! | `IMPORTS` | 20000 | assertions in an import; they are made once, at 200 a second and core, and kept |
+//! | `IDENTITIES` | 0 | more rows in the database of a second service |
+//! | `PERCENT` | 50 | rate of random arrivals, in percent of the signatures |
+//! | `IMPORTS` | 20000 | assertions in an import, made once at 200 a second and core |
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
