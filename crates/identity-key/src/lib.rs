@@ -5,7 +5,7 @@
 //!
 //! | item | meaning |
 //! |---|---|
-//! | [`KeyKind`] | the kinds of identity keys, and the [`Hash`] that each signs |
+//! | [`KeyKind`] | the kinds of identity keys, and the [`Hash`](enum@Hash) that each signs |
 //! | [`IdentityPublicKey`] | SubjectPublicKeyInfo, read and made |
 //! | [`DigestForm`] | the two forms of the header `hardware-id-key-sha3-384` |
 //! | [`is_account_id`], [`is_hardware_name`] | snapd's rules for the headers that both sides write |
@@ -17,7 +17,7 @@ mod public_key;
 mod rules;
 
 pub use digest_form::DigestForm;
-pub use kind::{Hash, KeyKind, UnknownKind};
+pub use kind::{Hash, KeyKind, UnknownHash, UnknownKind};
 pub use public_key::{IdentityKeyError, IdentityPublicKey, Unique};
 pub use rules::{
     ACCOUNT_ID_PATTERN, HARDWARE_NAME_PATTERN, is_account_id, is_hardware_name, is_joined_by_single_dashes,

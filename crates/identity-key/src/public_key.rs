@@ -6,7 +6,9 @@ use der::asn1::{BitString, ObjectIdentifier, UintRef};
 use der::{Any, Decode, Encode};
 use miette::Diagnostic;
 use sha3::{Digest, Sha3_384};
-use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
+use spki::{
+    AlgorithmIdentifierOwned, AlgorithmIdentifierRef, SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef,
+};
 use thiserror::Error;
 
 use crate::{DigestForm, KeyKind};
@@ -119,8 +121,11 @@ impl IdentityPublicKey {
     /// # Errors
     /// If the bytes are not one, or the key is of another kind or size than a model service can
     /// verify with.
+    // Inlined with what it calls: the release profile optimises this crate for size, but its callers
+    // that read many keys for speed.
+    #[inline]
     pub fn from_der(der: &[u8]) -> Result<Self, IdentityKeyError> {
-        let info = SubjectPublicKeyInfoOwned::from_der(der).map_err(|_| not_der("SubjectPublicKeyInfo"))?;
+        let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| not_der("SubjectPublicKeyInfo"))?;
         let key = info
             .subject_public_key
             .as_bytes()
@@ -143,6 +148,7 @@ impl IdentityPublicKey {
     ///
     /// # Errors
     /// [`IdentityKeyError::NotBase64`], and those of [`Self::from_der`].
+    #[inline]
     pub fn from_header(text: &str) -> Result<Self, IdentityKeyError> {
         let flat: Vec<u8> = text.bytes().filter(|byte| !b" \t\r\n".contains(byte)).collect();
         let der = STANDARD.decode(flat).map_err(|_| IdentityKeyError::NotBase64)?;
@@ -207,7 +213,11 @@ fn not_der(structure: &'static str) -> IdentityKeyError {
     IdentityKeyError::NotDer(structure)
 }
 
-fn read_rsa(algorithm: &AlgorithmIdentifierOwned, key: &[u8]) -> Result<(KeyKind, Unique), IdentityKeyError> {
+#[inline]
+fn read_rsa(
+    algorithm: &AlgorithmIdentifierRef<'_>,
+    key: &[u8],
+) -> Result<(KeyKind, Unique), IdentityKeyError> {
     // RFC 3279 section 2.3.1 demands NULL, and so does Go's crypto/x509, which snapd uses.
     if !algorithm
         .parameters
@@ -231,7 +241,11 @@ fn read_rsa(algorithm: &AlgorithmIdentifierOwned, key: &[u8]) -> Result<(KeyKind
     }
 }
 
-fn read_ec(algorithm: &AlgorithmIdentifierOwned, key: &[u8]) -> Result<(KeyKind, Unique), IdentityKeyError> {
+#[inline]
+fn read_ec(
+    algorithm: &AlgorithmIdentifierRef<'_>,
+    key: &[u8],
+) -> Result<(KeyKind, Unique), IdentityKeyError> {
     let unsupported = |found: String| Err(IdentityKeyError::Kind(found));
     let curve = algorithm
         .parameters

@@ -61,27 +61,9 @@ pub(crate) enum SignatureError {
         help("Add its account-key to `account-keys` in the settings of the model service")
     )]
     Untrusted { key: String },
-    #[error("{0}")]
-    #[diagnostic(
-        code("signing-key-not-valid"),
-        help("Sign the assertion with a key that is valid now")
-    )]
-    NotValidNow(VerifyError),
-    #[error("{0}")]
-    #[diagnostic(
-        code("signature-not-accepted"),
-        help("Sign the assertion again, with a key of its authority-id")
-    )]
-    NotAccepted(VerifyError),
-}
-
-impl From<VerifyError> for SignatureError {
-    fn from(error: VerifyError) -> Self {
-        match error {
-            VerifyError::NotValidNow { .. } => Self::NotValidNow(error),
-            _ => Self::NotAccepted(error),
-        }
-    }
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Verify(#[from] VerifyError),
 }
 
 /// The assertion that was verified last. Most requests hold the same one.
@@ -99,7 +81,7 @@ impl LastVerified {
 }
 
 /// Account-keys by key id.
-pub(crate) struct AccountKeys(HashMap<String, AccountKey<'static>>);
+pub(crate) struct AccountKeys(HashMap<String, AccountKey>);
 
 impl AccountKeys {
     /// Reads files of account-keys. Other assertions in them are ignored.
@@ -116,7 +98,7 @@ impl AccountKeys {
     }
 
     /// The account-key of the key with this id.
-    pub(crate) fn get(&self, key_id: &str) -> Option<&AccountKey<'static>> {
+    pub(crate) fn get(&self, key_id: &str) -> Option<&AccountKey> {
         self.0.get(key_id)
     }
 
@@ -148,7 +130,7 @@ impl AccountKeys {
     }
 }
 
-fn read_file(path: &Path, keys: &mut HashMap<String, AccountKey<'static>>) -> Result<(), AccountKeysError> {
+fn read_file(path: &Path, keys: &mut HashMap<String, AccountKey>) -> Result<(), AccountKeysError> {
     for assertion in Decoder::new(BufReader::new(files::open(path)?)) {
         let assertion = assertion.map_err(|reason| AccountKeysError::NotAssertions {
             path: path.to_owned(),
@@ -157,10 +139,7 @@ fn read_file(path: &Path, keys: &mut HashMap<String, AccountKey<'static>>) -> Re
         if assertion.kind().name() != "account-key" {
             continue;
         }
-        // A few keys that are used as long as the process runs, parsed once and not for each
-        // signature.
-        let assertion: &'static Assertion = Box::leak(Box::new(assertion));
-        let key = AccountKey::try_from(assertion).map_err(|reason| AccountKeysError::Invalid {
+        let key = AccountKey::try_from(&assertion).map_err(|reason| AccountKeysError::Invalid {
             path: path.to_owned(),
             reason,
         })?;
@@ -186,7 +165,7 @@ mod tests {
         }
         assert!(last.is(&model));
         for wrong in ["2034-01-01T00:00:00Z", "2023-12-31T23:59:59Z"] {
-            assert!(matches!(verify(wrong), Err(SignatureError::NotValidNow(_))));
+            assert!(matches!(verify(wrong), Err(SignatureError::Verify(_))));
         }
     }
 }

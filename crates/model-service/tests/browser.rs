@@ -90,7 +90,7 @@ fn importing_a_file() {
     assert_eq!(world.counts(), [1, 0, 0, 0, 1]);
     let outcomes = world.browser.texts("tbody tr");
     assert!(
-        outcomes[0].contains("refused") && outcomes[0].contains("[signature-not-accepted]"),
+        outcomes[0].contains("refused") && outcomes[0].contains("[signature-wrong]"),
         "{outcomes:?}"
     );
     world.open("/");

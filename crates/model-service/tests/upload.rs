@@ -30,17 +30,13 @@ fn importing_by_upload() {
     let answer = visitor.upload(&csrf, &format!("{}\n{changed}", Device::new("p384").identity()));
     assert_eq!(answer.status, 422);
     assert!(answer.body.contains("[import-refused]"), "{}", answer.body);
-    assert!(
-        answer.body.contains("[signature-not-accepted]"),
-        "{}",
-        answer.body
-    );
+    assert!(answer.body.contains("[signature-wrong]"), "{}", answer.body);
     assert_eq!(bench.count("identities"), 1);
     assert!(visitor.upload(&csrf, "").body.contains("[import-empty]"));
     // An unsigned export.
     let answer = visitor.upload(&csrf, &Device::new("p384").export().to_string());
     assert_eq!(answer.status, 422);
-    assert!(answer.body.contains("[export-unsigned]"), "{}", answer.body);
+    assert!(answer.body.contains("[unsigned-export]"), "{}", answer.body);
 }
 
 #[test]

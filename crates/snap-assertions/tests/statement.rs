@@ -22,7 +22,7 @@ fn strings_lists_maps_and_the_body() {
 }
 
 #[test]
-fn what_headers_cannot_hold_is_refused_by_name() {
+fn values_that_headers_cannot_have_are_refused_by_name() {
     for (json, name) in [
         (r#"{"revision": 1}"#, "revision"),
         (r#"{"revision": -1}"#, "revision"),
@@ -39,14 +39,16 @@ fn what_headers_cannot_hold_is_refused_by_name() {
         (r#"{"Type": "model"}"#, "Type"),
         (r#"{"x": {"a b": "c"}}"#, "a b"),
     ] {
-        let error = Statement::from_json(json).unwrap_err().to_string();
-        assert!(error.contains(&format!("{name:?}")), "{json}: {error}");
-        assert!(error.contains("line 1 column"), "{json}: {error}");
+        let error = Statement::from_json(json).unwrap_err();
+        assert!(error.reason.contains(&format!("{name:?}")), "{json}: {error}");
+        assert_eq!(error.line, 1, "{json}: {error}");
+        assert!((2..=json.len()).contains(&error.column), "{json}: {error}");
+        assert!(!error.reason.contains("column"), "{json}: {error}");
     }
 }
 
 #[test]
-fn what_is_not_an_object_is_refused() {
+fn only_objects_are_accepted() {
     for json in [
         "",
         "[]",

@@ -64,6 +64,7 @@ fn of_serial(error: &SerialError) -> StatusCode {
         SerialError::Contended
         | SerialError::AccountKeyExpired
         | SerialError::Signing(_)
+        | SerialError::Header(_)
         | SerialError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

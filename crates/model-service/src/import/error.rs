@@ -36,29 +36,18 @@ pub enum ImportError {
 /// Why an import refused an assertion.
 #[derive(Debug, Error, Diagnostic)]
 pub(crate) enum RefusalReason {
-    #[error("not a readable stream of assertions: {0}; nothing after this place was read")]
-    #[diagnostic(
-        code("import-stream-invalid"),
-        help("Import the file as `hardware-identity sign` wrote it")
-    )]
+    /// Nothing after this place was read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     NotAssertions(DecodeError),
-    #[error("this is an unsigned export, not a signed assertion")]
-    #[diagnostic(
-        code("export-unsigned"),
-        help("Sign the export with `hardware-identity sign`, and import the signed assertion")
-    )]
-    UnsignedExport,
     #[error("the assertion is of type {found}")]
     #[diagnostic(
         code("import-other-type"),
         help("Import only assertions of type hardware-identity")
     )]
     OtherType { found: String },
-    #[error("{0}")]
-    #[diagnostic(
-        code("import-header-invalid"),
-        help("Export the device again, and sign the new export")
-    )]
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Header(HeaderError),
     #[error("the key digest has the {form} form, which the model service does not accept")]
     #[diagnostic(

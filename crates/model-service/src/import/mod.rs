@@ -3,7 +3,6 @@
 mod error;
 mod importer;
 mod input;
-mod prefix;
 mod read;
 mod report;
 mod verify;

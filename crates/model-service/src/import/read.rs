@@ -8,7 +8,6 @@ use snap_assertions::{Assertion, DecodeError, Decoder};
 
 use super::error::RefusalReason;
 use super::input::Input;
-use super::prefix::{Prefix, PrefixReader};
 use super::verify::{RefusedAssertion, Verifier};
 use crate::store::IdentityRecord;
 
@@ -33,10 +32,9 @@ pub(super) struct VerifiedChunk {
 pub(super) fn run(inputs: Vec<Input>, verifier: &Verifier<'_>, queue: &SyncSender<VerifiedChunk>) {
     rayon::in_place_scope(|cores| {
         for input in inputs {
-            let prefix = Prefix::default();
-            let mut decoder = Decoder::new(PrefixReader::new(input.reader, prefix.clone()));
+            let mut decoder = Decoder::new(input.reader);
             let mut first = 1;
-            for chunk in iter::from_fn(|| Chunk::read(&mut decoder, &prefix)) {
+            for chunk in iter::from_fn(|| Chunk::read(&mut decoder)) {
                 let (sender, results) = sync_channel(1);
                 let verified = VerifiedChunk {
                     input: input.name.clone(),
@@ -59,12 +57,12 @@ pub(super) fn run(inputs: Vec<Input>, verifier: &Verifier<'_>, queue: &SyncSende
 struct Chunk {
     assertions: Vec<Assertion>,
     /// Why nothing more could be read.
-    error: Option<RefusalReason>,
+    error: Option<DecodeError>,
 }
 
 impl Chunk {
     /// Reads a chunk; `None` at the end of the input.
-    fn read(decoder: &mut Decoder<impl BufRead>, prefix: &Prefix) -> Option<Self> {
+    fn read(decoder: &mut Decoder<impl BufRead>) -> Option<Self> {
         let (mut assertions, mut bytes) = (Vec::with_capacity(CHUNK), 0);
         let mut error = None;
         while assertions.len() < CHUNK && bytes < CHUNK_BYTES {
@@ -74,7 +72,7 @@ impl Chunk {
                     bytes += assertion.content().len() + assertion.signature_text().len();
                     assertions.push(assertion);
                 }
-                Some(Err(found)) => error = Some(reason(found, prefix)),
+                Some(Err(found)) => error = Some(found),
             }
         }
         let empty = assertions.is_empty() && error.is_none();
@@ -86,21 +84,13 @@ impl Chunk {
             .assertions
             .into_iter()
             .map(|assertion| verifier.verify(&assertion));
-        let unread = self.error.map(|reason| {
+        let unread = self.error.map(|error| {
             Err(RefusedAssertion {
-                reason: Box::new(reason),
+                reason: Box::new(RefusalReason::NotAssertions(error)),
                 hardware_id: None,
                 digest: None,
             })
         });
         results.chain(unread).collect()
-    }
-}
-
-/// An input that begins as an export does was not signed.
-fn reason(error: DecodeError, prefix: &Prefix) -> RefusalReason {
-    match error.assertion == 1 && prefix.is_export() {
-        true => RefusalReason::UnsignedExport,
-        false => RefusalReason::NotAssertions(error),
     }
 }

@@ -42,10 +42,7 @@ impl Verifier<'_> {
         }
         let identity =
             HardwareIdentity::check_any_form(assertion.headers()).map_err(RefusalReason::Header)?;
-        let form = match identity.digest_form() {
-            snap_assertions::DigestForm::Text => DigestForm::Text,
-            snap_assertions::DigestForm::Der => DigestForm::Der,
-        };
+        let form = identity.digest_form();
         if !self.digest_forms.contains(&form) {
             return Err(RefusalReason::DigestForm { form });
         }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use failure::Diagnostic;
 use serde_json::{Map, Value};
-use snap_assertions::types::NonceHash;
+use snap_assertions::Hash;
 use thiserror::Error;
 
 /// The field of the digest in the documentation of the model service.
@@ -77,7 +77,7 @@ pub(super) struct IdentityProof {
     pub(super) digest: String,
     /// The signature over the nonce.
     pub(super) signature: Vec<u8>,
-    pub(super) hash: NonceHash,
+    pub(super) hash: Hash,
 }
 
 impl IdentityProof {
@@ -112,9 +112,9 @@ fn string<'a>(fields: &'a Map<String, Value>, name: &'static str) -> Result<Opti
 
 /// The values are not documented. Accepted are those that this project writes and the names that
 /// libraries use (`SHA-256`). The default is SHA-256, the hash of the example in the documentation.
-fn hash(name: Option<&str>) -> Result<NonceHash, BodyError> {
+fn hash(name: Option<&str>) -> Result<Hash, BodyError> {
     let Some(name) = name else {
-        return Ok(NonceHash::Sha256);
+        return Ok(Hash::Sha256);
     };
     let plain = name.to_ascii_lowercase().replace('-', "");
     plain.parse().map_err(|_| BodyError::HashAlgorithm {
@@ -147,9 +147,9 @@ mod tests {
     #[test]
     fn hashes_by_name() {
         for (name, expected) in [
-            (None, Ok(NonceHash::Sha256)),
-            (Some("sha256"), Ok(NonceHash::Sha256)),
-            (Some("SHA-384"), Ok(NonceHash::Sha384)),
+            (None, Ok(Hash::Sha256)),
+            (Some("sha256"), Ok(Hash::Sha256)),
+            (Some("SHA-384"), Ok(Hash::Sha384)),
             (Some("sha1"), Err("hash-algorithm".to_owned())),
             (Some(""), Err("hash-algorithm".to_owned())),
         ] {

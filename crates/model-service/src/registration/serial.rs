@@ -5,7 +5,7 @@ use std::fmt;
 use failure::Diagnostic;
 use jiff::Timestamp;
 use snap_assertions::types::SerialRequest;
-use snap_assertions::{HeaderError, Headers, SignError, SignOptions, Signer as _, Statement};
+use snap_assertions::{Headers, InvalidHeaderName, SignError, SignOptions, Signer as _, Statement};
 use thiserror::Error;
 
 use crate::account_keys::AccountKeys;
@@ -66,6 +66,9 @@ pub(crate) enum SerialError {
         help("Check `serial-key` in the settings of the model service; its log has the reason")
     )]
     Signing(SignError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Header(InvalidHeaderName),
     #[error("the model service cannot use its database")]
     #[diagnostic(
         code("unavailable"),
@@ -80,9 +83,9 @@ impl From<StoreError> for SerialError {
     }
 }
 
-impl From<HeaderError> for SerialError {
-    fn from(error: HeaderError) -> Self {
-        Self::Signing(error.into())
+impl From<InvalidHeaderName> for SerialError {
+    fn from(error: InvalidHeaderName) -> Self {
+        Self::Header(error)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Reading the imported hardware identities.
 
 use rusqlite::{Connection, Row, params};
-use snap_assertions::Assertion;
 use snap_assertions::types::HardwareIdentity;
+use snap_assertions::{Assertion, DigestForm};
 
 use super::database::Store;
 use super::error::StoreError;
@@ -27,7 +27,7 @@ impl IdentityRecord {
         Self {
             issuer: identity.issuer_id().to_owned(),
             digest: identity.key_digest().to_owned(),
-            key_digest: identity.key().der_digest(),
+            key_digest: identity.key().public_key().digest(DigestForm::Der),
             revision: assertion.revision(),
             hardware_id: identity.hardware_id().to_owned(),
             hardware_name: identity.hardware_name().to_owned(),
