@@ -12,6 +12,7 @@ packages=(
     debootstrap                                 # a bare root to try the packed gadget in
     chromium chromium-driver                    # the browser that the model service's page is tried in
     util-linux                                  # unshare and setpriv, for disks that are full and users that may not
+    strace                                      # shows that record and export are flushed to the disk
 )
 
 missing=()

@@ -15,9 +15,7 @@ use crate::json;
 #[error("settings that an export needs are not set: {}", .0.join(", "))]
 #[diagnostic(
     code("export-settings-missing"),
-    help(
-        "Set them in hardware-identity.toml, use the flags of the same names, or remove `factory.export`"
-    )
+    help("Set them in hardware-identity.toml, use the flags of the same names, or remove `factory.export`")
 )]
 pub struct MissingSettings(Vec<&'static str>);
 

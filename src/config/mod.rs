@@ -256,7 +256,11 @@ mod tests {
     #[test]
     fn an_error_in_the_file_has_its_code_and_line() {
         for (file, line, code) in [
-            ("algorithm = 'ecdsa-p256'\n\nalgoritm = 'x'\n", "3", "setting-unknown"),
+            (
+                "algorithm = 'ecdsa-p256'\n\nalgoritm = 'x'\n",
+                "3",
+                "setting-unknown",
+            ),
             ("algorithm = 'sha'\n", "1", "key-kind-unknown"),
             ("[device-service]\nurl = 7\n", "2", "setting-invalid"),
             ("device-service = 'x'\n", "1", "setting-unknown"),
@@ -279,7 +283,11 @@ mod tests {
     #[test]
     fn an_error_in_an_option_has_its_code_and_name() {
         for (options, option, code) in [
-            (json!({"algoritm": "x"}), "hardware-identity.algoritm", "setting-unknown"),
+            (
+                json!({"algoritm": "x"}),
+                "hardware-identity.algoritm",
+                "setting-unknown",
+            ),
             (
                 json!({"device-service": {"access": "online"}}),
                 "hardware-identity.device-service.access",

@@ -136,10 +136,7 @@ pub enum VolumeError {
 pub enum ConsoleError {
     /// It is not a terminal or serial port.
     #[error("cannot write to the console {}: it is not a terminal or serial port", .0.display())]
-    #[diagnostic(
-        code("console-not-a-terminal"),
-        help("Correct the setting `factory.export`")
-    )]
+    #[diagnostic(code("console-not-a-terminal"), help("Correct the setting `factory.export`"))]
     NotTerminal(PathBuf),
     /// It did not take all data in time.
     #[error("cannot write to the console {}: it took no data for {seconds} s", device.display())]

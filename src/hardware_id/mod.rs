@@ -47,7 +47,9 @@ pub enum HardwareIdError {
         problem: FileError,
     },
     /// The value is one that vendors put in place of a missing serial number.
-    #[error("the hardware id ({source_name}) is `{value}`, a vendor's placeholder for a missing serial number")]
+    #[error(
+        "the hardware id ({source_name}) is `{value}`, a vendor's placeholder for a missing serial number"
+    )]
     #[diagnostic(
         code("hardware-id-placeholder"),
         help(
@@ -114,12 +116,11 @@ impl HardwareIdSource {
             HardwareIdSource::DmiBoardSerial => "sys/class/dmi/id/board_serial",
             HardwareIdSource::DeviceTree => "proc/device-tree/serial-number",
         };
-        let content = files::read_text(&root.join(path), LARGEST).map_err(|problem| {
-            HardwareIdError::Unreadable {
+        let content =
+            files::read_text(&root.join(path), LARGEST).map_err(|problem| HardwareIdError::Unreadable {
                 source_name: self.name(),
                 problem,
-            }
-        })?;
+            })?;
         // sysfs ends a value with a line feed, the device tree with a NUL.
         self.checked(content.trim_end_matches(['\n', '\0']))
     }

@@ -73,10 +73,7 @@ pub enum RecordError {
     },
     /// A later version of this software wrote it.
     #[error("a later version of this software wrote the record of the hardware identity, {}", path.display())]
-    #[diagnostic(
-        code("record-too-new"),
-        help("Install that version of the gadget again")
-    )]
+    #[diagnostic(code("record-too-new"), help("Install that version of the gadget again"))]
     TooNew {
         /// The file.
         path: PathBuf,

@@ -160,7 +160,10 @@ mod tests {
         ] {
             assert!(SAMPLE.contains(from), "{from}");
             let error = parse(&SAMPLE.replacen(from, to, 1)).unwrap_err();
-            assert!(matches!(error, RecordError::Damaged { .. }), "{from} {to}: {error}");
+            assert!(
+                matches!(error, RecordError::Damaged { .. }),
+                "{from} {to}: {error}"
+            );
         }
         let error = parse("{\"format\": 2}").unwrap_err();
         assert!(matches!(error, RecordError::TooNew { .. }), "{error}");

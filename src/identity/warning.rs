@@ -23,10 +23,7 @@ pub enum IdentityWarning {
         "the setting `digest-form` is {setting}, but the key digest stays in the form {recorded}, which the \
          issuer has"
     )]
-    #[diagnostic(
-        code("digest-form-ignored"),
-        help("Set `digest-form` back to {recorded}")
-    )]
+    #[diagnostic(code("digest-form-ignored"), help("Set `digest-form` back to {recorded}"))]
     DigestFormIgnored {
         /// The recorded form.
         recorded: DigestForm,

@@ -26,10 +26,7 @@ pub enum SnapctlError {
     },
     /// It exited with an error.
     #[error("`{command}` failed ({status}): {message}")]
-    #[diagnostic(
-        code("snapctl-failed"),
-        help("Look at snapd's log: `journalctl -u snapd`")
-    )]
+    #[diagnostic(code("snapctl-failed"), help("Look at snapd's log: `journalctl -u snapd`"))]
     Failed {
         /// The command.
         command: String,
@@ -40,10 +37,7 @@ pub enum SnapctlError {
     },
     /// It did not end in time.
     #[error("`{command}` did not end within {} s and was killed", TIME_LIMIT.as_secs())]
-    #[diagnostic(
-        code("snapctl-timeout"),
-        help("Look at snapd's log: `journalctl -u snapd`")
-    )]
+    #[diagnostic(code("snapctl-timeout"), help("Look at snapd's log: `journalctl -u snapd`"))]
     TimedOut {
         /// The command.
         command: String,

@@ -29,7 +29,10 @@ pub fn get(keys: &[&str]) -> Result<Map<String, Value>, SnapctlError> {
 /// # Errors
 /// [`SnapctlError`].
 pub fn set(values: &[(&str, Value)]) -> Result<(), SnapctlError> {
-    let pairs: Vec<String> = values.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let pairs: Vec<String> = values
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     let pairs = pairs.iter().map(String::as_str);
     let arguments: Vec<&str> = ["set", "-t"].into_iter().chain(pairs).collect();
     call(&arguments).map(drop)

@@ -98,10 +98,7 @@ impl Tpm<'_> {
         };
         self.has_derived = true;
         let handle = created.key_handle;
-        let name = self
-            .context
-            .tr_get_name(handle.into())
-            .map_err(failed(COMMAND))?;
+        let name = self.context.tr_get_name(handle.into()).map_err(failed(COMMAND))?;
         let public = recognise(&created.out_public).ok_or(TpmError::Failed {
             command: COMMAND,
             reason: "the key does not match its template".to_owned(),

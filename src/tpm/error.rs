@@ -156,9 +156,7 @@ pub enum TpmError {
     #[error("the persistent handle {handle} holds a key that is not this device's hardware identity")]
     #[diagnostic(
         code("tpm-handle-in-use"),
-        help(
-            "Set `handle` to a free handle, for example `snap set GADGET hardware-identity.handle={next}`"
-        )
+        help("Set `handle` to a free handle, for example `snap set GADGET hardware-identity.handle={next}`")
     )]
     HandleInUse {
         /// The handle from the settings.

@@ -17,7 +17,6 @@ use tss_esapi::structures::{
 };
 use tss_esapi::traits::Marshall;
 
-
 /// The version of the template for new identities.
 pub const TEMPLATE_VERSION: u32 = 1;
 

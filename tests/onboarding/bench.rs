@@ -1,4 +1,4 @@
-//! A model service that runs, and a factory that makes devices for it.
+//! A running model service, and a factory that makes devices for it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -24,7 +24,7 @@ pub(crate) fn succeed(command: &mut Command) -> Output {
 pub(crate) struct Bench {
     folder: TempDir,
     service: Child,
-    /// Where devices are sent.
+    /// The address that devices get.
     pub(crate) url: String,
 }
 
@@ -33,7 +33,7 @@ impl Bench {
         Self::start_with("")
     }
 
-    /// With further settings at the end.
+    /// With further settings at the end of the settings file.
     pub(crate) fn start_with(further: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bench = folder.path().join("bench");
@@ -61,7 +61,7 @@ impl Bench {
         self.folder.path().join("bench").join(name)
     }
 
-    /// What the factory does: the export is signed by the issuer and imported.
+    /// Signs the export as the issuer and imports it.
     pub(crate) fn enroll(&self, factory: &Factory) {
         let export = self.folder.path().join("export.json");
         let signed = self.folder.path().join("signed.assert");
@@ -81,7 +81,7 @@ impl Bench {
         self.onboard_by(&self.url, folder, arguments)
     }
 
-    /// By another address, behind which the service is or is not.
+    /// With another address in place of the service's.
     pub(crate) fn onboard_by(&self, url: &str, folder: &Path, arguments: &[&str]) -> Output {
         Command::new(program("testbed"))
             .args(["onboard", "--prepare-device", PREPARE_DEVICE])
@@ -107,7 +107,7 @@ impl Drop for Bench {
     }
 }
 
-/// A device on the factory line, kept in a folder for what comes later.
+/// A device on the factory line, kept in a directory for later steps.
 pub(crate) struct Factory {
     folder: TempDir,
 }
