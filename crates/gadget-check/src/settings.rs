@@ -45,12 +45,10 @@ fn bad(error: ConfigError) -> Finding {
             bad_settings(format!("{}, line {line}", config::FILE), &problem.to_string())
         }
         ConfigError::Unreadable(error) => bad_settings(config::FILE.to_owned(), &error.to_string()),
-        ConfigError::Option { option, problem } => {
-            bad_settings(
+        ConfigError::Option { option, problem } => bad_settings(
             format!("{}, defaults: {option}", gadget_yaml::FILE),
             &problem.to_string(),
-        )
-        }
+        ),
         ConfigError::Variable(problem) => bad_settings(
             format!("{}, environment.TCTI", snap_yaml::FILE),
             &problem.to_string(),
