@@ -1,7 +1,8 @@
 //! Hook `configure`: refuses settings with which another hook would fail later.
 //!
-//! snapd runs it after `snap set` on the gadget, with the gadget's defaults while the device is seeded,
-//! and when the gadget is refreshed. If it fails, snapd undoes all of it. The hook uses no TPM.
+//! snapd runs it after `snap set` on the gadget, with the gadget's defaults while the device is
+//! seeded, and when the gadget is refreshed. If it fails, snapd undoes all of it. The hook uses no
+//! TPM.
 //!
 //! It also unsets the body that a registration left.
 
@@ -48,8 +49,8 @@ fn run() -> Result<Vec<Problem>, SnapctlError> {
     if problems.is_empty() {
         problems.extend(conflicts(&settings).into_iter().map(Problem::from));
     }
-    // The body that prepare-serial-request left makes a remodel fail: snapd then reads the body as a
-    // string, and does not run prepare-device before. A string is the body of another hook.
+    // The body that prepare-serial-request left makes a remodel fail: snapd then reads the body as
+    // a string, and does not run prepare-device before. A string is the body of another hook.
     if problems.is_empty() && options.get(BODY).is_some_and(Value::is_object) {
         snapctl::unset(BODY)?;
     }

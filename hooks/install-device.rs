@@ -1,5 +1,5 @@
-//! Hook `install-device`: makes the hardware identity while the device is installed. On a factory boot
-//! it also delivers the export to the factory line.
+//! Hook `install-device`: makes the hardware identity while the device is installed. On a factory
+//! boot it also delivers the export to the factory line.
 //!
 //! snapd runs it in install mode and on a factory reset, before the device boots into run mode. A
 //! shutdown that it asks for with `snapctl reboot` happens when the installation is done.
@@ -105,9 +105,9 @@ impl Installation {
         Ok(())
     }
 
-    /// Makes the identity in any other installation, so that the first boot is quicker. A failure is
-    /// only a warning: prepare-device can make the identity too, and an installed device can report
-    /// what is wrong with its TPM.
+    /// Makes the identity in any other installation, so that the first boot is quicker. A failure
+    /// is only a warning: prepare-device can make the identity too, and an installed device can
+    /// report what is wrong with its TPM.
     fn make_early(&self) -> Outcome {
         match self.make() {
             Err(error @ IdentityError::OtherTpm { .. }) => return Err(error.into()),

@@ -1,7 +1,8 @@
-//! Hook `prepare-device`: makes the hardware identity, and tells snapd how to reach the model service.
+//! Hook `prepare-device`: makes the hardware identity, and tells snapd how to reach the model
+//! service.
 //!
-//! snapd runs it in run mode at the start of every registration. If it fails, snapd keeps nothing that
-//! it set.
+//! snapd runs it in run mode at the start of every registration. If it fails, snapd keeps nothing
+//! that it set.
 
 #![forbid(unsafe_code)]
 

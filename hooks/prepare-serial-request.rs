@@ -1,7 +1,7 @@
 //! Hook `prepare-serial-request`: signs the model service's nonce with the hardware identity key.
 //!
-//! snapd runs it after it got the nonce and before it signs the serial-request. snapd keeps what the
-//! hook set even if the hook fails later, so the hook sets the body as its last step.
+//! snapd runs it after it got the nonce and before it signs the serial-request. snapd keeps what
+//! the hook set even if the hook fails later, so the hook sets the body as its last step.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
-//! Durable writes of record and export. strace shows the system calls of a real hook: the new file is
-//! written and flushed before it gets its name, and the directory is flushed after that.
+//! Durable writes of record and export. strace shows the system calls of a real hook: the new file
+//! is written and flushed before it gets its name, and the directory is flushed after that.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod common;
 

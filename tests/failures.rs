@@ -47,8 +47,8 @@ fn a_node_that_may_not_be_opened_is_an_error() {
 
 #[test]
 fn a_node_in_use_is_an_error() {
-    // A terminal in exclusive mode answers like a TPM that another program has open: EBUSY, unless root
-    // opens it.
+    // A terminal in exclusive mode answers like a TPM that another program has open: EBUSY, unless
+    // root opens it.
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -130,7 +130,9 @@ fn a_hierarchy_that_is_disabled_during_a_run_is_an_error() {
     }
 }
 
-const AUTHORISATIONS: [(fn(&TestTpm), &str); 2] = [
+type SetAuth = fn(&TestTpm);
+
+const AUTHORISATIONS: [(SetAuth, &str); 2] = [
     (|tpm| tpm.set_endorsement_auth("secret").unwrap(), "endorsement"),
     (|tpm| tpm.set_owner_auth("secret").unwrap(), "owner"),
 ];
@@ -239,7 +241,8 @@ fn an_hmac_key(world: &World) {
         .unwrap();
 }
 
-/// Another program's key at the handle stays there, and the setting `handle` moves the identity's key.
+/// Another program's key at the handle stays there, and the setting `handle` moves the identity's
+/// key.
 fn handle_in_use(put_foreign_key: fn(&World), with_record: bool, hooks: &[&str]) {
     let world = match with_record {
         true => World::prepared(),
@@ -379,8 +382,8 @@ fn a_dictionary_attack_lockout_does_not_affect_the_identity() {
     }
 }
 
-/// Transient errors, and how often a test gives each. ESYS itself sends a command five times before it
-/// reports one of the first three.
+/// Transient errors, and how often a test gives each. ESYS itself sends a command five times before
+/// it reports one of the first three.
 const TRANSIENT: [(u32, u64); 8] = [
     (0x922, 7), // RETRY
     (0x90A, 7), // TESTING
@@ -392,8 +395,8 @@ const TRANSIENT: [(u32, u64); 8] = [
     (0x901, 2), // CONTEXT_GAP
 ];
 
-/// The commands that make and use an identity, each with its name and the hook that sends it on a TPM
-/// without a persistent key.
+/// The commands that make and use an identity, each with its name and the hook that sends it on a
+/// TPM without a persistent key.
 const COMMANDS: [(Command, &str, &str); 4] = [
     (Command::ReadPublic, "TPM2_ReadPublic", PREPARE_DEVICE),
     (Command::CreatePrimary, "TPM2_CreatePrimary", PREPARE_DEVICE),

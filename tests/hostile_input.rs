@@ -1,5 +1,5 @@
-//! Hostile and broken input from snapd, from the disk and from the gadget: each has its own code and
-//! leaves nothing incomplete.
+//! Hostile and broken input from snapd, from the disk and from the gadget: each has its own code
+//! and leaves nothing incomplete.
 
 #![allow(clippy::unwrap_used)]
 
@@ -177,7 +177,8 @@ fn a_failed_set_leaves_nothing_and_shows_no_value() {
     }
 }
 
-/// A snapctl that hangs in its subcommand `call` is killed after 30 s, and the hook changes nothing.
+/// A snapctl that hangs in its subcommand `call` is killed after 30 s, and the hook changes
+/// nothing.
 fn hangs(executable: &str, call: &str, how: &str) {
     let world = World::prepared();
     world.set_option("device-service", json!({"url": "https://a/"}));
@@ -364,8 +365,8 @@ fn a_wrong_variable_is_an_error() {
     }
 }
 
-/// Starts a hook in its own mount namespace, after `mounts` has changed the data directory `$DATA`. The
-/// file `$LEFT` gets a list of the files that are in the directory afterwards.
+/// Starts a hook in its own mount namespace, after `mounts` has changed the data directory `$DATA`.
+/// The file `$LEFT` gets a list of the files that are in the directory afterwards.
 fn with_mounts(mounts: &str) -> String {
     let inside = format!(
         "DATA=$SNAP_SAVE_DATA; {mounts} || exit 99; \"$HOOK\"; status=$?; ls -A \"$DATA\" >\"$LEFT\"; exit \

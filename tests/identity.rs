@@ -118,8 +118,8 @@ fn the_key_has_the_attributes_of_the_template() {
         "{public}"
     );
     assert!(public.contains("raw: 0x40472"), "{public}");
-    // tpm2-tools derives the same key from the same template; it takes `unique` as tpm2-tss holds it in
-    // memory.
+    // tpm2-tools derives the same key from the same template; it takes `unique` as tpm2-tss holds
+    // it in memory.
     let directory = tempfile::tempdir().unwrap();
     let unique = [&17u16.to_ne_bytes()[..], b"hardware-identity", &[0; 128 - 17]].concat();
     fs::write(directory.path().join("unique"), [unique.clone(), unique].concat()).unwrap();

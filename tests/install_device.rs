@@ -1,4 +1,5 @@
-//! The hook install-device: in install mode with and without the factory flag, and on a factory reset.
+//! The hook install-device: in install mode with and without the factory flag, and on a factory
+//! reset.
 
 #![allow(clippy::unwrap_used)]
 
@@ -33,8 +34,8 @@ fn shutdown_and_export_work_without_each_other() {
     assert_eq!(line.shutdown().as_deref(), Some("halt"));
     assert_eq!(line.world.record()["name"], line.world.name_at_handle());
 
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("e.json");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("e.json");
     let export = format!("factory.export = 'file:{}'\n", file.display());
     let line = Line::with_settings(&(EXPORT_SETTINGS.concat() + &export));
     line.hook().run().unwrap().succeeded();

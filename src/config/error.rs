@@ -12,8 +12,8 @@ use crate::factory::InvalidTarget;
 use crate::hardware_id::UnknownSource;
 use crate::tpm::InvalidTcti;
 
-/// Why the settings cannot be used. The place is part of the cause; code and advice are those of the
-/// [`SettingError`].
+/// Why the settings cannot be used. The place is part of the cause; code and advice are those of
+/// the [`SettingError`].
 #[derive(Debug, Error, Diagnostic)]
 pub enum ConfigError {
     /// The settings file exists and cannot be read.

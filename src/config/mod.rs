@@ -110,7 +110,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads the settings file in the directory `snap` (a gadget without one has the defaults), then
+    /// Reads the settings file in the directory `snap` (a gadget without one has the defaults),
+    /// then
     /// `options`, the snap's configuration below `hardware-identity`, then `tcti`, the environment
     /// variable `TCTI`.
     ///

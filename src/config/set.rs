@@ -7,7 +7,8 @@ use super::{ProposedSerial, SettingError, Settings};
 use crate::quote::shortened;
 use crate::snapctl::Shutdown;
 
-/// The names of all settings, as in the settings file; `NAME` stands for the name of an HTTP header.
+/// The names of all settings, as in the settings file; `NAME` stands for the name of an HTTP
+/// header.
 pub const NAMES: [&str; 15] = [
     "algorithm",
     "handle",

@@ -19,8 +19,8 @@ use crate::export::Export;
 const BEGIN: &str = "-----BEGIN HARDWARE IDENTITY EXPORT-----";
 const END: &str = "-----END HARDWARE IDENTITY EXPORT";
 const FAILED: &str = "-----HARDWARE IDENTITY FAILED-----";
-/// An export has one or two KiB: two seconds at 9600 baud. A terminal that takes no data for so long
-/// was stopped.
+/// An export has one or two KiB: two seconds at 9600 baud. A terminal that takes no data for so
+/// long was stopped.
 pub(super) const EXPORT_LIMIT: Duration = Duration::from_secs(60);
 /// Short, because the failure that is announced may be the console's own.
 pub(super) const FAILURE_LIMIT: Duration = Duration::from_secs(5);

@@ -18,9 +18,9 @@ const LONGEST_NAME: usize = 200;
 /// Anybody may read an export; it is public data.
 const MODE: u32 = 0o644;
 
-/// The name of the file on a volume: the hardware id and `.json`. A percent sign and two hexadecimal
-/// digits stand for each byte that is not a letter, digit, dash, dot or underscore, so that two ids
-/// never have the same name.
+/// The name of the file on a volume: the hardware id and `.json`. A percent sign and two
+/// hexadecimal digits stand for each byte that is not a letter, digit, dash, dot or underscore, so
+/// that two ids never have the same name.
 pub(super) fn name(hardware_id: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let mut name = String::new();

@@ -1,5 +1,5 @@
-//! A factory boot: delivery of the export to a volume, the console or a file, where the factory line
-//! picks it up.
+//! A factory boot: delivery of the export to a volume, the console or a file, where the factory
+//! line picks it up.
 
 mod console;
 mod error;
@@ -17,8 +17,8 @@ pub use target::{ExportTarget, InvalidTarget};
 use crate::export::Export;
 
 impl ExportTarget {
-    /// Delivers the export. When this returns, the export is on the medium; a file was read back from
-    /// it.
+    /// Delivers the export. When this returns, the export is on the medium; a file was read back
+    /// from it.
     ///
     /// # Errors
     /// [`DeliveryError`]; an older export is still whole, and no incomplete file has the name of an
@@ -37,8 +37,8 @@ impl ExportTarget {
         }
     }
 
-    /// Writes on the console that there is no export, if the target is a console. A failure to do so
-    /// is ignored: the message is also on stderr.
+    /// Writes on the console that there is no export, if the target is a console. A failure to do
+    /// so is ignored: the message is also on stderr.
     pub fn announce_failure(&self, message: &str) {
         if let ExportTarget::Console(device) = self {
             let console = Console::open(device, FAILURE_LIMIT);

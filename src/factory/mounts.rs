@@ -50,8 +50,8 @@ fn parse(line: &str) -> Option<(&str, Mount<'_>)> {
     Some((root, mount))
 }
 
-/// A path in the table, in which the kernel writes a space, tab, line feed, backslash or number sign
-/// as `\` and three octal digits.
+/// A path in the table, in which the kernel writes a space, tab, line feed, backslash or number
+/// sign as `\` and three octal digits.
 fn unescaped(field: &str) -> PathBuf {
     let mut bytes = Vec::new();
     let mut rest = field.as_bytes();

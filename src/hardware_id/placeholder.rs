@@ -1,7 +1,7 @@
 //! Placeholders that vendors put in place of a missing serial number.
 
-/// The values that vendors leave in an unused serial number field, in lower case, without spaces and
-/// punctuation.
+/// The values that vendors leave in an unused serial number field, in lower case, without spaces
+/// and punctuation.
 const PLACEHOLDERS: [&str; 29] = [
     "123456",
     "1234567",

@@ -100,8 +100,8 @@ impl Lookup<'_, '_> {
         }
     }
 
-    /// Makes the key persistent. Returns true if it is at the handle afterwards; a concurrent run may
-    /// have put it there.
+    /// Makes the key persistent. Returns true if it is at the handle afterwards; a concurrent run
+    /// may have put it there.
     fn persist(&mut self, key: &Key) -> Result<bool, IdentityError> {
         let handle = self.parameters.handle;
         match self.tpm.persist(key, handle)? {

@@ -46,8 +46,8 @@ pub struct HardwareIdentity {
 }
 
 impl HardwareIdentity {
-    /// The value of the header `hardware-id-key-sha3-384`: base64url without padding, in the form on
-    /// record.
+    /// The value of the header `hardware-id-key-sha3-384`: base64url without padding, in the form
+    /// on record.
     pub fn digest(&self) -> String {
         self.record.digest()
     }
@@ -90,9 +90,9 @@ impl HardwareIdentity {
     }
 }
 
-/// Makes the identity, or finds the one that exists: opens the persistent key, or derives the key and
-/// makes it persistent; writes the record if there is none. Any number of runs, concurrent or killed,
-/// give the same identity.
+/// Makes the identity, or finds the one that exists: opens the persistent key, or derives the key
+/// and makes it persistent; writes the record if there is none. Any number of runs, concurrent or
+/// killed, give the same identity.
 ///
 /// # Errors
 /// [`IdentityError::OtherTpm`] before anything is written, [`IdentityError::Tpm`] and

@@ -24,8 +24,8 @@ pub struct Record {
     pub public_key: IdentityPublicKey,
     /// The form of the key digest that assertion and device use.
     pub digest_form: DigestForm,
-    /// When the identity was first recorded, by the device's clock, which may not have been set: RFC
-    /// 3339 in UTC.
+    /// When the identity was first recorded, by the device's clock, which may not have been set:
+    /// RFC 3339 in UTC.
     pub created: String,
 }
 
@@ -78,8 +78,8 @@ impl Record {
         }
     }
 
-    /// Takes the record only if its parts agree. The Name covers the template and the public key, so
-    /// a TPM key with this Name is known to be this key without reading its public area.
+    /// Takes the record only if its parts agree. The Name covers the template and the public key,
+    /// so a TPM key with this Name is known to be this key without reading its public area.
     fn from_file(file: &Value) -> Result<Self, String> {
         number(file, "format")?;
         let der = STANDARD
@@ -128,8 +128,8 @@ fn number(file: &Value, name: &str) -> Result<u64, String> {
 mod tests {
     use super::*;
 
-    /// A key that a software TPM made from template version 1, with its Name as tpm2_readpublic printed
-    /// it.
+    /// A key that a software TPM made from template version 1, with its Name as tpm2_readpublic
+    /// printed it.
     const SAMPLE: &str = include_str!("../../tests/data/record.json");
 
     fn parse(content: &str) -> Result<Record, RecordError> {

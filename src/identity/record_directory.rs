@@ -21,8 +21,8 @@ pub struct RecordDirectory {
 }
 
 impl RecordDirectory {
-    /// `directory` exists: snapd makes `$SNAP_SAVE_DATA` and `$SNAP_COMMON`. `earlier` is the directory
-    /// where the record may be from a time when the device had no `directory`.
+    /// The directory must exist: snapd makes `$SNAP_SAVE_DATA` and `$SNAP_COMMON`. `earlier` is the
+    /// directory where the record may be from a time when the device had no `directory`.
     pub fn new(directory: &Path, earlier: Option<&Path>) -> Self {
         RecordDirectory {
             directory: directory.to_owned(),
@@ -46,8 +46,8 @@ impl RecordDirectory {
         }
     }
 
-    /// Writes the record durably, unless the directory has one: a record is never replaced. Returns the
-    /// one that the directory has afterwards.
+    /// Writes the record durably, unless the directory has one: a record is never replaced. Returns
+    /// the one that the directory has afterwards.
     ///
     /// # Errors
     /// [`RecordError::Unwritable`], and those of [`Self::load`].

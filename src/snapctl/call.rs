@@ -16,14 +16,14 @@ use super::SnapctlError;
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// Bytes. Far above any configuration; keeps a broken snapctl from filling the memory.
 const LARGEST_OUTPUT: usize = 1024 * 1024;
-/// Characters of snapctl's error message that a [`SnapctlError`] has; snapd keeps 10 KiB of the output
-/// of a hook.
+/// Characters of snapctl's error message that a [`SnapctlError`] has; snapd keeps 10 KiB of the
+/// output of a hook.
 const LONGEST_MESSAGE: usize = 1000;
 /// The first pause between checks whether it has ended. Its output has ended by then, so it rarely
 /// takes longer.
 const FIRST_STEP: Duration = Duration::from_micros(50);
-/// The longest pause. A program that closes its output and goes on is killed no later than this after
-/// the limit.
+/// The longest pause. A program that closes its output and goes on is killed no later than this
+/// after the limit.
 const LONGEST_STEP: Duration = Duration::from_millis(50);
 
 /// Runs snapctl. Returns the command for messages, and the output.

@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use super::call::TIME_LIMIT;
 
-/// Why a call of snapctl failed. The command has no values in it: headers may be secrets, and errors
-/// go into logs.
+/// Why a call of snapctl failed. The command has no values in it: headers may be secrets, and
+/// errors go into logs.
 #[derive(Debug, Error, Diagnostic)]
 pub enum SnapctlError {
     /// The program cannot be started.

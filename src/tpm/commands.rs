@@ -62,8 +62,8 @@ impl Tpm<'_> {
         }
     }
 
-    /// The public half of a key, `None` if it is not a key of our template in the endorsement hierarchy.
-    /// One command, TPM2_ReadPublic.
+    /// The public half of a key, `None` if it is not a key of our template in the endorsement
+    /// hierarchy. One command, TPM2_ReadPublic.
     ///
     /// # Errors
     /// [`TpmError`].
@@ -77,12 +77,12 @@ impl Tpm<'_> {
         }
     }
 
-    /// Derives the identity key from the endorsement seed. The same TPM and kind always give the same
-    /// key.
+    /// Derives the identity key from the endorsement seed. The same TPM and kind always give the
+    /// same key.
     ///
     /// # Errors
-    /// [`TpmError::HierarchyDisabled`], [`TpmError::AuthorisationSet`], [`TpmError::Unsupported`]. Needs
-    /// an empty authorisation value of the endorsement hierarchy.
+    /// [`TpmError::HierarchyDisabled`], [`TpmError::AuthorisationSet`], [`TpmError::Unsupported`].
+    /// Needs an empty authorisation value of the endorsement hierarchy.
     pub fn derive(&mut self, kind: KeyKind) -> Result<(Key, IdentityPublicKey), TpmError> {
         const COMMAND: &str = "TPM2_CreatePrimary";
         let template = template(kind).map_err(failed(COMMAND))?;

@@ -64,8 +64,8 @@ pub struct Tpm<'a> {
 }
 
 impl Tpm<'_> {
-    /// Sends a command until the answer is not a transient error: success, or an error that the caller
-    /// interprets.
+    /// Sends a command until the answer is not a transient error: success, or an error that the
+    /// caller interprets.
     pub(super) fn run<T>(
         &mut self,
         command: &'static str,
@@ -100,8 +100,8 @@ impl Tpm<'_> {
             }
         }
     }
-    /// Flushes keys that a killed run left in a TPM without a resource manager. The resource manager
-    /// behind `/dev/tpmrm0` flushes them itself.
+    /// Flushes keys that a killed run left in a TPM without a resource manager. The resource
+    /// manager behind `/dev/tpmrm0` flushes them itself.
     ///
     /// A TPM may have memory for only three transient objects, so leftovers would make every later
     /// derivation fail.
@@ -125,8 +125,8 @@ impl Tpm<'_> {
                 self.context.flush_context(object)?;
                 flushed = true;
             } else {
-                // Otherwise dropping the context would flush it. tss-esapi forgets it, but returns an
-                // error.
+                // Otherwise dropping the context would flush it. tss-esapi forgets it, but returns
+                // an error.
                 let _ = self.context.tr_close(&mut object);
             }
         }

@@ -130,7 +130,8 @@ pub enum TpmError {
         /// The TPM command.
         command: &'static str,
     },
-    /// A hierarchy is disabled: ehEnable or shEnable is clear (TPM 2.0 Library part 2, section 8.7).
+    /// A hierarchy is disabled: ehEnable or shEnable is clear (TPM 2.0 Library part 2, section
+    /// 8.7).
     #[error("the {0} hierarchy of the TPM is disabled")]
     #[diagnostic(
         code("tpm-hierarchy-disabled"),

@@ -4,8 +4,8 @@ use std::fmt;
 
 use tss_esapi::handles::KeyHandle;
 
-/// The Name of a TPM object: the algorithm of its hash in two bytes, then the hash of its public area
-/// (TPM 2.0 Library part 1, section 16). Two keys with the same Name are the same key.
+/// The Name of a TPM object: the algorithm of its hash in two bytes, then the hash of its public
+/// area (TPM 2.0 Library part 1, section 16). Two keys with the same Name are the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyName(Vec<u8>);
 

@@ -8,8 +8,8 @@ const TSS2_LOG: &str = "TSS2_LOG";
 
 /// Keeps tpm2-tss from writing to stderr, where a hook's own error must be the last line.
 ///
-/// tpm2-tss prints on expected errors too, such as an empty handle. If `TSS2_LOG` is set (for example
-/// to `all+error`), this function leaves it as it is.
+/// tpm2-tss prints on expected errors too, such as an empty handle. If `TSS2_LOG` is set (for
+/// example to `all+error`), this function leaves it as it is.
 ///
 /// Call it first in `main`: no other thread may exist.
 pub fn silence_tss_log() {

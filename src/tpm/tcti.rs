@@ -14,8 +14,8 @@ use tss_esapi::tcti_ldr::{DeviceConfig, NetworkTPMConfig, TabrmdConfig, TctiName
 use super::error::TpmError;
 use crate::quote::shortened;
 
-/// The kernel's resource manager. Never `/dev/tpm0`: only one program at a time can open it, and snapd
-/// does.
+/// The kernel's resource manager. Never `/dev/tpm0`: only one program at a time can open it, and
+/// snapd does.
 const RESOURCE_MANAGER: &str = "/dev/tpmrm0";
 /// TSS2_TCTI_RC_IO_ERROR. tpm2-tss drops the errno.
 const TCTI_IO_ERROR: u32 = 0x000A_000A;

@@ -1,8 +1,8 @@
 //! The template of the hardware identity key, version 1.
 //!
-//! The key is a primary key, so the template and the endorsement seed alone determine it. A change of
-//! any byte of a template changes the identity of every device that uses it. A version never changes; a
-//! later version is added beside it.
+//! The key is a primary key, so the template and the endorsement seed alone determine it. A change
+//! of any byte of a template changes the identity of every device that uses it. A version never
+//! changes; a later version is added beside it.
 
 use identity_key::{Hash, IdentityPublicKey, KeyKind, Unique};
 use tss_esapi::attributes::{ObjectAttributes, ObjectAttributesBuilder};
@@ -20,9 +20,11 @@ use tss_esapi::traits::Marshall;
 /// The version of the template for new identities.
 pub const TEMPLATE_VERSION: u32 = 1;
 
-/// Makes the key different from every other key derived from the same seed, such as the TCG's IDevID.
+/// Makes the key different from every other key derived from the same seed, such as the TCG's
+/// IDevID.
 const UNIQUE: &[u8] = b"hardware-identity";
-/// TPM_RH_ENDORSEMENT (TPM 2.0 Library part 2, section 7.4), the parent in the key's qualified Name.
+/// TPM_RH_ENDORSEMENT (TPM 2.0 Library part 2, section 7.4), the parent in the key's qualified
+/// Name.
 const ENDORSEMENT: [u8; 4] = [0x40, 0x00, 0x00, 0x0B];
 
 type Result<T> = std::result::Result<T, tss_esapi::Error>;
@@ -65,14 +67,14 @@ pub(super) fn recognise(public: &Public) -> Option<IdentityPublicKey> {
     IdentityPublicKey::of_device(algorithm, unique).ok()
 }
 
-/// The public key of an object, `None` if the object does not have this template or is not a primary
-/// key of the endorsement hierarchy.
+/// The public key of an object, `None` if the object does not have this template or is not a
+/// primary key of the endorsement hierarchy.
 pub(super) fn identity_key(public: &Public, name: &Name, qualified: &Name) -> Option<IdentityPublicKey> {
     recognise(public).filter(|key| is_endorsement_primary(key.kind(), name.value(), qualified.value()))
 }
 
-/// Returns true if `name` is the Name (TPM 2.0 Library part 1, section 16) of this template's key with
-/// this public half.
+/// Returns true if `name` is the Name (TPM 2.0 Library part 1, section 16) of this template's key
+/// with this public half.
 pub(crate) fn is_name_of(name: &[u8], key: &IdentityPublicKey) -> bool {
     // Some TPMs leave out leading zeros of coordinates, and hash the shorter form.
     [key.unique().clone(), without_leading_zeros(key.unique())]

@@ -205,8 +205,8 @@ pub(crate) struct Traces {
 pub(crate) trait Expect {
     /// It succeeded and printed nothing.
     fn succeeded(&self);
-    /// It failed with status 1 and printed one line, which ends with `[code]` and has all of `values` in
-    /// it: names, paths and numbers from the input, never words of the message.
+    /// It failed with status 1 and printed one line, which ends with `[code]` and has all of
+    /// `values` in it: names, paths and numbers from the input, never words of the message.
     fn failed(&self, code: &str, values: &[&str]);
     /// It succeeded and printed warnings with these codes, a line each.
     fn warned(&self, codes: &[&str]);
