@@ -1,10 +1,11 @@
-//! What the hooks cost, each figure beside the one it is compared with, measured in turns in one run:
+//! Time, size and memory of the hooks. Each time is compared with those of two other programs,
+//! measured in turns in one run:
 //!
 //! - a program that only opens the TCTI and sends the same TPM commands (`minimal.rs`),
 //! - the same hook as a shell script on tpm2-tools and openssl (`prepare-serial-request.sh`).
 //!
-//! Size and peak memory have limits, and a run over a limit fails. Times are only shown. `ROUNDS` sets how
-//! often.
+//! Size and peak memory have limits, and a run over a limit fails. Times are only printed. `ROUNDS`
+//! sets the number of runs.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,9 +23,9 @@ const CONFIGURE: &str = env!("CARGO_BIN_EXE_configure");
 const INSTALL_DEVICE: &str = env!("CARGO_BIN_EXE_install-device");
 const PREPARE_DEVICE: &str = env!("CARGO_BIN_EXE_prepare-device");
 const PREPARE_SERIAL_REQUEST: &str = env!("CARGO_BIN_EXE_prepare-serial-request");
-/// Bytes, stripped as the release profile does.
+/// The limit of the size in bytes, stripped as in the release profile.
 const LARGEST_BINARY: u64 = 2 * 1024 * 1024;
-/// KiB.
+/// The limit of the peak memory in KiB.
 const PEAK_MEMORY: u64 = 12 * 1024;
 
 fn main() {

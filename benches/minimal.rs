@@ -1,5 +1,5 @@
-//! The least that a hook could do: opens the TCTI, sends the same TPM commands, and ends. The benchmark's
-//! other side.
+//! The minimum that a hook must do: opens the TCTI, sends the same TPM commands, and ends. The
+//! benchmark compares the hooks with it.
 
 use std::env;
 use std::str::FromStr as _;

@@ -1,6 +1,6 @@
-//! The same identity whatever cuts in: kills at random moments, and runs at the same time.
+//! The same identity after kills at random moments and concurrent runs.
 //!
-//! Short by default; `CAMPAIGN=full` (`./swtpm-test.sh --full`) runs the whole length.
+//! Short by default; `CAMPAIGN=full` (`./swtpm-test.sh --full`) runs all rounds.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,7 +22,7 @@ fn length(full: u32, short: u32) -> u32 {
     }
 }
 
-/// Numbers that look random and are the same in every run (Knuth's MMIX generator).
+/// Pseudo-random numbers, the same in every run (Knuth's MMIX generator).
 struct Numbers(u64);
 
 impl Numbers {
@@ -36,7 +36,7 @@ impl Numbers {
     }
 }
 
-/// A device as it leaves the factory, whose identity was known before: TPM cleared, no record, no body.
+/// Resets a device whose identity is known: clears the TPM, and removes record and body.
 fn reset(world: &World) {
     world.tpm.clear_by_platform().unwrap();
     let _ = fs::remove_file(world.record_file());
@@ -52,11 +52,11 @@ fn check_identity(world: &World, name: &str) {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     files.sort();
-    assert_eq!(files, [".hardware-identity.lock", "hardware-identity.json"]);
+    assert_eq!(files, ["hardware-identity.json"]);
 }
 
-/// Kills the hook somewhere in its run; whether that came before its end.
-fn kill_in_passing(world: &World, hook: &str, within: Duration, numbers: &mut Numbers) -> bool {
+/// Kills the hook at a random moment. Returns true if that was before its end.
+fn kill_at_random(world: &World, hook: &str, within: Duration, numbers: &mut Numbers) -> bool {
     let mut running = world.hook(hook).spawn().unwrap();
     thread::sleep(within.mul_f64(numbers.next()));
     running.kill();
@@ -78,7 +78,7 @@ fn a_kill_at_any_moment_leaves_the_same_identity() {
         // Without a resource manager a killed run leaves its transient key in the TPM.
         world.tpm.resource_manager(round % 2 == 0);
         reset(&world);
-        killed += u32::from(kill_in_passing(
+        killed += u32::from(kill_at_random(
             &world,
             common::PREPARE_DEVICE,
             whole_run,
@@ -107,7 +107,7 @@ fn a_kill_while_signing_leaves_a_whole_body_or_none() {
     for _ in 0..rounds {
         world.device.set_config("registration.body", json!(null)).unwrap();
         let hook = common::PREPARE_SERIAL_REQUEST;
-        killed += u32::from(kill_in_passing(&world, hook, whole_run, &mut numbers));
+        killed += u32::from(kill_at_random(&world, hook, whole_run, &mut numbers));
         if let Some(body) = world.body() {
             assert_eq!(body.as_object().unwrap().len(), 4, "{body}");
         }
@@ -123,7 +123,7 @@ fn a_kill_while_signing_leaves_a_whole_body_or_none() {
 }
 
 #[test]
-fn a_kill_on_the_line_leaves_a_whole_export_or_none() {
+fn a_kill_on_a_factory_boot_leaves_a_whole_export_or_none() {
     let (line, file) = Line::to_file();
     let world = &line.world;
     let start = Instant::now();
@@ -134,25 +134,25 @@ fn a_kill_on_the_line_leaves_a_whole_export_or_none() {
     let rounds = length(500, 30);
     let mut killed = 0;
     for round in 0..rounds {
-        // In every second round the key is there, so that more of the kills meet the export.
+        // In every second round the key exists, so that more kills come during the export.
         if round % 2 == 0 {
             reset(world);
         }
         let _ = fs::remove_file(&file);
-        line.stop();
-        killed += u32::from(kill_in_passing(
+        line.shutdown();
+        killed += u32::from(kill_at_random(
             world,
             common::INSTALL_DEVICE,
             whole_run,
             &mut numbers,
         ));
-        if line.stop().is_some() || file.exists() {
+        if line.shutdown().is_some() || file.exists() {
             check_export(world, &fs::read_to_string(&file).unwrap());
         }
         line.hook().run().unwrap().succeeded();
         check_export(world, &fs::read_to_string(&file).unwrap());
-        assert_eq!(line.stop().as_deref(), Some("poweroff"));
-        assert_eq!(names_in(file.parent().unwrap()), ["export.json", "left", "work"]);
+        assert_eq!(line.shutdown().as_deref(), Some("poweroff"));
+        assert_eq!(names_in(file.parent().unwrap()), ["copy", "export.json", "work"]);
         check_identity(world, &name);
     }
     println!("{killed} of {rounds} runs were killed before their end");
@@ -163,7 +163,7 @@ fn a_kill_on_the_line_leaves_a_whole_export_or_none() {
 }
 
 #[test]
-fn two_runs_at_once_make_one_identity() {
+fn two_concurrent_runs_make_one_identity() {
     let world = World::prepared();
     let name = world.name_at_handle();
     for _ in 0..length(100, 15) {

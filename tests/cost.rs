@@ -1,4 +1,4 @@
-//! What a hook costs in TPM commands. `benches/hooks.rs` measures time, memory and size.
+//! The number of TPM commands that a hook sends. `benches/hooks.rs` measures time, memory and size.
 
 #![allow(clippy::unwrap_used)]
 
@@ -25,7 +25,7 @@ fn counted<const N: usize>(commands: [(testbed::Command, u64); N]) -> BTreeMap<u
 }
 
 #[test]
-fn with_key_and_record_each_hook_sends_the_least_commands() {
+fn with_key_and_record_each_hook_sends_the_fewest_commands() {
     let world = World::prepared();
     let preparing = commands(&world, |world| world.prepare_device().succeeded());
     assert_eq!(preparing, counted([(ReadPublic, 1)]));

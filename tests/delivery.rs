@@ -1,4 +1,4 @@
-//! Where install-device takes an export to: a volume, a file, a console; and what may go wrong there.
+//! Delivery of an export by install-device: to a volume, a file and a console, and its failures.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use common::line::{Line, check_export, names_in};
-use common::{Expect as _, INSTALL_DEVICE, World};
+use common::{Expect as _, INSTALL_DEVICE, World, assert_line};
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
@@ -21,9 +21,9 @@ use sha2::{Digest as _, Sha256};
 const BY_LABEL: &str = "volume:FACTORY";
 
 #[test]
-fn the_export_is_on_the_volume_before_the_device_stops() {
-    for stop in ["halt", "poweroff"] {
-        let line = Line::new(BY_LABEL, stop);
+fn the_export_is_on_the_volume_before_the_device_shuts_down() {
+    for shutdown in ["halt", "poweroff"] {
+        let line = Line::new(BY_LABEL, shutdown);
         let seen = line.path("seen");
         fs::create_dir(&seen).unwrap();
         let note = "case $1 in reboot) cp -a \"$VOLUME/.\" \"$SEEN\" ;; esac; exec \"$SNAPCTL\" \"$@\"";
@@ -34,14 +34,14 @@ fn the_export_is_on_the_volume_before_the_device_stops() {
             .env("SNAPCTL_SCRIPT", note)
             .env("SEEN", &seen);
         hook.run().unwrap().succeeded();
-        assert_eq!(line.left(), ["SN-1.json"]);
-        let export = fs::read_to_string(line.path("left/SN-1.json")).unwrap();
+        assert_eq!(line.on_volume(), ["SN-1.json"]);
+        let export = fs::read_to_string(line.path("copy/SN-1.json")).unwrap();
         check_export(&line.world, &export);
         assert_eq!(names_in(&seen), ["SN-1.json"]);
         let seen = fs::read_to_string(seen.join("SN-1.json")).unwrap();
-        assert_eq!(seen, export, "whole when snapd was asked to stop the device");
-        assert_eq!(line.stop().as_deref(), Some(stop));
-        assert_eq!(line.last_call(), ["reboot", &format!("--{stop}")]);
+        assert_eq!(seen, export, "complete when snapd was asked for the shutdown");
+        assert_eq!(line.shutdown().as_deref(), Some(shutdown));
+        assert_eq!(line.last_call(), ["reboot", &format!("--{shutdown}")]);
         line.run_mode_works();
     }
 }
@@ -52,127 +52,120 @@ fn a_volume_is_found_by_the_numbers_or_the_name_of_its_device() {
         let line = Line::new(BY_LABEL, "halt");
         let hook = line.hook_with_volume("").env("KNOWN_BY", known_by);
         hook.run().unwrap().succeeded();
-        assert_eq!(line.left(), ["SN-1.json"], "{known_by}");
+        assert_eq!(line.on_volume(), ["SN-1.json"], "{known_by}");
     }
 }
 
 #[test]
-fn a_label_and_a_mount_point_may_have_blanks() {
+fn a_label_and_a_mount_point_may_have_spaces() {
     let line = Line::new("volume:my stick", "halt");
     let named = "mv /dev/disk/by-label/FACTORY '/dev/disk/by-label/my\\x20stick'";
     let hook = line.hook_with_volume(named);
     let hook = hook.env("VOLUME", line.path("work/media/my stick"));
     hook.run().unwrap().succeeded();
-    assert_eq!(line.left(), ["SN-1.json"]);
+    assert_eq!(line.on_volume(), ["SN-1.json"]);
 }
 
 #[test]
-fn the_writable_mount_of_a_volume_is_taken() {
+fn the_writable_mount_of_a_volume_is_used() {
     let line = Line::new(BY_LABEL, "halt");
     let twice = "mkdir \"$WORK/other\"; mount --bind \"$VOLUME\" \"$WORK/other\"; mount -o remount,bind,ro \"$VOLUME\"";
     line.hook_with_volume(twice).run().unwrap().succeeded();
-    assert_eq!(line.left(), ["SN-1.json"]);
+    assert_eq!(line.on_volume(), ["SN-1.json"]);
 }
 
-/// Refused after the mishap, with nothing of the export on the volume; on a better day the line gets it.
-fn refused_after(mishap: &str, options: &str, parts: &[&str], left: &[&str]) {
+/// The hook fails after `fault` with this code, and the volume has only the files `left`. A run
+/// without the fault then delivers the export of the same identity.
+fn refused_after(fault: &str, options: &str, code: &str, left: &[&str]) {
     let line = Line::new(BY_LABEL, "halt");
-    // More than a page, of which tmpfs is made.
+    // More than a page, the unit of a tmpfs.
     line.world.set_option("manufacturer", json!("A".repeat(5000)));
-    line.failed(line.hook_with_volume(mishap).env("OPTIONS", options), parts);
-    assert_eq!(line.left(), left, "{mishap}");
+    line.failed(line.hook_with_volume(fault).env("OPTIONS", options), code, &[]);
+    assert_eq!(line.on_volume(), left, "{fault}");
     let name = line.world.name_at_handle();
-    fs::remove_dir_all(line.path("left")).unwrap();
-    fs::create_dir(line.path("left")).unwrap();
+    fs::remove_dir_all(line.path("copy")).unwrap();
+    fs::create_dir(line.path("copy")).unwrap();
     line.world.set_option("manufacturer", json!("A"));
     line.hook_with_volume("").run().unwrap().succeeded();
-    let export = fs::read_to_string(line.path("left/SN-1.json")).unwrap();
+    let export = fs::read_to_string(line.path("copy/SN-1.json")).unwrap();
     check_export(&line.world, &export);
     assert_eq!(line.world.name_at_handle(), name);
-    assert_eq!(line.stop().as_deref(), Some("halt"));
+    assert_eq!(line.shutdown().as_deref(), Some("halt"));
 }
 
 #[test]
-fn a_volume_that_is_not_there_is_named() {
-    let label = "there is no volume with the label \"FACTORY\" (/dev/disk/by-label/FACTORY leads to no device; the labels there are: ";
-    for (mishap, there) in [
-        ("rm /dev/disk/by-label/FACTORY", "none). Plug it in"),
-        ("mv /dev/disk/by-label/FACTORY /dev/disk/by-label/X", "X)"),
-        ("rm /dev/stick", "FACTORY)"),
+fn a_missing_volume_is_an_error_that_lists_the_labels() {
+    for (fault, labels) in [
+        ("rm /dev/disk/by-label/FACTORY", "none"),
+        ("mv /dev/disk/by-label/FACTORY /dev/disk/by-label/OTHER", "OTHER"),
+        ("rm /dev/stick", ": FACTORY"),
     ] {
-        refused_after(mishap, "", &[&format!("{label}{there}")], &[]);
+        refused_after(fault, "", "volume-missing", &[]);
+        let line = Line::new(BY_LABEL, "halt");
+        line.failed(line.hook_with_volume(fault), "volume-missing", &[labels]);
     }
 }
 
 #[test]
-fn a_volume_that_is_not_mounted_is_named() {
-    let parts = ["FACTORY\" (/dev/stick) is not mounted. Have it mounted before this hook runs"];
-    refused_after("umount \"$VOLUME\"", "", &parts, &[]);
-    // Something else stands where it was.
-    refused_after("mount -t tmpfs tmpfs \"$VOLUME\"", "", &parts, &[]);
+fn a_volume_that_is_not_mounted_is_an_error() {
+    refused_after("umount \"$VOLUME\"", "", "volume-not-mounted", &[]);
+    let covered = "mount -t tmpfs tmpfs \"$VOLUME\"";
+    refused_after(covered, "", "volume-not-mounted", &[]);
 }
 
 #[test]
-fn what_is_mounted_has_to_be_seen() {
-    let parts = [
-        "what is mounted cannot be read from /proc/self/mountinfo: ",
-        "Connect the plug mount-observe",
-    ];
-    refused_after("mount -t tmpfs tmpfs /proc", "", &parts, &[]);
+fn a_table_of_mounts_that_cannot_be_read_is_an_error() {
+    refused_after("mount -t tmpfs tmpfs /proc", "", "mounts-unreadable", &[]);
 }
 
 #[test]
-fn a_volume_that_takes_nothing_is_named() {
-    let file = "media/stick/SN-1.json: ";
-    let filled = "head -c 65536 \"$HOOK\" >\"$VOLUME/filler\"";
-    let no_room = [file, "no room is left there. Make room"];
-    refused_after(filled, "size=64k", &no_room, &["filler"]);
-    // Room for half of it, and for no name.
-    refused_after("", "size=4k", &no_room, &[]);
-    refused_after("", "nr_inodes=1", &no_room, &[]);
-    let read_only = [file, "mounted read-only. Have it mounted writable"];
-    refused_after("", "ro", &read_only, &[]);
-    refused_after("mount -o remount,bind,ro \"$VOLUME\"", "", &read_only, &[]);
-    let gone = [
-        file,
-        "its folder does not exist, or not any more. Check that the volume is still there",
-    ];
-    refused_after("mount -t tmpfs tmpfs \"$WORK/media\"", "", &gone, &[]);
+fn a_volume_that_cannot_be_written_is_an_error() {
+    let full = "head -c 65536 \"$HOOK\" >\"$VOLUME/filler\"";
+    refused_after(full, "size=64k", "export-no-space", &["filler"]);
+    // Space for half of the export, and for no file.
+    refused_after("", "size=4k", "export-no-space", &[]);
+    refused_after("", "nr_inodes=1", "export-no-space", &[]);
+    refused_after("", "ro", "export-read-only", &[]);
+    let read_only = "mount -o remount,bind,ro \"$VOLUME\"";
+    refused_after(read_only, "", "export-read-only", &[]);
+    let gone = "mount -t tmpfs tmpfs \"$WORK/media\"";
+    refused_after(gone, "", "export-directory-missing", &[]);
 }
 
 #[test]
-fn what_has_the_name_on_the_volume_stays() {
-    let foreign = ["SN-1.json is there already and is no export of this device; it is never overwritten"];
-    refused_after("echo {} >\"$VOLUME/SN-1.json\"", "", &foreign, &["SN-1.json"]);
-    let no_file = ["media/stick/SN-1.json: something that is no file has its name"];
-    refused_after("mkdir \"$VOLUME/SN-1.json\"", "", &no_file, &["SN-1.json"]);
-    refused_after("mkfifo \"$VOLUME/SN-1.json\"", "", &no_file, &["SN-1.json"]);
+fn a_foreign_file_on_the_volume_is_not_replaced() {
+    let foreign = "echo {} >\"$VOLUME/SN-1.json\"";
+    refused_after(foreign, "", "export-of-other-device", &["SN-1.json"]);
+    for not_regular in ["mkdir", "mkfifo", "ln -s filler"] {
+        let fault = format!("{not_regular} \"$VOLUME/SN-1.json\"");
+        refused_after(&fault, "", "export-not-regular", &["SN-1.json"]);
+    }
 }
 
 #[test]
-fn a_file_is_written_whole_and_equal_each_time() {
+fn a_file_has_the_same_content_after_each_run() {
     let (line, file) = Line::to_file();
     line.hook().run().unwrap().succeeded();
     let export = fs::read_to_string(&file).unwrap();
     check_export(&line.world, &export);
-    // The tool writes the same, with the time of the export.
+    // The tool writes the same, but with the time of the export.
     let by_tool = line.world.tool(&["export"]).stdout;
     let mut by_tool: Value = serde_json::from_slice(&by_tool).unwrap();
     by_tool["timestamp"] = line.world.record()["created"].clone();
     assert_eq!(serde_json::from_str::<Value>(&export).unwrap(), by_tool);
     assert_eq!(export.lines().count(), 11);
-    // An older export of the same device is replaced, one that was made a moment ago stays.
+    // An older export of the same device is replaced.
     for content in [export.replace("a-box", "b-box"), export.clone(), String::new()] {
         fs::write(&file, content).unwrap();
         line.hook().run().unwrap().succeeded();
         assert_eq!(fs::read_to_string(&file).unwrap(), export);
-        assert_eq!(line.stop().as_deref(), Some("poweroff"));
+        assert_eq!(line.shutdown().as_deref(), Some("poweroff"));
     }
-    assert_eq!(names_in(file.parent().unwrap()), ["export.json", "left", "work"]);
+    assert_eq!(names_in(file.parent().unwrap()), ["copy", "export.json", "work"]);
 }
 
 #[test]
-fn the_export_of_another_device_stays() {
+fn the_export_of_another_device_is_not_replaced() {
     let (line, file) = Line::to_file();
     line.hook().run().unwrap().succeeded();
     let export = fs::read(&file).unwrap();
@@ -180,50 +173,33 @@ fn the_export_of_another_device_stays() {
     other
         .world
         .set_option("factory.export", json!(format!("file:{}", file.display())));
-    other.failed(
-        other.hook(),
-        &[
-            "export.json is there already",
-            "no two may have the same hardware id",
-        ],
-    );
+    other.failed(other.hook(), "export-of-other-device", &["export.json"]);
     assert_eq!(fs::read(&file).unwrap(), export);
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_named() {
+fn a_file_that_cannot_be_written_is_an_error() {
     let (line, _) = Line::to_file();
-    for (target, parts) in [
-        (
-            "file:/nonexistent/folder/e.json",
-            ["/nonexistent/folder/e.json: its folder", "does not exist"],
-        ),
-        (
-            "file:/dev/null",
-            ["/dev/null: something that is no file", "has its name"],
-        ),
+    for (target, code) in [
+        ("file:/nonexistent/directory/e.json", "export-directory-missing"),
+        ("file:/dev/null", "export-not-regular"),
     ] {
         line.export_to(target);
-        line.failed(line.hook(), &parts);
+        line.failed(line.hook(), code, &[target.trim_start_matches("file:")]);
     }
-    let folder = line.path("closed");
-    fs::create_dir(&folder).unwrap();
-    fs::set_permissions(&folder, Permissions::from_mode(0o500)).unwrap();
-    line.export_to(&format!("file:{}", folder.join("e.json").display()));
-    let parts = [
-        "Permission denied",
-        "Connect the plug",
-        "removable-media",
-        "system-files",
-    ];
-    line.failed(line.world.unprivileged_hook(INSTALL_DEVICE), &parts);
+    let directory = line.path("closed");
+    fs::create_dir(&directory).unwrap();
+    fs::set_permissions(&directory, Permissions::from_mode(0o500)).unwrap();
+    line.export_to(&format!("file:{}", directory.join("e.json").display()));
+    let hook = line.world.unprivileged_hook(INSTALL_DEVICE);
+    line.failed(hook, "export-permission-denied", &[]);
 }
 
-/// A terminal, and the end at which the line reads.
+/// A terminal, and the end that the factory line reads.
 struct Terminal {
     line: OwnedFd,
     device: PathBuf,
-    /// Keeps it from being hung up when the hook closes it.
+    /// Prevents a hangup when the hook closes the terminal.
     _open: File,
 }
 
@@ -248,13 +224,13 @@ impl Terminal {
         thread::spawn(|| lines.map(|line| line.trim_end().to_owned()).collect())
     }
 
-    /// What was read, when no hook has it open any more.
+    /// All lines, when no hook has the terminal open any more.
     fn lines(self, reading: thread::JoinHandle<Vec<String>>) -> Vec<String> {
         drop(self._open);
         reading.join().unwrap()
     }
 
-    /// Writes until nothing more is taken.
+    /// Writes until the terminal takes no more.
     fn fill(&self) {
         let error = loop {
             if let Err(error) = opened(&self.device).write_all(b"filler\n") {
@@ -292,12 +268,12 @@ fn a_console_gets_the_export_between_markers() {
     let reading = terminal.read();
     line.hook().run().unwrap().succeeded();
     check_console(&line.world, &terminal.lines(reading));
-    assert_eq!(line.stop().as_deref(), Some("halt"));
+    assert_eq!(line.shutdown().as_deref(), Some("halt"));
     assert_eq!(line.last_call(), ["reboot", "--halt"]);
 }
 
 #[test]
-fn without_a_name_the_console_is_the_kernels() {
+fn the_default_console_is_the_kernels() {
     let terminal = Terminal::new();
     let line = Line::new("console", "halt");
     let reading = terminal.read();
@@ -307,19 +283,19 @@ fn without_a_name_the_console_is_the_kernels() {
 }
 
 #[test]
-fn a_console_that_is_full_is_waited_for_and_gets_it_all() {
+fn a_full_console_gets_the_whole_export_when_it_is_read() {
     let terminal = Terminal::new();
     let line = Line::new(&terminal.target(), "halt");
-    // More than a terminal takes at once.
+    // More than a terminal buffers.
     let manufacturer = "A".repeat(200_000);
     line.world.set_option("manufacturer", json!(manufacturer));
     terminal.fill();
     let hook = line.hook().spawn().unwrap();
-    // The record is the last that is written before the console; then nothing goes on until someone reads.
+    // The hook writes the record just before it writes to the console, where it then waits.
     while !line.world.record_file().exists() {
         thread::yield_now();
     }
-    assert_eq!(line.stop(), None);
+    assert_eq!(line.shutdown(), None);
     let reading = terminal.read();
     hook.wait().unwrap().succeeded();
     let mut lines = terminal.lines(reading);
@@ -331,40 +307,34 @@ fn a_console_that_is_full_is_waited_for_and_gets_it_all() {
     *export = export.replace(&manufacturer, "A");
     *end = end_of(export);
     check_console(&line.world, &lines);
-    assert_eq!(line.stop().as_deref(), Some("halt"));
+    assert_eq!(line.shutdown().as_deref(), Some("halt"));
 }
 
 #[test]
-fn a_console_that_cannot_be_used_is_named() {
+fn a_console_that_cannot_be_used_is_an_error() {
     let line = Line::new("console", "halt");
-    for (target, parts) in [
-        (
-            "console:/dev/null",
-            ["console /dev/null: it is no terminal", "`factory.export`"],
-        ),
-        (
-            "console:/dev/nothing0",
-            ["console /dev/nothing0: No such file", "console="],
-        ),
+    for (target, code) in [
+        ("console:/dev/null", "console-not-a-terminal"),
+        ("console:/dev/nothing0", "console-unusable"),
     ] {
         line.export_to(target);
-        line.failed(line.hook(), &parts);
+        line.failed(line.hook(), code, &[target.trim_start_matches("console:")]);
     }
     let hung_up = Terminal::new();
     line.export_to(&hung_up.target());
     let Terminal { line: end, _open, .. } = hung_up;
     drop(end);
-    line.failed(line.hook(), &["the export cannot be written to the console"]);
+    line.failed(line.hook(), "console-unusable", &[]);
 }
 
 #[test]
-fn who_waits_at_the_console_hears_of_a_failure() {
+fn a_failure_is_announced_on_the_console() {
     let terminal = Terminal::new();
     let line = Line::new(&terminal.target(), "halt");
     let reading = terminal.read();
-    line.failed(line.hook_without_tpm(), &["there is no TPM"]);
+    line.failed(line.hook_without_tpm(), "tpm-missing", &[]);
     let lines = terminal.lines(reading);
     let [marker, message] = lines.last_chunk().unwrap();
     assert_eq!(marker, "-----HARDWARE IDENTITY FAILED-----");
-    assert!(message.starts_with("there is no TPM"), "{message}");
+    assert_line(message, "tpm-missing", &[]);
 }

@@ -1,5 +1,4 @@
-//! What goes wrong with a TPM: each case has its own message, or is waited out, and nothing is left
-//! half-done.
+//! TPM failures: each has its own code, or is retried, and leaves nothing incomplete.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,49 +14,41 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 use testbed::{Command, Device, Fault, Gate, Hierarchy, TestTpm, When};
 
-/// For what happens at once; a test that waits this long has failed.
+/// For waits that end at once if the test passes.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Both hooks of a device without identity are refused with all `parts` where the variable TCTI is `tcti`.
-fn refused_at(tcti: &str, parts: &[&str]) {
+/// Both hooks of a device without an identity fail with `code` if the variable TCTI is `tcti`.
+fn refused_at(tcti: &str, code: &str, values: &[&str]) {
     let world = World::unprepared();
     world.set_option("tpm-wait", json!(0));
     for executable in HOOKS {
-        world.refused(world.unprivileged_hook(executable).env("TCTI", tcti), parts);
+        world.refused(
+            world.unprivileged_hook(executable).env("TCTI", tcti),
+            code,
+            values,
+        );
     }
 }
 
 #[test]
-fn a_missing_node_is_named() {
-    refused_at(
-        "device:/nonexistent/tpm",
-        &[
-            "there is no TPM: /nonexistent/tpm does not exist",
-            "Switch the TPM on",
-            "setting `tcti`",
-        ],
-    );
+fn a_missing_node_is_an_error() {
+    refused_at("device:/nonexistent/tpm", "tpm-missing", &["/nonexistent/tpm"]);
 }
 
 #[test]
-fn a_node_that_may_not_be_opened_names_the_plug() {
-    let folder = tempfile::tempdir().unwrap();
-    let node = folder.path().join("tpm");
+fn a_node_that_may_not_be_opened_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = directory.path().join("tpm");
     fs::write(&node, "").unwrap();
     fs::set_permissions(&node, Permissions::from_mode(0o000)).unwrap();
-    let node = node.display();
-    refused_at(
-        &format!("device:{node}"),
-        &[
-            &format!("the TPM at {node} may not be opened: permission denied"),
-            "snap connect GADGET:tpm",
-        ],
-    );
+    let node = node.to_str().unwrap();
+    refused_at(&format!("device:{node}"), "tpm-permission-denied", &[node]);
 }
 
 #[test]
-fn a_busy_node_is_told_from_a_missing_one() {
-    // A terminal in exclusive mode answers as a TPM that someone else holds open: EBUSY, unless root asks.
+fn a_node_in_use_is_an_error() {
+    // A terminal in exclusive mode answers like a TPM that another program has open: EBUSY, unless
+    // root opens it.
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -69,45 +60,25 @@ fn a_busy_node_is_told_from_a_missing_one() {
         .open(&node)
         .unwrap();
     rustix::termios::ioctl_tiocexcl(&terminal).unwrap();
-    refused_at(
-        &format!("device:{node}"),
-        &[
-            &format!("the TPM at {node} is in use by another program"),
-            "Use /dev/tpmrm0",
-            "fuser",
-        ],
-    );
+    refused_at(&format!("device:{node}"), "tpm-in-use", &[&node]);
 }
 
 #[test]
-fn a_node_that_is_no_tpm_is_an_error() {
-    refused_at(
-        "device:/dev/null",
-        &[
-            "the device /dev/null does not answer as a TPM does",
-            "setting `tcti`",
-        ],
-    );
+fn a_node_that_is_not_a_tpm_is_an_error() {
+    refused_at("device:/dev/null", "tpm-node-not-a-tpm", &["/dev/null"]);
 }
 
 #[test]
-fn a_missing_tcti_library_is_named() {
+fn a_missing_tcti_library_is_an_error() {
     let world = World::unprepared();
-    let folder = tempfile::tempdir().unwrap();
-    // The loader stops at the first library of a name, also where it is none.
+    let directory = tempfile::tempdir().unwrap();
+    // The loader stops at the first file of a name, even if it is not a library.
     for name in ["libtss2-tcti-mssim.so.0", "libtss2-tcti-mssim.so"] {
-        fs::write(folder.path().join(name), "").unwrap();
+        fs::write(directory.path().join(name), "").unwrap();
     }
     for executable in HOOKS {
-        let hook = world.hook(executable).env("LD_LIBRARY_PATH", folder.path());
-        world.refused(
-            hook,
-            &[
-                "the library libtss2-tcti-mssim.so.0",
-                "was not found",
-                "Stage the package",
-            ],
-        );
+        let hook = world.hook(executable).env("LD_LIBRARY_PATH", directory.path());
+        world.refused(hook, "tcti-library-missing", &["libtss2-tcti-mssim.so.0"]);
     }
 }
 
@@ -116,16 +87,11 @@ fn a_tpm_that_refuses_connections_is_an_error() {
     let world = World::unprepared();
     world.tpm.refuse_connections(true);
     world.set_option("tpm-wait", json!(1));
-    let parts = [
-        &format!("no TPM answers at {}", world.tpm.tcti()),
-        "Start it",
-        "setting `tcti`",
-    ];
-    world.both_refused(&parts);
+    world.both_refused("tpm-no-answer", &[&world.tpm.tcti()]);
 }
 
 #[test]
-fn a_tpm_that_starts_late_is_waited_for() {
+fn a_tpm_that_starts_late_is_retried() {
     for executable in HOOKS {
         let world = World::prepared();
         world.tpm.refuse_connections(true);
@@ -137,20 +103,15 @@ fn a_tpm_that_starts_late_is_waited_for() {
 }
 
 #[test]
-fn a_disabled_hierarchy_is_told_from_an_empty_handle() {
+fn a_disabled_hierarchy_is_an_error() {
     for (hierarchy, name) in [
-        (Hierarchy::Endorsement, "the endorsement hierarchy"),
-        (Hierarchy::Owner, "the owner (storage) hierarchy"),
+        (Hierarchy::Endorsement, "endorsement"),
+        (Hierarchy::Owner, "owner"),
     ] {
         for world in [World::unprepared(), World::prepared()] {
             world.tpm.disable_hierarchy(hierarchy).unwrap();
-            world.both_refused(&[
-                name,
-                "of the TPM is disabled",
-                "firmware settings",
-                "power the device off",
-            ]);
-            // What a restart enables again is all there.
+            world.both_refused("tpm-hierarchy-disabled", &[name]);
+            // A restart enables it again.
             world.tpm.restart().unwrap();
             world.both_work();
         }
@@ -158,48 +119,40 @@ fn a_disabled_hierarchy_is_told_from_an_empty_handle() {
 }
 
 #[test]
-fn a_hierarchy_that_is_disabled_during_a_run_is_named() {
+fn a_hierarchy_that_is_disabled_during_a_run_is_an_error() {
     for (command, name) in [
-        (Command::CreatePrimary, "the endorsement hierarchy"),
-        (Command::EvictControl, "the owner (storage) hierarchy"),
+        (Command::CreatePrimary, "endorsement"),
+        (Command::EvictControl, "owner"),
     ] {
         let world = World::unprepared();
         world.tpm.fail(command, When::Always, Fault::Respond(0x185));
-        world.refused(world.hook(PREPARE_DEVICE), &[name, "firmware settings"]);
+        world.refused(world.hook(PREPARE_DEVICE), "tpm-hierarchy-disabled", &[name]);
     }
 }
 
-type SetAuth = fn(&TestTpm, &str) -> anyhow::Result<()>;
+type SetAuth = fn(&TestTpm);
 
 const AUTHORISATIONS: [(SetAuth, &str); 2] = [
-    (TestTpm::set_endorsement_auth, "the endorsement hierarchy"),
-    (TestTpm::set_owner_auth, "the owner (storage) hierarchy"),
+    (|tpm| tpm.set_endorsement_auth("secret").unwrap(), "endorsement"),
+    (|tpm| tpm.set_owner_auth("secret").unwrap(), "owner"),
 ];
 
 #[test]
-fn an_authorisation_that_stops_a_new_identity_is_named() {
+fn an_authorisation_prevents_a_new_identity() {
     for (set_auth, name) in AUTHORISATIONS {
         let world = World::unprepared();
-        set_auth(&world.tpm, "secret").unwrap();
-        let parts = [
-            name,
-            "has an authorisation value that someone set",
-            "`tpm2_changeauth`",
-        ];
-        world.refused(world.hook(PREPARE_DEVICE), &parts);
-        world.refused(
-            world.hook(PREPARE_SERIAL_REQUEST),
-            &["no hardware identity yet", "Run prepare-device"],
-        );
+        set_auth(&world.tpm);
+        world.refused(world.hook(PREPARE_DEVICE), "tpm-authorisation-set", &[name]);
+        world.refused(world.hook(PREPARE_SERIAL_REQUEST), "identity-missing", &[]);
     }
 }
 
 #[test]
-fn an_authorisation_does_not_concern_a_persistent_key() {
+fn an_authorisation_does_not_affect_a_persistent_key() {
     for (set_auth, _) in AUTHORISATIONS {
         let world = World::prepared();
         let name = world.name_at_handle();
-        set_auth(&world.tpm, "secret").unwrap();
+        set_auth(&world.tpm);
         world.both_work();
         fs::remove_file(world.record_file()).unwrap();
         world.prepare_serial_request().succeeded();
@@ -209,22 +162,19 @@ fn an_authorisation_does_not_concern_a_persistent_key() {
 }
 
 #[test]
-fn an_endorsement_authorisation_stops_a_key_that_has_to_be_derived() {
+fn an_endorsement_authorisation_prevents_a_derivation() {
     let world = World::prepared();
     evict(&world);
     world.tpm.set_endorsement_auth("secret").unwrap();
-    world.both_refused(&["the endorsement hierarchy", "`tpm2_changeauth`"]);
+    world.both_refused("tpm-authorisation-set", &["endorsement"]);
 }
 
 #[test]
-fn an_owner_authorisation_does_not_stop_a_signature() {
+fn an_owner_authorisation_does_not_prevent_a_signature() {
     let world = World::prepared();
     evict(&world);
     world.tpm.set_owner_auth("secret").unwrap();
-    world.refused(
-        world.hook(PREPARE_DEVICE),
-        &["the owner (storage) hierarchy", "`tpm2_changeauth`"],
-    );
+    world.refused(world.hook(PREPARE_DEVICE), "tpm-authorisation-set", &["owner"]);
     world.prepare_serial_request().succeeded();
 }
 
@@ -240,10 +190,10 @@ fn another_kind_of_key(world: &World) {
     world.tpm.persist_foreign_key(HANDLE).unwrap();
 }
 
-/// A key of the same hierarchy with the same attributes, made for someone else.
-fn a_look_alike(world: &World) {
-    let folder = tempfile::tempdir().unwrap();
-    let context = folder.path().join("context");
+/// A key of another program, in the same hierarchy and with the same attributes.
+fn a_similar_key(world: &World) {
+    let directory = tempfile::tempdir().unwrap();
+    let context = directory.path().join("context");
     let context = context.to_str().unwrap();
     let attributes = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|sign";
     let algorithm = [
@@ -266,10 +216,10 @@ fn a_look_alike(world: &World) {
 
 const HMAC_ATTRIBUTES: &str = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign";
 
-/// A key that is not even an asymmetric one.
+/// A symmetric key.
 fn an_hmac_key(world: &World) {
-    let folder = tempfile::tempdir().unwrap();
-    let context = folder.path().join("context");
+    let directory = tempfile::tempdir().unwrap();
+    let context = directory.path().join("context");
     let context = context.to_str().unwrap();
     world
         .tpm
@@ -291,8 +241,9 @@ fn an_hmac_key(world: &World) {
         .unwrap();
 }
 
-/// A key of someone else at the handle is left alone, and the setting `handle` moves ours away from it.
-fn slot_taken(put_foreign_key: fn(&World), with_record: bool, hooks: &[&str]) {
+/// Another program's key at the handle stays there, and the setting `handle` moves the identity's
+/// key.
+fn handle_in_use(put_foreign_key: fn(&World), with_record: bool, hooks: &[&str]) {
     let world = match with_record {
         true => World::prepared(),
         false => World::unprepared(),
@@ -304,14 +255,7 @@ fn slot_taken(put_foreign_key: fn(&World), with_record: bool, hooks: &[&str]) {
     let foreign = world.name_at_handle();
     for executable in hooks {
         let hook = world.hook(executable);
-        world.refused(
-            hook,
-            &[
-                "handle 0x81018C00 holds a key that is not",
-                "setting `handle`",
-                "0x81018C01",
-            ],
-        );
+        world.refused(hook, "tpm-handle-in-use", &["0x81018C00", "0x81018C01"]);
     }
     assert_eq!(world.name_at_handle(), foreign);
 
@@ -328,21 +272,22 @@ fn slot_taken(put_foreign_key: fn(&World), with_record: bool, hooks: &[&str]) {
 
 #[test]
 fn another_kind_of_key_keeps_its_handle() {
-    slot_taken(another_kind_of_key, false, &HOOKS);
-    slot_taken(another_kind_of_key, true, &HOOKS);
-    slot_taken(an_hmac_key, false, &HOOKS);
-    slot_taken(an_hmac_key, true, &HOOKS);
+    handle_in_use(another_kind_of_key, false, &HOOKS);
+    handle_in_use(another_kind_of_key, true, &HOOKS);
+    handle_in_use(an_hmac_key, false, &HOOKS);
+    handle_in_use(an_hmac_key, true, &HOOKS);
 }
 
 #[test]
-fn a_look_alike_keeps_its_handle() {
-    // Without a record only deriving tells them apart. prepare-device does, and snapd runs it first.
-    slot_taken(a_look_alike, false, &[PREPARE_DEVICE]);
-    slot_taken(a_look_alike, true, &HOOKS);
+fn a_similar_key_keeps_its_handle() {
+    // Without a record, only a derivation shows the difference. prepare-device derives the key, and
+    // snapd runs it first.
+    handle_in_use(a_similar_key, false, &[PREPARE_DEVICE]);
+    handle_in_use(a_similar_key, true, &HOOKS);
 }
 
 #[test]
-fn a_key_put_there_during_a_run_keeps_its_handle() {
+fn a_key_that_gets_the_handle_during_a_run_keeps_it() {
     let world = World::unprepared();
     let gate = Gate::new();
     world
@@ -353,35 +298,23 @@ fn a_key_put_there_during_a_run_keeps_its_handle() {
     another_kind_of_key(&world);
     let foreign = world.name_at_handle();
     gate.release();
-    hook.wait()
-        .unwrap()
-        .failed(&["handle 0x81018C00 holds a key", "setting `handle`"]);
+    hook.wait().unwrap().failed("tpm-handle-in-use", &["0x81018C00"]);
     assert_eq!(world.name_at_handle(), foreign);
     assert!(!world.record_file().exists());
 }
 
 #[test]
-fn without_room_the_key_is_derived_each_time() {
+fn without_space_the_key_is_derived_each_time() {
     let world = World::unprepared();
     world.tpm.fill_nv_persistent().unwrap();
     for _ in 0..2 {
-        let outcome = world.prepare_device();
-        assert!(outcome.status.success(), "{}", outcome.merged);
-        assert_eq!(outcome.merged.lines().count(), 1, "{}", outcome.merged);
-        for part in ["warning: the TPM has no room", "tpm2_getcap handles-persistent"] {
-            assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
-        }
+        world.prepare_device().warned(&["tpm-storage-full"]);
         world.prepare_serial_request().succeeded();
     }
-    let shown = String::from_utf8(world.tool(&["show", "--check"]).stdout).unwrap();
-    assert!(
-        shown.contains("empty: the key is derived anew each time"),
-        "{shown}"
-    );
     let shown: Value = serde_json::from_slice(&world.tool(&["show", "--json"]).stdout).unwrap();
     assert_eq!(shown["persistent"], false);
 
-    // With room it is the same identity.
+    // With space it is the same identity.
     world
         .tpm
         .tpm2(&["tpm2_evictcontrol", "-C", "o", "-c", "0x81008000"])
@@ -391,33 +324,32 @@ fn without_room_the_key_is_derived_each_time() {
 }
 
 #[test]
-fn an_algorithm_that_the_tpm_lacks_is_told_with_those_it_has() {
+fn an_unsupported_algorithm_is_an_error_that_lists_the_others() {
     // TPM_RC_VALUE, TPM_RC_HASH and TPM_RC_CURVE of the second parameter.
-    for code in [0x2C4, 0x2C3, 0x2E6] {
+    for response in [0x2C4, 0x2C3, 0x2E6] {
         let world = World::unprepared();
         world
             .tpm
-            .fail(Command::CreatePrimary, When::Always, Fault::Respond(code));
-        // Of the other three it is asked for in turn, it lacks the first.
+            .fail(Command::CreatePrimary, When::Always, Fault::Respond(response));
+        // It does not support the first of the other three either.
         world
             .tpm
-            .fail(Command::TestParms, When::Nth(1), Fault::Respond(code));
+            .fail(Command::TestParms, When::Nth(1), Fault::Respond(response));
+        let code = "tpm-algorithm-unsupported";
         world.refused(
             world.hook(PREPARE_DEVICE),
-            &[
-                "does not support ecdsa-p256; it supports rsa-2048, rsa-3072.",
-                "setting `algorithm`",
-            ],
+            code,
+            &["ecdsa-p256", "rsa-2048, rsa-3072"],
         );
         world
             .tpm
-            .fail(Command::TestParms, When::Always, Fault::Respond(code));
-        world.refused(world.hook(PREPARE_DEVICE), &["it supports none of the others"]);
+            .fail(Command::TestParms, When::Always, Fault::Respond(response));
+        world.refused(world.hook(PREPARE_DEVICE), code, &[]);
     }
 }
 
 #[test]
-fn a_dictionary_attack_lockout_does_not_concern_the_identity() {
+fn a_dictionary_attack_lockout_does_not_affect_the_identity() {
     for world in [World::unprepared(), World::prepared()] {
         let tpm = &world.tpm;
         tpm.tpm2(&[
@@ -450,8 +382,8 @@ fn a_dictionary_attack_lockout_does_not_concern_the_identity() {
     }
 }
 
-/// Answers that pass by themselves. ESYS sends a command five times itself before it passes on the first
-/// three.
+/// Transient errors, and how often a test gives each. ESYS itself sends a command five times before
+/// it reports one of the first three.
 const TRANSIENT: [(u32, u64); 8] = [
     (0x922, 7), // RETRY
     (0x90A, 7), // TESTING
@@ -463,8 +395,8 @@ const TRANSIENT: [(u32, u64); 8] = [
     (0x901, 2), // CONTEXT_GAP
 ];
 
-/// The commands that make and use an identity, each with its name and the hook that sends it on a TPM without
-/// a persistent key.
+/// The commands that make and use an identity, each with its name and the hook that sends it on a
+/// TPM without a persistent key.
 const COMMANDS: [(Command, &str, &str); 4] = [
     (Command::ReadPublic, "TPM2_ReadPublic", PREPARE_DEVICE),
     (Command::CreatePrimary, "TPM2_CreatePrimary", PREPARE_DEVICE),
@@ -472,7 +404,7 @@ const COMMANDS: [(Command, &str, &str); 4] = [
     (Command::Sign, "TPM2_Sign", PREPARE_SERIAL_REQUEST),
 ];
 
-/// A new identity comes about and signs, where each command in turn meets `fault` the first `times`.
+/// An identity is made and signs although each command in turn meets `fault` the first `times`.
 fn each_command_works_despite(times: u64, fault: &Fault) {
     for (command, _, executable) in COMMANDS {
         let world = World::unprepared();
@@ -494,7 +426,7 @@ fn each_command_works_despite(times: u64, fault: &Fault) {
     }
 }
 
-/// The Name of the identity that this TPM makes for a device without a past, with no fault in the way.
+/// The Name of the identity that this TPM makes for a new device, without faults.
 fn undisturbed_name(world: &World) -> Value {
     world.tpm.clear_faults();
     world.tpm.clear_by_platform().unwrap();
@@ -508,21 +440,21 @@ fn undisturbed_name(world: &World) -> Value {
 }
 
 #[test]
-fn transient_answers_that_the_tss_repeats_are_waited_out() {
+fn transient_errors_that_esys_retries_are_retried() {
     for (code, times) in &TRANSIENT[..3] {
         each_command_works_despite(*times, &Fault::Respond(*code));
     }
 }
 
 #[test]
-fn transient_answers_that_nobody_repeats_are_waited_out() {
+fn transient_errors_that_esys_does_not_retry_are_retried() {
     for (code, times) in &TRANSIENT[3..] {
         each_command_works_despite(*times, &Fault::Respond(*code));
     }
 }
 
-/// A device on which `executable` comes to send each of the four commands, and waits for nothing.
-fn impatient(executable: &str) -> World {
+/// A device on which `executable` sends its command of [`COMMANDS`], without a retry budget.
+fn without_retries(executable: &str) -> World {
     let world = World::unprepared();
     if executable == PREPARE_SERIAL_REQUEST {
         world.prepare_device().succeeded();
@@ -532,26 +464,20 @@ fn impatient(executable: &str) -> World {
 }
 
 #[test]
-fn a_transient_answer_that_stays_is_an_error() {
+fn a_transient_error_that_lasts_is_an_error() {
     for (command, name, executable) in COMMANDS {
-        let world = impatient(executable);
+        let world = without_retries(executable);
         for (code, _) in TRANSIENT {
             world.tpm.clear_faults();
             world.tpm.fail(command, When::Always, Fault::Respond(code));
-            let parts = [
-                &format!("still answered {name} with"),
-                &format!("({code:#x})"),
-                "after 0 s",
-                "`tpm-wait`",
-            ];
-            let parts: Vec<&str> = parts.iter().map(|part| part.as_ref()).collect();
-            world.refused(world.hook(executable), &parts);
+            let response = format!("({code:#x})");
+            world.refused(world.hook(executable), "tpm-busy", &[name, &response, "0 s"]);
         }
     }
 }
 
 #[test]
-fn a_connection_that_is_cut_once_is_made_anew() {
+fn a_connection_that_is_cut_once_is_opened_again() {
     for fault in [Fault::Cut, Fault::CutAfter] {
         each_command_works_despite(1, &fault);
     }
@@ -560,28 +486,24 @@ fn a_connection_that_is_cut_once_is_made_anew() {
 #[test]
 fn a_connection_that_is_always_cut_is_an_error() {
     for (command, name, executable) in COMMANDS {
-        let world = impatient(executable);
+        let world = without_retries(executable);
         world.set_option("tpm-wait", json!(1));
         world.tpm.fail(command, When::Always, Fault::Cut);
-        let part = format!("the connection to the TPM broke during {name}");
-        world.refused(world.hook(executable), &[&part, "journalctl -k"]);
+        world.refused(world.hook(executable), "tpm-connection-lost", &[name]);
     }
 }
 
 #[test]
-fn an_unknown_refusal_is_told_with_its_code() {
+fn another_error_of_the_tpm_is_reported_with_its_response_code() {
     for (command, name, executable) in COMMANDS {
-        let world = impatient(executable);
+        let world = without_retries(executable);
         world.tpm.fail(command, When::Always, Fault::Respond(0x101));
-        world.refused(
-            world.hook(executable),
-            &[&format!("the TPM refused {name}: "), "(0x101)", "report"],
-        );
+        world.refused(world.hook(executable), "tpm-command-failed", &[name, "(0x101)"]);
     }
 }
 
-/// Kills prepare-device after each TPM2_CreatePrimary, on a TPM where nobody tidies up, until no slot is
-/// free.
+/// Kills prepare-device after TPM2_CreatePrimary, on a TPM without a resource manager, until no
+/// transient slot is free.
 fn leave_keys_behind(world: &World) {
     let slots = 3 - world.tpm.transient_handles().unwrap().len();
     for _ in 0..slots {
@@ -602,7 +524,7 @@ fn leave_keys_behind(world: &World) {
 }
 
 #[test]
-fn leftovers_of_killed_runs_are_flushed() {
+fn keys_that_killed_runs_left_are_flushed() {
     let world = World::unprepared();
     world.tpm.resource_manager(false);
     leave_keys_behind(&world);
@@ -610,7 +532,7 @@ fn leftovers_of_killed_runs_are_flushed() {
 }
 
 #[test]
-fn leftovers_do_not_hide_a_persistent_key() {
+fn keys_that_killed_runs_left_do_not_hide_a_persistent_key() {
     let world = World::prepared();
     let name = world.name_at_handle();
     fs::remove_file(world.record_file()).unwrap();
@@ -622,11 +544,11 @@ fn leftovers_do_not_hide_a_persistent_key() {
 }
 
 #[test]
-fn only_our_own_leftovers_are_flushed() {
+fn keys_of_other_programs_are_not_flushed() {
     let world = World::unprepared();
     world.tpm.resource_manager(false);
-    let folder = tempfile::tempdir().unwrap();
-    let context = folder.path().join("context");
+    let directory = tempfile::tempdir().unwrap();
+    let context = directory.path().join("context");
     world
         .tpm
         .tpm2(&["tpm2_createprimary", "-C", "o", "-c", context.to_str().unwrap()])
@@ -653,7 +575,7 @@ fn only_our_own_leftovers_are_flushed() {
 }
 
 #[test]
-fn two_runs_at_a_time_make_one_identity() {
+fn two_concurrent_runs_make_one_identity() {
     let world = World::unprepared();
     let gate = Gate::new();
     world

@@ -11,8 +11,8 @@ use super::{Expect as _, INSTALL_DEVICE, NONCE, World};
 
 const WITH_VOLUME: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/with-volume.sh");
 
-/// What an export needs.
-pub(crate) const DESCRIPTION: [&str; 4] = [
+/// The settings that an export needs.
+pub(crate) const EXPORT_SETTINGS: [&str; 4] = [
     "issuer-id = 'a-brand'\n",
     "manufacturer = 'A'\n",
     "hardware-name = 'a-box'\n",
@@ -22,31 +22,31 @@ pub(crate) const DESCRIPTION: [&str; 4] = [
 /// A device that is being installed in a factory.
 pub(crate) struct Line {
     pub(crate) world: World,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Line {
-    /// With all that an export needs, and these settings for a factory boot.
+    /// With the settings that an export needs, and these for a factory boot.
     pub(crate) fn new(export: &str, then: &str) -> Self {
-        let description = DESCRIPTION.concat();
+        let headers = EXPORT_SETTINGS.concat();
         Line::with_settings(&format!(
-            "{description}[factory]\nexport = '{export}'\nthen = '{then}'\n"
+            "{headers}[factory]\nexport = '{export}'\nthen = '{then}'\n"
         ))
     }
 
     pub(crate) fn with_settings(settings: &str) -> Self {
         let line = Line {
             world: World::with_settings(settings),
-            folder: tempfile::tempdir().unwrap(),
+            directory: tempfile::tempdir().unwrap(),
         };
         line.boot("install", true);
-        for name in ["work", "left"] {
+        for name in ["work", "copy"] {
             fs::create_dir(line.path(name)).unwrap();
         }
         line
     }
 
-    /// With an export to a file of the test's own, and power off.
+    /// With an export to a file of this test, and power off.
     pub(crate) fn to_file() -> (Self, PathBuf) {
         let line = Line::new("console", "poweroff");
         let file = line.path("export.json");
@@ -68,37 +68,37 @@ impl Line {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     pub(crate) fn hook(&self) -> HookCommand<'_> {
         self.world.hook(INSTALL_DEVICE)
     }
 
-    /// The hook, to which no TPM answers.
+    /// The hook with a TCTI that leads to no TPM.
     pub(crate) fn hook_without_tpm(&self) -> HookCommand<'_> {
         self.world.set_option("tpm-wait", json!(0));
         self.hook().env("TCTI", "device:/nonexistent/tpm")
     }
 
-    /// The hook beside a volume with the label FACTORY, after a mishap. [`left`](Self::left) lists what is on the volume
-    /// afterwards.
-    pub(crate) fn hook_with_volume(&self, mishap: &str) -> HookCommand<'_> {
+    /// The hook on a device with a volume FACTORY, after the shell command `fault`.
+    /// [`on_volume`](Self::on_volume) lists the volume's files afterwards.
+    pub(crate) fn hook_with_volume(&self, fault: &str) -> HookCommand<'_> {
         self.world
             .hook_in("exec sh \"$WITH_VOLUME\"", INSTALL_DEVICE)
             .env("WITH_VOLUME", WITH_VOLUME)
             .env("WORK", self.path("work"))
             .env("VOLUME", self.path("work/media/stick"))
-            .env("LEFT", self.path("left"))
-            .env("MISHAP", mishap)
+            .env("COPY", self.path("copy"))
+            .env("FAULT", fault)
     }
 
-    pub(crate) fn left(&self) -> Vec<String> {
-        names_in(&self.path("left"))
+    pub(crate) fn on_volume(&self) -> Vec<String> {
+        names_in(&self.path("copy"))
     }
 
-    /// What snapd was asked to do when the installation is done.
-    pub(crate) fn stop(&self) -> Option<String> {
+    /// The shutdown that snapd was asked for.
+    pub(crate) fn shutdown(&self) -> Option<String> {
         self.world.device.take_reboot_request().unwrap()
     }
 
@@ -106,14 +106,14 @@ impl Line {
         self.world.device.calls().unwrap().pop().unwrap()
     }
 
-    /// The hook fails with one line, and the device does not halt.
-    pub(crate) fn failed(&self, hook: HookCommand<'_>, parts: &[&str]) {
-        hook.run().unwrap().failed(parts);
+    /// The hook fails, as [`Expect::failed`], and the device does not shut down.
+    pub(crate) fn failed(&self, hook: HookCommand<'_>, code: &str, values: &[&str]) {
+        hook.run().unwrap().failed(code, values);
         let calls = self.world.device.calls().unwrap();
         assert!(calls.iter().all(|call| call[0] != "reboot"), "{calls:?}");
     }
 
-    /// In run mode the hooks of a registration find what was made in install mode.
+    /// The hooks of a registration in run mode find the identity that was made in install mode.
     pub(crate) fn run_mode_works(&self) {
         self.boot("run", false);
         self.world.give_nonce(json!(NONCE));
@@ -121,8 +121,8 @@ impl Line {
     }
 }
 
-pub(crate) fn names_in(folder: &Path) -> Vec<String> {
-    let names = fs::read_dir(folder).unwrap();
+pub(crate) fn names_in(directory: &Path) -> Vec<String> {
+    let names = fs::read_dir(directory).unwrap();
     let mut names: Vec<String> = names
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -130,7 +130,7 @@ pub(crate) fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The export is that of the world's device.
+/// Checks that the export is that of the world's device.
 pub(crate) fn check_export(world: &World, text: &str) {
     let export: Value = serde_json::from_str(text).unwrap();
     let record = world.record();

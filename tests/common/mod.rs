@@ -1,6 +1,6 @@
-//! A world of its own for each test: a software TPM behind a proxy, and a device with a gadget snap.
+//! The environment of a test: a software TPM behind a proxy, and a device with a gadget snap.
 
-// Each test binary uses another part of it.
+// Each test binary uses a different part of it.
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub(crate) mod line;
@@ -21,7 +21,7 @@ pub(crate) const PREPARE_SERIAL_REQUEST: &str = env!("CARGO_BIN_EXE_prepare-seri
 /// Both hooks of a registration, in the order in which snapd runs them.
 pub(crate) const HOOKS: [&str; 2] = [PREPARE_DEVICE, PREPARE_SERIAL_REQUEST];
 
-/// Runs a script that the environment holds.
+/// Runs the script in an environment variable.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/script.sh");
 
 pub(crate) const HANDLE: u32 = 0x8101_8C00;
@@ -84,7 +84,7 @@ impl World {
             .env("TCTI", self.tpm.tcti())
     }
 
-    /// A hook that is started by a script of the shell, as `"$HOOK"`.
+    /// A shell script, which starts the hook as `"$HOOK"`.
     pub(crate) fn hook_in(&self, script: &str, executable: &str) -> HookCommand<'_> {
         let name = Path::new(executable).file_name().unwrap().to_str().unwrap();
         self.device
@@ -95,14 +95,14 @@ impl World {
             .env("HOOK_SCRIPT", script)
     }
 
-    /// A hook that may no more than the permissions of files allow, also where the tests run as root.
+    /// A hook without root's capabilities, for which the permissions of files count.
     pub(crate) fn unprivileged_hook(&self, executable: &str) -> HookCommand<'_> {
         let script =
             "[ $(id -u) = 0 ] || exec \"$HOOK\"; exec setpriv --bounding-set=-all --inh-caps=-all \"$HOOK\"";
         self.hook_in(script, executable)
     }
 
-    /// A hook that talks to a script of the shell in the place of snapctl; the script has snapctl as
+    /// A hook that calls a shell script in place of snapctl. The script can call snapctl as
     /// `"$SNAPCTL"`.
     pub(crate) fn hook_with_snapctl(&self, script: &str, executable: &str) -> HookCommand<'_> {
         self.hook(executable)
@@ -116,37 +116,33 @@ impl World {
         self.device.set_config(&option, value).unwrap();
     }
 
-    /// What hooks leave behind: on the disk, in the TPM, and with snapd.
+    /// The state that hooks change: on the disk, in the TPM, and in snapd's configuration.
     pub(crate) fn traces(&self) -> Traces {
         let files = fs::read_dir(self.device.save_data()).unwrap().map(|entry| {
             let entry = entry.unwrap();
-            // A folder has no content.
-            (
-                entry.file_name().into_string().unwrap(),
-                fs::read(entry.path()).ok(),
-            )
+            // A directory has no content, and a FIFO would block.
+            let is_file = entry.file_type().unwrap().is_file();
+            let content = is_file.then(|| fs::read(entry.path()).ok());
+            (entry.file_name().into_string().unwrap(), content.flatten())
         });
         Traces {
-            // The lock file is empty and always stays.
-            files: files
-                .filter(|(name, _)| name != ".hardware-identity.lock")
-                .collect(),
+            files: files.collect(),
             persistent: self.tpm.persistent_handles().unwrap(),
             body: self.body(),
         }
     }
 
-    /// Runs a hook that has to fail with one line that holds all `parts`, and to leave no trace.
-    pub(crate) fn refused(&self, hook: HookCommand<'_>, parts: &[&str]) {
+    /// Runs a hook that has to fail, as [`Expect::failed`], without changing anything.
+    pub(crate) fn refused(&self, hook: HookCommand<'_>, code: &str, values: &[&str]) {
         let before = self.traces();
-        hook.run().unwrap().failed(parts);
+        hook.run().unwrap().failed(code, values);
         assert_eq!(self.traces(), before);
     }
 
-    /// Runs both hooks, which have to fail alike and to leave no trace.
-    pub(crate) fn both_refused(&self, parts: &[&str]) {
+    /// Runs both hooks, which have to fail with the same error without changing anything.
+    pub(crate) fn both_refused(&self, code: &str, values: &[&str]) {
         for executable in HOOKS {
-            self.refused(self.hook(executable), parts);
+            self.refused(self.hook(executable), code, values);
         }
     }
 
@@ -184,7 +180,7 @@ impl World {
         line.trim_start_matches("name:").trim().to_owned()
     }
 
-    /// The tool, with the device's folders.
+    /// The tool, with the device's directories.
     pub(crate) fn tool(&self, arguments: &[&str]) -> Output {
         Command::new(program("hardware-identity"))
             .args(arguments)
@@ -197,7 +193,7 @@ impl World {
     }
 }
 
-/// What hooks leave behind.
+/// The state that hooks change.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Traces {
     files: BTreeMap<String, Option<Vec<u8>>>,
@@ -205,25 +201,48 @@ pub(crate) struct Traces {
     body: Option<Value>,
 }
 
-/// Says what a run of a hook has to have been.
+/// Checks the outcome of a hook.
 pub(crate) trait Expect {
     /// It succeeded and printed nothing.
     fn succeeded(&self);
-    /// It failed with status 1 and left one line, with all of `parts` in it.
-    fn failed(&self, parts: &[&str]);
+    /// It failed with status 1 and printed one line, which ends with `[code]` and has all of
+    /// `values` in it: names, paths and numbers from the input, never words of the message.
+    fn failed(&self, code: &str, values: &[&str]);
+    /// It succeeded and printed warnings with these codes, a line each.
+    fn warned(&self, codes: &[&str]);
 }
 
 impl Expect for HookOutcome {
     fn succeeded(&self) {
         assert!(self.status.success(), "{}", self.merged);
-        assert_eq!(self.merged, "", "an expected path prints nothing");
+        assert_eq!(
+            self.merged, "",
+            "a hook that has nothing to report prints nothing"
+        );
     }
 
-    fn failed(&self, parts: &[&str]) {
+    fn failed(&self, code: &str, values: &[&str]) {
         assert_eq!(self.status.code(), Some(1), "{}", self.merged);
         assert_eq!(self.merged.lines().count(), 1, "one line: {}", self.merged);
-        for part in parts {
-            assert!(self.merged.contains(part), "`{part}` is missing: {}", self.merged);
+        assert_line(&self.merged, code, values);
+    }
+
+    fn warned(&self, codes: &[&str]) {
+        assert!(self.status.success(), "{}", self.merged);
+        assert_eq!(self.merged.lines().count(), codes.len(), "{}", self.merged);
+        for (line, code) in self.merged.lines().zip(codes) {
+            assert_line(line, code, &[": warning: "]);
         }
+    }
+}
+
+/// The line ends with `[code]` and has all of `values` in it.
+pub(crate) fn assert_line(line: &str, code: &str, values: &[&str]) {
+    assert!(
+        line.trim_end().ends_with(&format!(" [{code}]")),
+        "[{code}] is missing: {line}"
+    );
+    for value in values {
+        assert!(line.contains(value), "`{value}` is missing: {line}");
     }
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Runs "$HOOK" in a mount namespace of its own, in which a volume with the label FACTORY is mounted at "$VOLUME": a tmpfs with the
-# mount options $OPTIONS, which is found by the numbers of its device, or, where only root could make that, by its name
-# (KNOWN_BY=name). $MISHAP is evaluated when all that is there. $CONSOLE, if set, is /dev/console. In the end "$LEFT" holds what
-# is on the volume.
+# Runs "$HOOK" in its own mount namespace, in which a volume with the label FACTORY is mounted at
+# "$VOLUME". The volume is a tmpfs with the mount options $OPTIONS. It is found by its device numbers
+# or, since only root can make that possible, by its name (KNOWN_BY=name). The command $FAULT runs
+# before the hook. $CONSOLE, if set, becomes /dev/console. At the end, "$COPY" gets the volume's files.
 set -e
 if [ "${1-}" != inside ]; then
     [ "$(id -u)" = 0 ] || export user=--map-root-user KNOWN_BY=name
@@ -20,7 +20,7 @@ fi
 mount --rbind "$WORK/dev" /dev
 
 if [ "${KNOWN_BY-}" = name ]; then
-    mkfifo /dev/stick # mount(8) would take a plain file for an image
+    mkfifo /dev/stick # mount(8) takes a regular file for an image
     mount -t tmpfs -o "${OPTIONS:-rw}" /dev/stick "$VOLUME"
 else
     mount -t tmpfs -o "${OPTIONS:-rw}" none "$VOLUME"
@@ -28,8 +28,8 @@ else
     mknod /dev/stick b "${numbers%:*}" "${numbers#*:}"
 fi
 ln -s ../../stick /dev/disk/by-label/FACTORY
-eval "${MISHAP-}"
+eval "${FAULT-}"
 status=0
 "$HOOK" || status=$?
-[ ! -d "$VOLUME" ] || cp -a "$VOLUME/." "$LEFT"
+[ ! -d "$VOLUME" ] || cp -a "$VOLUME/." "$COPY"
 exit "$status"

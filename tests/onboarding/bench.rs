@@ -1,4 +1,4 @@
-//! A model service that runs, and a factory that makes devices for it.
+//! A running model service, and a factory that makes devices for it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -22,9 +22,9 @@ pub(crate) fn succeed(command: &mut Command) -> Output {
 
 /// A running model service, with the keys of its bench.
 pub(crate) struct Bench {
-    folder: TempDir,
+    directory: TempDir,
     service: Child,
-    /// Where devices are sent.
+    /// The address that devices get.
     pub(crate) url: String,
 }
 
@@ -33,10 +33,10 @@ impl Bench {
         Self::start_with("")
     }
 
-    /// With further settings at the end.
+    /// With further settings at the end of the settings file.
     pub(crate) fn start_with(further: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let bench = folder.path().join("bench");
+        let directory = tempfile::tempdir().unwrap();
+        let bench = directory.path().join("bench");
         succeed(Command::new(program("model-service")).arg("init").arg(&bench));
         let config = bench.join("model-service.toml");
         let settings = fs::read_to_string(&config).unwrap();
@@ -54,17 +54,21 @@ impl Bench {
             .read_line(&mut line)
             .unwrap();
         let url = line.trim().strip_prefix("listening on ").unwrap().to_owned() + "v1/";
-        Bench { folder, service, url }
+        Bench {
+            directory,
+            service,
+            url,
+        }
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join("bench").join(name)
+        self.directory.path().join("bench").join(name)
     }
 
-    /// What the factory does: the export is signed by the issuer and imported.
+    /// Signs the export as the issuer and imports it.
     pub(crate) fn enroll(&self, factory: &Factory) {
-        let export = self.folder.path().join("export.json");
-        let signed = self.folder.path().join("signed.assert");
+        let export = self.directory.path().join("export.json");
+        let signed = self.directory.path().join("signed.assert");
         fs::write(&export, factory.export()).unwrap();
         let mut sign = Command::new(program("hardware-identity"));
         sign.args(["sign", "--key"]).arg(self.file("keys/issuer.pem"));
@@ -77,12 +81,12 @@ impl Bench {
         succeed(import.arg(&signed));
     }
 
-    pub(crate) fn onboard(&self, folder: &Path, arguments: &[&str]) -> Output {
-        self.onboard_by(&self.url, folder, arguments)
+    pub(crate) fn onboard(&self, directory: &Path, arguments: &[&str]) -> Output {
+        self.onboard_by(&self.url, directory, arguments)
     }
 
-    /// By another address, behind which the service is or is not.
-    pub(crate) fn onboard_by(&self, url: &str, folder: &Path, arguments: &[&str]) -> Output {
+    /// With another address in place of the service's.
+    pub(crate) fn onboard_by(&self, url: &str, directory: &Path, arguments: &[&str]) -> Output {
         Command::new(program("testbed"))
             .args(["onboard", "--prepare-device", PREPARE_DEVICE])
             .args(["--prepare-serial-request", PREPARE_SERIAL_REQUEST])
@@ -92,7 +96,7 @@ impl Bench {
             .arg("--account-key")
             .arg(self.file("assertions/serial.account-key"))
             .arg("--device-folder")
-            .arg(folder)
+            .arg(directory)
             .args(arguments)
             .env_remove("TCTI")
             .output()
@@ -107,15 +111,15 @@ impl Drop for Bench {
     }
 }
 
-/// A device on the factory line, kept in a folder for what comes later.
+/// A device on the factory line, kept in a directory for later steps.
 pub(crate) struct Factory {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Factory {
     pub(crate) fn new(settings: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Device::kept_in(folder.path())
+        let directory = tempfile::tempdir().unwrap();
+        Device::kept_in(directory.path())
             .unwrap()
             .write_settings(settings)
             .unwrap();
@@ -126,22 +130,22 @@ impl Factory {
         );
         let mut convert = Command::new("openssl");
         convert.args(["pkey", "-inform", "DER", "-in", key, "-out"]);
-        succeed(convert.arg(folder.path().join("device-key.pem")));
-        Factory { folder }
+        succeed(convert.arg(directory.path().join("device-key.pem")));
+        Factory { directory }
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     pub(crate) fn device(&self) -> Device {
-        Device::kept_in(self.folder()).unwrap()
+        Device::kept_in(self.directory()).unwrap()
     }
 
     pub(crate) fn export(&self) -> Vec<u8> {
         let (device, tpm) = (
             self.device(),
-            TestTpm::kept_in(&self.folder().join("tpm")).unwrap(),
+            TestTpm::kept_in(&self.directory().join("tpm")).unwrap(),
         );
         let hook = device.hook(Path::new(PREPARE_DEVICE)).env("TCTI", tpm.tcti());
         assert!(hook.run().unwrap().status.success());

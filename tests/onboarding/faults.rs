@@ -1,4 +1,4 @@
-//! What goes wrong between a device and the model service, and how the device comes through.
+//! Faults between a device and the model service, after which the device still gets its serial.
 
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,27 +7,27 @@ use std::thread;
 use crate::bench::{Bench, Factory};
 use crate::{serial, stderr};
 
-/// What becomes of a request for a serial; requests for a nonce pass.
+/// The fault of a request for a serial; requests for a nonce have none.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// The service never sees it, and this is the answer.
+    /// The service does not get it, and this is the answer.
     Answer(&'static str),
-    /// The service never sees it, and the connection ends.
+    /// The service does not get it, and the connection ends.
     Lost,
-    /// The service answers, and the answer does not arrive, or not all of it.
+    /// Only this many bytes of the answer arrive.
     AnswerCut(usize),
-    /// The service sees no more than this much of it.
+    /// The service gets only this many bytes of it.
     RequestCut(usize),
-    /// It arrives twice; the second answer counts.
+    /// The service gets it twice; the device gets the second answer.
     Twice,
 }
 
-/// Stands between a device and the service, and lets a fault happen to the first request for a serial.
-struct Middleman {
+/// A proxy between a device and the service, with a fault at the first request for a serial.
+struct FaultyProxy {
     url: String,
 }
 
-impl Middleman {
+impl FaultyProxy {
     fn before(service: &str, fault: Fault) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1/", listener.local_addr().unwrap());
@@ -53,7 +53,7 @@ impl Middleman {
                 let _ = device.shutdown(Shutdown::Both);
             }
         });
-        Middleman { url }
+        FaultyProxy { url }
     }
 }
 
@@ -98,11 +98,12 @@ fn read_message(stream: &TcpStream) -> Vec<u8> {
     [head.into_bytes(), body].concat()
 }
 
-/// What snapd says of the body that the hook has left, in each run of request-serial after the first.
+/// What snapd says of the body that the hook has left, in each run of request-serial after the
+/// first.
 const LEFT: &str = "the hook has left an object in registration.body";
 
 #[test]
-fn the_next_change_brings_the_serial() {
+fn the_next_change_gets_the_serial() {
     let bench = Bench::start();
     for (fault, says) in [
         (Fault::Answer("503 Service Unavailable"), LEFT),
@@ -119,8 +120,8 @@ fn the_next_change_brings_the_serial() {
     ] {
         let factory = Factory::new("[registration]\nproposed-serial = \"key-digest\"\n");
         bench.enroll(&factory);
-        let middleman = Middleman::before(&bench.url, fault);
-        let output = bench.onboard_by(&middleman.url, factory.folder(), &["--attempts", "2"]);
+        let proxy = FaultyProxy::before(&bench.url, fault);
+        let output = bench.onboard_by(&proxy.url, factory.directory(), &["--attempts", "2"]);
         serial(&output);
         let log = stderr(&output);
         let failed = log.lines().find(|line| line.starts_with("the change failed: "));

@@ -1,4 +1,5 @@
-//! From the factory to the serial assertion: the real hooks, tool and model service, and the testbed in snapd's place.
+//! From the factory to the serial assertion, with the real hooks, tool and model service, and the
+//! testbed in snapd's place.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +19,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The serial that stands alone on stdout.
+/// The serial assertion on stdout.
 fn serial(output: &Output) -> snap_assertions::Assertion {
     assert!(output.status.success(), "{}", stderr(output));
     snap_assertions::decode(&output.stdout).unwrap()
@@ -34,7 +35,7 @@ fn each_algorithm_in_both_digest_forms() {
             );
             let factory = Factory::new(&settings);
             bench.enroll(&factory);
-            let output = bench.onboard(factory.folder(), &[]);
+            let output = bench.onboard(factory.directory(), &[]);
             let log = stderr(&output);
             assert!(log.contains("its signature is right"), "{log}");
             let digest =
@@ -53,7 +54,7 @@ fn each_algorithm_in_both_digest_forms() {
 fn a_device_registers_again_with_the_same_identity() {
     let bench = Bench::start();
     let factory = Factory::new("");
-    let unknown = bench.onboard(factory.folder(), &["--proposed-serial", "SN-1"]);
+    let unknown = bench.onboard(factory.directory(), &["--proposed-serial", "SN-1"]);
     let log = stderr(&unknown);
     assert_eq!(unknown.status.code(), Some(1), "{log}");
     let last = log.lines().last().unwrap();
@@ -63,28 +64,28 @@ fn a_device_registers_again_with_the_same_identity() {
     );
 
     bench.enroll(&factory);
-    let first = bench.onboard(factory.folder(), &["--proposed-serial", "SN-1"]);
+    let first = bench.onboard(factory.directory(), &["--proposed-serial", "SN-1"]);
     assert_eq!(serial(&first).header("serial"), Some("SN-1"));
-    // The disk is wiped; the TPM is what is left.
+    // The disk is wiped; only the TPM keeps its state.
     for name in ["save", "data", "common", "state.json"] {
-        let path = factory.folder().join(name);
+        let path = factory.directory().join(name);
         match path.is_dir() {
             true => fs::remove_dir_all(path).unwrap(),
             false => fs::remove_file(path).unwrap(),
         }
     }
-    let again = bench.onboard(factory.folder(), &["--proposed-serial", "SN-2"]);
+    let again = bench.onboard(factory.directory(), &["--proposed-serial", "SN-2"]);
     assert_eq!(serial(&again).header("serial"), Some("SN-1"));
 }
 
 #[test]
-fn a_serial_of_another_signer_is_not_taken() {
+fn a_serial_of_another_signer_is_refused() {
     let bench = Bench::start();
     let factory = Factory::new("");
     bench.enroll(&factory);
     let key = bench.file("assertions/brand.account-key");
     fs::copy(key, bench.file("assertions/serial.account-key")).unwrap();
-    let output = bench.onboard(factory.folder(), &["--proposed-serial", "SN-1"]);
+    let output = bench.onboard(factory.directory(), &["--proposed-serial", "SN-1"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
         stderr(&output).contains("no --account-key is for"),
@@ -95,8 +96,8 @@ fn a_serial_of_another_signer_is_not_taken() {
 
 #[test]
 fn over_https() {
-    let folder = tempfile::tempdir().unwrap();
-    let made = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    let made = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let (certificate, key) = (made("tls.pem"), made("tls.key"));
     let mut openssl = Command::new("openssl");
     openssl
@@ -127,11 +128,11 @@ fn over_https() {
     bench.enroll(&factory);
     let arguments = ["--proposed-serial", "SN-1", "--certificates", &certificate];
     assert_eq!(
-        serial(&bench.onboard(factory.folder(), &arguments)).header("serial"),
+        serial(&bench.onboard(factory.directory(), &arguments)).header("serial"),
         Some("SN-1")
     );
 
-    let stranger = bench.onboard(factory.folder(), &["--proposed-serial", "SN-1", "--runs", "1"]);
+    let stranger = bench.onboard(factory.directory(), &["--proposed-serial", "SN-1", "--runs", "1"]);
     let log = stderr(&stranger);
     assert!(
         stranger.status.code() == Some(1) && log.contains("certificate"),

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use hardware_identity::config::{OPTION, Settings};
 use hardware_identity::environment::SnapEnvironment;
-use hardware_identity::identity::{self, Identity, Recognition};
-use hardware_identity::patience::Patience;
-use hardware_identity::record::RecordFolder;
+use hardware_identity::identity::{self, HardwareIdentity, IdentityError, KeyCheck, RecordDirectory};
+use hardware_identity::retry::RetryBudget;
 use hardware_identity::snapctl;
 use hardware_identity::tpm::Tpm;
 
@@ -16,7 +15,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Device {
     pub(crate) settings: Settings,
-    pub(crate) records: Option<RecordFolder>,
+    pub(crate) records: Option<RecordDirectory>,
 }
 
 impl Device {
@@ -33,7 +32,7 @@ impl Device {
         };
         Ok(Device {
             settings: environment.settings(options.get(OPTION))?,
-            records: environment.records(),
+            records: environment.record_directory(),
         })
     }
 
@@ -41,15 +40,15 @@ impl Device {
     /// trust.
     pub(crate) fn open<T>(
         &self,
-        work: impl FnMut(&mut Tpm<'_>, &Identity) -> Result<T, identity::Error>,
+        work: impl FnMut(&mut Tpm<'_>, &HardwareIdentity) -> Result<T, IdentityError>,
     ) -> anyhow::Result<T> {
-        let mut patience = Patience::new(self.settings.tpm_wait.min(LONGEST_WAIT));
+        let mut budget = RetryBudget::new(self.settings.tpm_wait.min(LONGEST_WAIT));
         let records = self.records.as_ref();
         let outcome = identity::open(
-            &self.settings,
-            &mut patience,
+            &self.settings.identity(),
+            &mut budget,
             records,
-            Recognition::ByDerivation,
+            KeyCheck::Derivation,
             work,
         );
         Ok(outcome?)

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use hardware_identity::config::Settings;
-use hardware_identity::export::{Description, Export};
+use hardware_identity::export::{Export, ExportHeaders};
 use hardware_identity::hardware_id::HardwareIdSource;
-use hardware_identity::identity::Identity;
+use hardware_identity::identity::HardwareIdentity as Identity;
 use hardware_identity::time::utc_now;
 use identity_key::DigestForm;
 use snap_assertions::types::HardwareIdentity;
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let text = match arguments.format {
         Format::Pem => identity.public_key().pem()?,
         Format::Json => {
-            let json = arguments.export(device.settings, &identity)?.document()?;
+            let json = arguments.export(device.settings, &identity)?.document();
             let statement = checked(&json)?;
             match &arguments.sign_with {
                 None => json,
@@ -90,11 +90,11 @@ impl Arguments {
             *setting = flag.clone().or(setting.take());
         }
         settings.hardware_id = self.hardware_id.clone().or(settings.hardware_id);
-        let description = Description::of(&settings).explain(
+        let headers = ExportHeaders::from_settings(&settings).explain(
             "the assertion cannot be exported",
             "Use the flags of these names, or the settings in hardware-identity.toml",
         )?;
-        Ok(description.export(identity, &utc_now())?)
+        Ok(headers.export(identity, &utc_now())?)
     }
 }
 

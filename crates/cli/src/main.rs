@@ -21,7 +21,6 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use hardware_identity::outcome;
 use hardware_identity::tpm::silence_tss_log;
 
 /// Hardware identities of Ubuntu Core devices: on a device `export` and `show`, at the issuer's station
@@ -68,7 +67,14 @@ fn main() -> ExitCode {
         },
         Command::Completions(arguments) => completions::run(&arguments, &mut Cli::command()),
     };
-    outcome::finish("hardware-identity", outcome)
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let line = format!("{error:#}").replace(char::is_control, " ");
+            eprintln!("hardware-identity: {line}.");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 #[cfg(test)]

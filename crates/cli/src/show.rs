@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{
     VerificationAlgorithm,
 };
 use clap::Args;
-use hardware_identity::identity::Identity;
+use hardware_identity::identity::HardwareIdentity as Identity;
 use hardware_identity::tpm::TEMPLATE_VERSION;
 use identity_key::DigestForm;
 use identity_key::KeyKind;
@@ -39,8 +39,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(signature) = &signature {
         verify(&identity, &nonce, signature)?;
     }
-    for notice in identity.deviations(&device.settings) {
-        eprintln!("hardware-identity: warning: {notice}.");
+    for warning in identity.ignored_settings(&device.settings.identity()) {
+        failure::warn("hardware-identity", &warning);
     }
     let facts = facts(&device, &identity, signature.is_some());
     let text = match arguments.json {

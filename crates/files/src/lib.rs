@@ -1,6 +1,6 @@
 //! Reading and writing files, as every program of this project does it.
 //!
-//! - [`open`], [`read`] and [`read_text`] take regular files only and never wait for a FIFO or a
+//! - [`open`], [`open_no_follow`], [`read`] and [`read_text`] take regular files only and never wait for a FIFO or a
 //!   terminal; [`read`] and [`read_text`] have a size limit.
 //! - [`read_private`] also refuses a file that others than its owner can read or write.
 //! - [`NewFile`] and [`write`] replace a file as a whole: after a power cut the old or the new
@@ -12,5 +12,5 @@ mod read;
 mod write;
 
 pub use error::FileError;
-pub use read::{open, read, read_private, read_text};
+pub use read::{open, open_no_follow, read, read_private, read_text};
 pub use write::{NewFile, directory_of, sync_directory, write};

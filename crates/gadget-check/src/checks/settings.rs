@@ -1,7 +1,7 @@
 //! The settings: whether they are enough for a registration and fit together.
 
 use hardware_identity::config::{self, ProposedSerial, Settings};
-use hardware_identity::contradictions::contradictions;
+use hardware_identity::conflicts::conflicts;
 use hardware_identity::hardware_id::HardwareIdSource;
 use identity_key::DigestForm;
 use serde_json::Value;
@@ -17,11 +17,11 @@ pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
         return Vec::new();
     };
     let mut findings = registration(gadget, settings);
-    let contradictions = contradictions(settings);
-    match contradictions.is_empty() {
+    let conflicts = conflicts(settings);
+    match conflicts.is_empty() {
         true => findings.extend(same_serial(settings)),
-        false => findings.extend(contradictions.iter().map(|contradiction| {
-            let problem = contradiction.to_string();
+        false => findings.extend(conflicts.iter().map(|conflict| {
+            let problem = conflict.to_string();
             SettingsFinding::Contradictory { problem }.at(config::FILE)
         })),
     }

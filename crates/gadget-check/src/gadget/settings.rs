@@ -48,7 +48,7 @@ fn of_error(error: ConfigError) -> GadgetFinding {
         ConfigError::Line { line, problem, .. } => {
             bad(format!("{}, line {line}", config::FILE), problem.to_string())
         }
-        ConfigError::Unreadable { reason, .. } => bad(config::FILE, reason.to_string()),
+        ConfigError::Unreadable(error) => bad(config::FILE, error.to_string()),
         ConfigError::Option { option, problem } => bad(
             format!("{}, defaults: {option}", gadget_yaml::FILE),
             problem.to_string(),
