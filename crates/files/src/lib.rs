@@ -1,9 +1,9 @@
 //! Reading and writing files, as every program of this project does it.
 //!
-//! - [`open`], [`open_no_follow`], [`read`] and [`read_text`] take regular files only and never wait for a FIFO or a
-//!   terminal; [`read`] and [`read_text`] have a size limit.
+//! - [`open`], [`open_no_follow`], [`read`] and [`read_text`] take regular files only and never wait
+//!   for a FIFO or a terminal; [`read`] and [`read_text`] have a size limit.
 //! - [`read_private`] also refuses a file that others than its owner can read or write.
-//! - [`NewFile`] and [`write`] replace a file as a whole: after a power cut the old or the new
+//! - [`NewFile`] and [`write()`] replace a file as a whole: after a power cut the old or the new
 //!   content is there, and what was reported as written is on the disk.
 #![forbid(unsafe_code)]
 
