@@ -120,9 +120,38 @@ impl Hash {
     }
 }
 
+/// The name is not that of a hash that an identity key signs.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Diagnostic)]
+#[error("`{0}` is not a hash algorithm of identity keys")]
+#[diagnostic(code("hash-unknown"), help("Use sha256 or sha384"))]
+pub struct UnknownHash(pub String);
+
+impl FromStr for Hash {
+    type Err = UnknownHash;
+
+    /// Reads a name as [`Hash::name`] gives it.
+    fn from_str(name: &str) -> Result<Self, UnknownHash> {
+        match name {
+            "sha256" => Ok(Hash::Sha256),
+            "sha384" => Ok(Hash::Sha384),
+            other => Err(UnknownHash(other.to_owned())),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::KeyKind;
+    use super::{Hash, KeyKind};
+
+    #[test]
+    fn every_hash_is_read_by_its_name() {
+        for hash in [Hash::Sha256, Hash::Sha384] {
+            assert_eq!(hash.name().parse(), Ok(hash));
+        }
+        for name in ["", "SHA256", "SHA-384", "sha512"] {
+            assert!(name.parse::<Hash>().is_err(), "{name}");
+        }
+    }
 
     #[test]
     fn every_kind_is_read_by_its_name() {

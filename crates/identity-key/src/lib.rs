@@ -17,7 +17,7 @@ mod public_key;
 mod rules;
 
 pub use digest_form::DigestForm;
-pub use kind::{Hash, KeyKind, UnknownKind};
+pub use kind::{Hash, KeyKind, UnknownHash, UnknownKind};
 pub use public_key::{IdentityKeyError, IdentityPublicKey, Unique};
 pub use rules::{
     ACCOUNT_ID_PATTERN, HARDWARE_NAME_PATTERN, is_account_id, is_hardware_name, is_joined_by_single_dashes,

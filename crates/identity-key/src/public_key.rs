@@ -6,7 +6,9 @@ use der::asn1::{BitString, ObjectIdentifier, UintRef};
 use der::{Any, Decode, Encode};
 use miette::Diagnostic;
 use sha3::{Digest, Sha3_384};
-use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
+use spki::{
+    AlgorithmIdentifierOwned, AlgorithmIdentifierRef, SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef,
+};
 use thiserror::Error;
 
 use crate::{DigestForm, KeyKind};
@@ -120,7 +122,7 @@ impl IdentityPublicKey {
     /// If the bytes are not one, or the key is of another kind or size than a model service can
     /// verify with.
     pub fn from_der(der: &[u8]) -> Result<Self, IdentityKeyError> {
-        let info = SubjectPublicKeyInfoOwned::from_der(der).map_err(|_| not_der("SubjectPublicKeyInfo"))?;
+        let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| not_der("SubjectPublicKeyInfo"))?;
         let key = info
             .subject_public_key
             .as_bytes()
@@ -207,7 +209,10 @@ fn not_der(structure: &'static str) -> IdentityKeyError {
     IdentityKeyError::NotDer(structure)
 }
 
-fn read_rsa(algorithm: &AlgorithmIdentifierOwned, key: &[u8]) -> Result<(KeyKind, Unique), IdentityKeyError> {
+fn read_rsa(
+    algorithm: &AlgorithmIdentifierRef<'_>,
+    key: &[u8],
+) -> Result<(KeyKind, Unique), IdentityKeyError> {
     // RFC 3279 section 2.3.1 demands NULL, and so does Go's crypto/x509, which snapd uses.
     if !algorithm
         .parameters
@@ -231,7 +236,10 @@ fn read_rsa(algorithm: &AlgorithmIdentifierOwned, key: &[u8]) -> Result<(KeyKind
     }
 }
 
-fn read_ec(algorithm: &AlgorithmIdentifierOwned, key: &[u8]) -> Result<(KeyKind, Unique), IdentityKeyError> {
+fn read_ec(
+    algorithm: &AlgorithmIdentifierRef<'_>,
+    key: &[u8],
+) -> Result<(KeyKind, Unique), IdentityKeyError> {
     let unsupported = |found: String| Err(IdentityKeyError::Kind(found));
     let curve = algorithm
         .parameters

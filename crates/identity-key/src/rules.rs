@@ -21,7 +21,7 @@ pub fn is_hardware_name(name: &str) -> bool {
 }
 
 /// Returns true if `text` consists of allowed characters, with single dashes between them.
-pub fn is_joined_by_single_dashes(text: &str, is_allowed: fn(char) -> bool) -> bool {
+pub fn is_joined_by_single_dashes(text: &str, is_allowed: impl Fn(char) -> bool + Copy) -> bool {
     text.split('-')
         .all(|part| !part.is_empty() && part.chars().all(is_allowed))
 }

@@ -1,7 +1,7 @@
-//! How fast assertions are signed and verified, next to what aws-lc alone does in the same run.
+//! The rates of signing and verifying assertions, compared to aws-lc alone in the same run.
 //!
-//! `cargo bench -p snap-assertions` prints rates per second, over all cores; a number as argument sets how many
-//! assertions are signed. Signing goes by turns, so that both sides see the same clock speed.
+//! `cargo bench -p snap-assertions` prints rates per second, on all cores. A number as argument
+//! sets how many assertions are signed. The two sides sign in turns, at the same clock speed.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::path::Path;
@@ -71,7 +71,7 @@ fn main() {
     print("verify, one core", count, start.elapsed());
 }
 
-/// How long it takes to do `work` `count` times.
+/// The time of running `work` `count` times on all cores.
 fn on_all_cores(count: usize, work: impl Fn() + Sync) -> Duration {
     let done = AtomicUsize::new(0);
     let start = Instant::now();

@@ -1,22 +1,130 @@
-//! Decoding a stream of assertions with bounded memory.
+//! A decoder for streams of assertions, with bounded memory.
 //!
-//! An assertion is headers, an empty line, the body and an empty line if there is a body, and the signature.
-//! Assertions in a stream are separated by an empty line.
+//! An assertion consists of headers, an empty line, a body and another empty line (both optional),
+//! and the signature. An empty line separates the assertions of a stream.
 
 use std::io::{BufRead, ErrorKind, Read};
 use std::ops::Range;
 
-use crate::assertion::{Assertion, MAX_BODY, MAX_HEADERS, MAX_SIGNATURE, check_common};
-use crate::digest::is_digest;
-use crate::error::{DecodeError, DecodeErrorKind, HeaderError, HeaderProblem, Part};
-use crate::fields::Fields;
-use crate::headers::Headers;
-use crate::parse::parse_headers;
+use miette::Diagnostic;
+use thiserror::Error;
 
-/// Reads assertions from a stream, one after another.
+use crate::assertion::{Assertion, MAX_BODY, MAX_HEADERS, MAX_SIGNATURE, Part, check_common};
+use crate::digest::is_digest;
+use crate::fields::{Fields, HeaderError, HeaderProblem};
+use crate::headers::Headers;
+use crate::parse::{SyntaxError, parse_headers};
+
+/// Why a stream cannot be decoded, with the place. Code and advice are those of
+/// [`DecodeErrorKind`].
+#[derive(Debug, Error, Diagnostic)]
+#[error("assertion {assertion}, line {line}: {kind}")]
+#[diagnostic(forward(kind))]
+pub struct DecodeError {
+    /// The number of the assertion in the stream, counted from 1.
+    pub assertion: u64,
+    /// The line of the stream, counted from 1: the wrong line, or the first line of the wrong part.
+    pub line: u64,
+    /// The cause.
+    pub kind: DecodeErrorKind,
+}
+
+/// Why a stream cannot be decoded.
+#[derive(Debug, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum DecodeErrorKind {
+    /// The reader failed.
+    #[error("cannot read the stream: {0}")]
+    #[diagnostic(
+        code("stream-unreadable"),
+        help("Check the file or the connection that the stream comes from")
+    )]
+    Io(std::io::Error),
+    /// The stream is JSON: an export that nobody has signed yet.
+    #[error("the input is JSON, such as an unsigned export, not an assertion")]
+    #[diagnostic(
+        code("unsigned-export"),
+        help("Sign the export first, with `hardware-identity sign`")
+    )]
+    UnsignedExport,
+    /// The stream ends inside an assertion.
+    #[error("the stream ends in the {0}")]
+    #[diagnostic(
+        code("stream-truncated"),
+        help("Check that the input consists of assertions and is complete")
+    )]
+    Truncated(Part),
+    /// A part is longer than the format allows.
+    #[error("the {part} is longer than {limit} bytes")]
+    #[diagnostic(
+        code("stream-part-too-long"),
+        help("Check that the input consists of assertions")
+    )]
+    TooLong {
+        /// The part.
+        part: Part,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Lines end with carriage return and line feed.
+    #[error("lines end with CR LF, but the lines of an assertion end with LF")]
+    #[diagnostic(
+        code("stream-crlf"),
+        help("Use the original file; a program converted the line ends of this one")
+    )]
+    CarriageReturn,
+    /// A part is not UTF-8.
+    #[error("the {0} is not UTF-8")]
+    #[diagnostic(
+        code("stream-not-utf8"),
+        help("Use the original file; this one was changed or is not a stream of assertions")
+    )]
+    NotUtf8(Part),
+    /// A header line breaks the syntax.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Syntax(#[from] SyntaxError),
+    /// No empty line separates body and signature.
+    #[error("no empty line follows the {body_length} bytes of the body")]
+    #[diagnostic(
+        code("body-length-wrong"),
+        help("Use the original file; the body or the header \"body-length\" was changed")
+    )]
+    BodyNotSeparated {
+        /// The value of the header `body-length`.
+        body_length: usize,
+    },
+    /// The signature is empty.
+    #[error("the signature is empty")]
+    #[diagnostic(
+        code("signature-missing"),
+        help("Sign the assertion, or use the original file")
+    )]
+    EmptySignature,
+    /// A header breaks a rule of all assertions.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Header(#[from] HeaderError),
+    /// Text follows a single assertion.
+    #[error("text follows the assertion, but a single assertion was expected")]
+    #[diagnostic(code("stream-not-single"), help("Pass one assertion only"))]
+    TrailingText,
+    /// The input is empty.
+    #[error("the input is empty, but an assertion was expected")]
+    #[diagnostic(code("stream-empty"), help("Pass an assertion"))]
+    Empty,
+}
+
+impl From<std::io::Error> for DecodeErrorKind {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// An iterator over the assertions of a stream.
 ///
-/// Whatever the stream holds, no more than one assertion within the limits of the format is kept in memory.
-/// After an error the iterator ends: where the next assertion would begin is not known then.
+/// It keeps at most one assertion in memory, within the limits of the format, whatever the stream
+/// contains. It ends after an error, as the start of the next assertion is unknown then.
 ///
 /// ```
 /// let stream = include_bytes!("../tests/vectors/serial.assert");
@@ -34,7 +142,7 @@ pub struct Decoder<R> {
 }
 
 impl<R: BufRead> Decoder<R> {
-    /// A decoder for what `reader` yields.
+    /// A decoder that reads from `reader`.
     pub fn new(reader: R) -> Self {
         Self {
             reader,
@@ -52,7 +160,7 @@ impl<R: BufRead> Decoder<R> {
         }
     }
 
-    /// Reads the next assertion; `None` at the end of the stream.
+    /// Reads the next assertion. `None` at the end of the stream.
     fn assertion(&mut self) -> Result<Option<Assertion>, DecodeError> {
         self.assertion += 1;
         let start = self.line;
@@ -99,8 +207,8 @@ impl<R: BufRead> Decoder<R> {
         Ok(Some((head, headers)))
     }
 
-    /// Reads what follows the headers: gives the content (headers and body), the place of the body in it, and
-    /// the signature.
+    /// Reads what follows the headers. Returns the content (headers and body), the range of the
+    /// body in it, and the signature.
     fn body_and_signature(
         &mut self,
         head: String,
@@ -118,8 +226,8 @@ impl<R: BufRead> Decoder<R> {
         }
         let (mut signature, mut end) = self.section(Part::Signature, MAX_SIGNATURE)?;
         if signature.is_empty() && matches!(end, End::AtEmptyLine) {
-            // The empty line that ends a body. It may stand there for a body of no bytes too; then it counts
-            // as content, as snapd has it.
+            // The empty line after a body. It may also follow an empty body; snapd then counts it
+            // as content.
             if body_length == 0 {
                 content.push_str("\n\n");
                 body = content.len()..content.len();
@@ -156,8 +264,8 @@ impl<R: BufRead> Decoder<R> {
         self.utf8(bytes, Part::Body, start)
     }
 
-    /// Reads up to an empty line or the end of the stream, and no more than `limit` bytes. What ends the
-    /// section is read but not part of what is given back.
+    /// Reads up to an empty line or the end of the stream, and at most `limit` bytes. The result
+    /// does not contain the line feeds that end the section.
     fn section(&mut self, part: Part, limit: usize) -> Result<(Vec<u8>, End), DecodeError> {
         let start = self.line;
         let mut section = Vec::new();
@@ -170,6 +278,9 @@ impl<R: BufRead> Decoder<R> {
             if chunk.is_empty() {
                 self.line += line_feeds(&section);
                 return Ok((section, End::OfStream));
+            }
+            if part == Part::Headers && section.is_empty() && chunk.first() == Some(&b'{') {
+                return Err(self.error(start, DecodeErrorKind::UnsignedExport));
             }
             let room = limit - section.len();
             let chunk = chunk.get(..room).unwrap_or(chunk);
@@ -219,7 +330,7 @@ impl<R: BufRead> Iterator for Decoder<R> {
 
 impl<R: BufRead> std::iter::FusedIterator for Decoder<R> {}
 
-/// Decodes text that holds one assertion and nothing else.
+/// Decodes a single assertion.
 ///
 /// ```
 /// let text = include_bytes!("../tests/vectors/model.assert");
@@ -230,7 +341,8 @@ impl<R: BufRead> std::iter::FusedIterator for Decoder<R> {}
 /// ```
 ///
 /// # Errors
-/// Those of [`Decoder`]; also if there is no assertion, or if anything follows it.
+/// Those of [`Decoder`], [`DecodeErrorKind::Empty`], and [`DecodeErrorKind::TrailingText`] if
+/// anything follows the assertion.
 pub fn decode(text: &[u8]) -> Result<Assertion, DecodeError> {
     let mut decoder = Decoder::new(text);
     match decoder.next() {
@@ -242,13 +354,14 @@ pub fn decode(text: &[u8]) -> Result<Assertion, DecodeError> {
     }
 }
 
-/// What ended a section.
+/// The end of a section.
 enum End {
     AtEmptyLine,
     OfStream,
 }
 
-/// The place after the first empty line in `chunk`, which may have begun with a line feed before the chunk.
+/// The offset after the first empty line in `chunk`. That line may start with a line feed before
+/// the chunk.
 fn end_of_empty_line(chunk: &[u8], after_line_feed: bool) -> Option<usize> {
     if after_line_feed && chunk.first() == Some(&b'\n') {
         return Some(1);
@@ -257,7 +370,7 @@ fn end_of_empty_line(chunk: &[u8], after_line_feed: bool) -> Option<usize> {
     Some(pair + 2)
 }
 
-/// Whether the first line ends with CR LF; then there is no empty line that would end the headers.
+/// Returns true if the first line ends with CR LF. Then no empty line can end the headers.
 fn first_line_has_cr(bytes: &[u8]) -> bool {
     let end = bytes.iter().position(|byte| *byte == b'\n');
     end.and_then(|end| bytes.get(..end))
@@ -272,10 +385,8 @@ fn body_length(fields: Fields<'_>) -> Result<usize, HeaderError> {
     let length = fields.number("body-length")?;
     let in_range = usize::try_from(length).ok().filter(|length| *length <= MAX_BODY);
     in_range.ok_or_else(|| {
-        let problem = HeaderProblem::Rule(format!(
-            "announces a body of {length} bytes: an assertion may have at most {MAX_BODY}"
-        ));
-        fields.error("body-length", problem)
+        let limit = MAX_BODY;
+        fields.error("body-length", HeaderProblem::BodyTooLong { length, limit })
     })
 }
 

@@ -1,10 +1,10 @@
-//! SHA3-384 digests as headers hold them: base64url without padding.
+//! SHA3-384 digests in headers: base64url without padding.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha3::{Digest, Sha3_384};
 
-/// The digest of all `parts`, one after another.
+/// The digest of the concatenated `parts`.
 pub(crate) fn sha3_384(parts: &[&[u8]]) -> String {
     let mut hash = Sha3_384::new();
     for part in parts {
@@ -13,7 +13,7 @@ pub(crate) fn sha3_384(parts: &[&[u8]]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(hash.finalize())
 }
 
-/// Whether `text` has the form of a digest.
+/// Returns true if `text` has the form of a digest.
 pub(crate) fn is_digest(text: &str) -> bool {
     BASE64_URL_SAFE_NO_PAD
         .decode(text)

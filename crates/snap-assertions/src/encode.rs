@@ -1,4 +1,4 @@
-//! Encoding: the text of a statement in snapd's order, and streams of assertions.
+//! An encoder for streams of assertions, and for the headers of a statement in snapd's order.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use crate::assertion::{Assertion, Common};
 use crate::headers::{Headers, Value};
 use crate::statement::Statement;
 
-/// Headers that [`write_headers`] places itself.
+/// The headers to which [`write_headers`] gives a fixed place.
 const PLACED: [&str; 6] = [
     "type",
     "format",
@@ -16,7 +16,7 @@ const PLACED: [&str; 6] = [
     "sign-key-sha3-384",
 ];
 
-/// Writes assertions into a stream, with the empty line between them.
+/// A writer of assertion streams, with an empty line between assertions.
 ///
 /// ```
 /// let assertion = snap_assertions::decode(include_bytes!("../tests/vectors/serial.assert"))?;
@@ -58,7 +58,8 @@ impl<W: Write> Encoder<W> {
     }
 }
 
-/// Writes the header part of `statement` in the order that snapd uses, and gives the headers in that order.
+/// Writes the headers of `statement` in snapd's order. Returns the text, and the headers in that
+/// order.
 pub(crate) fn write_headers(statement: &Statement, common: &Common, sign_key_id: &str) -> (String, Headers) {
     let mut ordered = Headers::new();
     let mut add = |name: &str, value: Value| ordered.push(name.to_owned(), value);
@@ -70,7 +71,7 @@ pub(crate) fn write_headers(statement: &Statement, common: &Common, sign_key_id:
     first.extend((common.revision > 0).then_some("revision"));
     first.extend(kind.primary_key());
     for name in first {
-        // A primary key header that has its default value is left out, as snapd does.
+        // snapd leaves out a primary key header with its default value.
         if let Some(value) = given
             .get(name)
             .filter(|value| value.as_str() != kind.default_of(name))
@@ -95,12 +96,12 @@ pub(crate) fn write_headers(statement: &Statement, common: &Common, sign_key_id:
     for (name, value) in ordered.iter() {
         write_entry(&mut text, &format!("{name}:"), value, 0);
     }
-    // Each entry brings a line feed in front of it.
+    // Each entry starts with a line feed.
     (text.split_off(1), ordered)
 }
 
-/// Writes a line feed, `intro` and the canonical `value`; what follows on lines of its own is indented
-/// against `indent`.
+/// Writes a line feed, `intro` and the canonical `value`. Lists, maps and multi-line strings follow
+/// on their own lines, indented relative to `indent`.
 fn write_entry(text: &mut String, intro: &str, value: &Value, indent: usize) {
     text.push('\n');
     text.push_str(intro);

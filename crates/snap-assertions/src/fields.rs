@@ -1,12 +1,15 @@
-//! The checks on single headers that several types share; each error names the header.
+//! Checks of single headers that several types share. Each error names its header.
+
+mod error;
+
+pub use error::{HeaderError, HeaderProblem};
 
 use jiff::Timestamp;
 
-use crate::error::{HeaderError, HeaderProblem};
 use crate::headers::{Headers, Value};
 
-/// A map of values and the way to it, for errors: empty for the headers themselves, `snaps[2]` for an entry
-/// of a list.
+/// A map of values and its path, for errors: empty for the headers themselves, `snaps[2]` for an
+/// entry of a list.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a> {
     map: &'a Headers,
@@ -27,12 +30,16 @@ impl<'a> Fields<'a> {
 
     /// An error about the field `name`.
     pub(crate) fn error(&self, name: &str, problem: impl Into<HeaderProblem>) -> HeaderError {
-        let header = if self.path.is_empty() {
+        HeaderError::new(self.path_of(name), problem.into())
+    }
+
+    /// The path of the field `name`.
+    pub(crate) fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() {
             name.to_owned()
         } else {
             format!("{}.{name}", self.path)
-        };
-        HeaderError::new(header, problem.into())
+        }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
@@ -46,7 +53,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A string that may be missing, and may be empty.
+    /// An optional string, which may be empty.
     pub(crate) fn optional_str(&self, name: &str) -> Result<Option<&'a str>, HeaderError> {
         match self.get(name) {
             None => Ok(None),
@@ -55,7 +62,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A string that must be there and not empty.
+    /// A required string that is not empty.
     pub(crate) fn str(&self, name: &str) -> Result<&'a str, HeaderError> {
         match self.optional_str(name)? {
             None => Err(self.error(name, HeaderProblem::Missing)),
@@ -73,6 +80,7 @@ impl<'a> Fields<'a> {
         Err(self.error(name, rule.broken_by(value)))
     }
 
+    /// A required string without slashes.
     pub(crate) fn primary_key(&self, name: &str) -> Result<&'a str, HeaderError> {
         let value = self.str(name)?;
         if value.contains('/') {
@@ -81,7 +89,7 @@ impl<'a> Fields<'a> {
         Ok(value)
     }
 
-    /// A number that may be missing (then 0) but not negative.
+    /// A number that is not negative; 0 if the field is missing.
     pub(crate) fn number(&self, name: &str) -> Result<u64, HeaderError> {
         let text = match self.get(name) {
             None => return Ok(0),
@@ -91,7 +99,7 @@ impl<'a> Fields<'a> {
         parse_number(text).map_err(|problem| self.error(name, problem))
     }
 
-    /// One of the values in `allowed`, which are separated by `|`, or nothing.
+    /// An optional string that is empty or one of the values in `allowed`, separated by `|`.
     pub(crate) fn optional_choice(
         &self,
         name: &str,
@@ -124,7 +132,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A list of strings that all satisfy `rule`; a missing one is empty.
+    /// A list of strings that all satisfy `rule`; empty if the field is missing.
     pub(crate) fn strings(&self, name: &str, rule: Option<Rule>) -> Result<Vec<&'a str>, HeaderError> {
         let wrong = || self.error(name, HeaderProblem::MustBe("a list of strings"));
         let items = self.optional_list(name).map_err(|_| wrong())?;
@@ -155,8 +163,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A rule for the characters of a value: the regular expression that snapd has for it, and a function that
-/// says the same.
+/// A rule for the characters of a value: the regular expression of snapd, and a function with the
+/// same result.
 #[derive(Clone, Copy)]
 pub(crate) struct Rule {
     pub(crate) pattern: &'static str,
@@ -176,7 +184,8 @@ impl Rule {
     }
 }
 
-/// A number as Go's strconv.Atoi takes it, sign included, but without the leading zeros that snapd refuses.
+/// Reads a number as Go's `strconv.Atoi` does, with an optional sign, but without the leading zeros
+/// that snapd refuses.
 pub(crate) fn parse_number(text: &str) -> Result<u64, HeaderProblem> {
     let owned = || text.to_owned();
     let number: i64 = text.parse().map_err(|error: std::num::ParseIntError| {
@@ -192,8 +201,8 @@ pub(crate) fn parse_number(text: &str) -> Result<u64, HeaderProblem> {
     u64::try_from(number).map_err(|_| HeaderProblem::OutOfRange(owned()))
 }
 
-/// A time of RFC 3339 in the form that Go's time.RFC3339 reads: `T` and `Z` in upper case, an offset with a
-/// colon, no leap second. jiff alone would also take other ISO 8601 forms.
+/// Reads an RFC 3339 time in the form that Go's `time.RFC3339` reads: `T` and `Z` in upper case, an
+/// offset with a colon, no leap second. jiff itself also reads other ISO 8601 forms.
 fn parse_timestamp(text: &str) -> Option<Timestamp> {
     let (head, tail) = text.split_at_checked("2006-01-02T15:04:05".len())?;
     let shape: String = head.chars().map(digits_to_zero).collect();

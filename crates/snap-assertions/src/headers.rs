@@ -1,10 +1,12 @@
 //! Header values and the ordered map that holds them.
 
-use crate::error::{HeaderError, HeaderProblem};
+use identity_key::is_joined_by_single_dashes;
+use miette::Diagnostic;
+use thiserror::Error;
 
-/// A header's value.
+/// The value of a header.
 ///
-/// The format knows no numbers, booleans or nulls: `body-length: 12` is the string `12`.
+/// The format has no numbers, booleans or nulls: `body-length: 12` is the string `12`.
 ///
 /// ```
 /// use snap_assertions::Value;
@@ -17,16 +19,16 @@ use crate::error::{HeaderError, HeaderProblem};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Text of one or more lines.
+    /// A string of one or more lines.
     String(String),
     /// An ordered list.
     List(Vec<Value>),
-    /// A map; its keys follow the rule for header names.
+    /// A map, whose keys follow the rule for header names.
     Map(Headers),
 }
 
 impl Value {
-    /// The text of a string value.
+    /// The string, if the value is one.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Value::String(text) => Some(text),
@@ -34,7 +36,7 @@ impl Value {
         }
     }
 
-    /// The items of a list value.
+    /// The items, if the value is a list.
     pub fn as_list(&self) -> Option<&[Value]> {
         match self {
             Value::List(items) => Some(items),
@@ -42,7 +44,7 @@ impl Value {
         }
     }
 
-    /// The entries of a map value.
+    /// The entries, if the value is a map.
     pub fn as_map(&self) -> Option<&Headers> {
         match self {
             Value::Map(entries) => Some(entries),
@@ -50,11 +52,11 @@ impl Value {
         }
     }
 
-    /// This value as it is read back after it was written: maps sorted, empty lists and maps left out; `None`
-    /// if nothing is left of it.
+    /// The value as a decoder reads it after it was written: maps sorted, without empty lists and
+    /// maps. `None` if nothing remains.
     ///
-    /// snapd leaves out an empty list or map. It writes the bare name of one that holds only such, which it
-    /// then cannot read back; leaving that out too keeps what is written readable.
+    /// snapd leaves out an empty list or map. Of a list or map with only such items it writes the
+    /// bare name, which it then cannot read. This function leaves out those too.
     pub(crate) fn canonical(&self) -> Option<Value> {
         match self {
             Value::String(text) => Some(Value::String(text.clone())),
@@ -86,8 +88,8 @@ impl From<String> for Value {
 
 /// Headers in the order in which they were read or set.
 ///
-/// Names are unique and follow snapd's rule: lower case letters, digits and single dashes, starting with a
-/// letter and not ending with a dash.
+/// Names are unique and follow snapd's rule: lower case letters, digits and single dashes; a letter
+/// first, no dash last.
 ///
 /// ```
 /// use snap_assertions::Headers;
@@ -97,15 +99,24 @@ impl From<String> for Value {
 /// headers.set("series", "16")?;
 /// assert_eq!(headers.get_str("series"), Some("16"));
 /// assert!(headers.set("Not a name", "").is_err());
-/// # Ok::<(), snap_assertions::HeaderError>(())
+/// # Ok::<(), snap_assertions::InvalidHeaderName>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
     entries: Vec<(String, Value)>,
 }
 
+/// A name that is not a header name.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Diagnostic)]
+#[error("{0:?} is not a header name")]
+#[diagnostic(
+    code("header-name-invalid"),
+    help("Use lower case letters, digits and single dashes, with a letter first")
+)]
+pub struct InvalidHeaderName(pub String);
+
 impl Headers {
-    /// No headers.
+    /// Empty headers.
     pub fn new() -> Self {
         Self::default()
     }
@@ -118,24 +129,20 @@ impl Headers {
             .map(|(_, value)| value)
     }
 
-    /// The value of the header `name` if there is one and it is a string.
+    /// The value of the header `name`, if it is a string.
     pub fn get_str(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(Value::as_str)
     }
 
-    /// Sets the header `name`: in its place if there is one already, else at the end.
+    /// Sets the header `name`. An existing header keeps its place; a new one is added at the end.
     ///
     /// # Errors
-    /// [`HeaderProblem::InvalidName`] if `name` is not a header name.
-    pub fn set(&mut self, name: &str, value: impl Into<Value>) -> Result<(), HeaderError> {
+    /// [`InvalidHeaderName`] if `name` is not a header name.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) -> Result<(), InvalidHeaderName> {
         if !is_header_name(name) {
-            return Err(HeaderError::new(name, HeaderProblem::InvalidName));
+            return Err(InvalidHeaderName(name.to_owned()));
         }
-        let value = value.into();
-        match self.entries.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = value,
-            None => self.push(name.to_owned(), value),
-        }
+        self.replace(name, value.into());
         Ok(())
     }
 
@@ -155,28 +162,29 @@ impl Headers {
         self.entries.len()
     }
 
-    /// Whether there are no headers.
+    /// Returns true if there are no headers.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Adds a header whose name the caller has checked to be well formed and new.
+    /// Sets a header whose name is known to be valid.
+    pub(crate) fn replace(&mut self, name: &str, value: Value) {
+        match self.entries.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = value,
+            None => self.push(name.to_owned(), value),
+        }
+    }
+
+    /// Adds a header. The caller has checked that the name is valid and new.
     pub(crate) fn push(&mut self, name: String, value: Value) {
         self.entries.push((name, value));
     }
 }
 
-/// snapd's rule for header names and map keys, `^[a-z](?:-?[a-z0-9])*$`.
+/// Returns true if `name` is a header name or map key by snapd's rule, `^[a-z](?:-?[a-z0-9])*$`.
 pub(crate) fn is_header_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase())
-        && is_dashed(name, |c| c.is_ascii_lowercase() || c.is_ascii_digit())
-}
-
-/// Whether `text` is made of runs of allowed characters joined by single dashes, `^A(?:-?A)*$` for the class
-/// `A`.
-pub(crate) fn is_dashed(text: &str, allowed: impl Fn(char) -> bool + Copy) -> bool {
-    text.split('-')
-        .all(|run| !run.is_empty() && run.chars().all(allowed))
+        && is_joined_by_single_dashes(name, |c| c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -194,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_again_keeps_the_place() {
+    fn a_header_that_is_set_again_keeps_its_place() {
         let mut headers = Headers::new();
         for name in ["b", "a", "c"] {
             headers.set(name, "1").unwrap();

@@ -1,4 +1,4 @@
-//! Public keys: as assertions carry them, as SubjectPublicKeyInfo, and their ids.
+//! RSA public keys of accounts, issuers and devices: their encodings and ids.
 
 use std::fmt;
 
@@ -6,7 +6,9 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA512, RsaPublicKeyComponents};
 use der::asn1::{ObjectIdentifier, UintRef};
 use der::{Decode, Reader, SliceReader};
+use miette::Diagnostic;
 use spki::SubjectPublicKeyInfoRef;
+use thiserror::Error;
 
 use crate::digest::sha3_384;
 use crate::openpgp::{
@@ -15,105 +17,66 @@ use crate::openpgp::{
 };
 
 /// rsaEncryption (RFC 8017, appendix A.1).
-pub(crate) const OID_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const OID_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// Why a public key cannot be used. The texts continue a sentence that names the key or the header it stands
-/// in.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a value is not a usable public key. The messages continue a sentence that starts with the
+/// key or its header.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Diagnostic)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The encoded form does not hold a public key.
+    /// The encoded form does not contain a public key.
     #[error(transparent)]
+    #[diagnostic(transparent)]
     Packet(#[from] PacketError),
-    /// The bytes are not the DER encoding of the expected structure.
+    /// The bytes are not the DER encoding of this structure.
     #[error("is not a {0} in DER")]
+    #[diagnostic(
+        code("public-key-not-der"),
+        help("Convert the key with `openssl rsa -pubin -pubout -outform DER`")
+    )]
     NotDer(&'static str),
-    /// The text is not base64.
-    #[error("is not base64 text")]
-    NotBase64,
-    /// The key is of another kind than those that may stand here.
-    #[error("holds a key of kind {found}, which cannot be used: {supported}")]
-    Kind {
-        /// The kind of the key.
-        found: String,
-        /// The kinds that can be used.
-        supported: &'static str,
-    },
+    /// The key is not an RSA key.
+    #[error("holds a key with the algorithm {0}, not an RSA key")]
+    #[diagnostic(
+        code("public-key-not-rsa"),
+        help("Use an RSA key; assertions are signed with RSA")
+    )]
+    NotRsa(String),
     /// The RSA key is too small or too large.
-    #[error("holds an RSA key of {bits} bits: from {min} to 8192 are allowed")]
+    #[error("holds an RSA key of {bits} bits, but 2048 to 8192 are allowed")]
+    #[diagnostic(
+        code("public-key-size-unsupported"),
+        help("Use an RSA key of 2048 to 8192 bits")
+    )]
     Size {
-        /// The size of the key.
+        /// The size of the modulus in bits.
         bits: usize,
-        /// The smallest size allowed.
-        min: usize,
     },
-    /// The exponent is more than three bytes long, which snapd does not take.
+    /// The exponent is longer than three bytes, which snapd refuses.
     #[error("holds an RSA key whose exponent is larger than 24 bits")]
+    #[diagnostic(
+        code("public-key-exponent-unsupported"),
+        help("Use an RSA key with the exponent 65537")
+    )]
     LargeExponent,
-    /// The numbers do not make a key.
-    #[error("does not hold a valid key")]
+    /// The numbers are not an RSA key.
+    #[error("holds numbers that are not an RSA key")]
+    #[diagnostic(code("public-key-invalid"), help("Export the public key again"))]
     Invalid,
 }
 
-/// Why a signature was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum VerifyError {
-    /// The signature was made with another key.
-    #[error("the signature is by the key {needed}, not by {given}")]
-    OtherKey {
-        /// The id of the key that the assertion names.
-        needed: String,
-        /// The id of the key that was given.
-        given: String,
-    },
-    /// The signature cannot be read.
-    #[error("the signature {0}")]
-    Packet(PacketError),
-    /// The signature does not belong to the content, or not to the key.
-    #[error("the signature does not fit: the content was changed, or another key signed it")]
-    BadSignature,
-    /// The key's account is not the one in whose name the assertion is signed.
-    #[error("the assertion is by the account {authority:?}, but the key belongs to {account:?}")]
-    OtherAccount {
-        /// The assertion's `authority-id`.
-        authority: String,
-        /// The account-key's `account-id`.
-        account: String,
-    },
-    /// The account-key's constraints do not allow such an assertion.
-    #[error("the constraints of the account-key do not allow this assertion")]
-    Constraints,
-    /// The time now lies outside the account-key's validity.
-    #[error("the key is not valid at {time}, only {validity}")]
-    NotValidNow {
-        /// The time asked for.
-        time: String,
-        /// From when to when the key is valid.
-        validity: String,
-    },
-    /// The assertion's timestamp lies outside the account-key's validity.
-    #[error("the assertion's timestamp {time} lies outside the validity of its key: {validity}")]
-    TimestampOutside {
-        /// The header `timestamp`.
-        time: String,
-        /// From when to when the key is valid.
-        validity: String,
-    },
-    /// The assertion's headers are not what its type demands.
-    #[error(transparent)]
-    Header(#[from] Box<crate::error::HeaderError>),
-}
+/// The signature is not one of this key over this content.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Diagnostic)]
+#[error("the signature does not match the content and the key")]
+#[diagnostic(
+    code("signature-wrong"),
+    help("Use the original assertion; this one was changed, or another key signed it")
+)]
+pub struct WrongSignature;
 
-impl From<PacketError> for VerifyError {
-    fn from(error: PacketError) -> Self {
-        Self::Packet(error)
-    }
-}
-
-/// An RSA public key that signs assertions: an account's, a device's or an issuer's.
+/// An RSA public key of an account, an issuer or a device, which verifies assertions.
 ///
-/// Its size is from 2048 to 8192 bits. Two keys are equal if their ids are.
+/// It has 2048 to 8192 bits. Keys with the same id are equal.
 ///
 /// ```
 /// use snap_assertions::PublicKey;
@@ -138,33 +101,30 @@ impl PublicKey {
     /// Reads the encoded form: the body of an `account-key`, or the header `device-key`.
     ///
     /// # Errors
-    /// If it does not hold an RSA key of a usable size.
+    /// If it is not an RSA key of 2048 to 8192 bits.
     pub fn decode(text: &str) -> Result<Self, KeyError> {
         let (n, e) = read_public_key(&decode_text(text)?)?;
         Self::from_components(&n, &e)
     }
 
-    /// Reads the DER encoding of a SubjectPublicKeyInfo (RFC 5280), as `openssl rsa -pubout -outform DER`,
-    /// PKCS#11 tools and key managers write it.
+    /// Reads a SubjectPublicKeyInfo in DER (RFC 5280, section 4.1.2.7), as `openssl rsa -pubout
+    /// -outform DER`, PKCS#11 tools and key managers write it.
     ///
     /// # Errors
-    /// If it does not hold an RSA key of a usable size.
+    /// If it is not an RSA key of 2048 to 8192 bits.
     pub fn from_spki_der(der: &[u8]) -> Result<Self, KeyError> {
         let spki =
             SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyError::NotDer("SubjectPublicKeyInfo"))?;
         if spki.algorithm.oid != OID_RSA {
-            return Err(KeyError::Kind {
-                found: spki.algorithm.oid.to_string(),
-                supported: "assertions are signed with RSA",
-            });
+            return Err(KeyError::NotRsa(spki.algorithm.oid.to_string()));
         }
         let key = spki.subject_public_key.as_bytes().unwrap_or_default();
         let (n, e) = rsa_components(key)?;
         Self::from_components(n, e)
     }
 
-    /// Reads the primary key at the start of binary OpenPGP packets, as `gpg --export` writes them. Its creation
-    /// time there does not matter, so that the id is another number than GnuPG's fingerprint.
+    /// Reads the primary key at the start of binary OpenPGP packets, as `gpg --export` writes them.
+    /// Ignores its creation time, so that the id differs from GnuPG's fingerprint.
     ///
     /// ```
     /// use base64::prelude::{BASE64_STANDARD, Engine};
@@ -178,27 +138,27 @@ impl PublicKey {
     /// ```
     ///
     /// # Errors
-    /// If they do not start with an RSA key of a usable size.
+    /// If the first packet is not an RSA key of 2048 to 8192 bits.
     pub fn from_openpgp(packets: &[u8]) -> Result<Self, KeyError> {
         let (n, e) = read_first_public_key(packets)?;
         Self::from_components(&n, &e)
     }
 
-    /// Makes a key of a modulus and an exponent, both big-endian.
+    /// Makes a key from modulus and exponent, both big endian.
     ///
     /// # Errors
-    /// If the size is not usable or the numbers do not make a key.
+    /// If the numbers are not an RSA key of 2048 to 8192 bits.
     pub fn from_components(n: &[u8], e: &[u8]) -> Result<Self, KeyError> {
         let (n, e) = (without_leading_zeros(n), without_leading_zeros(e));
         let bits = bit_length(n);
         if !(2048..=8192).contains(&bits) {
-            return Err(KeyError::Size { bits, min: 2048 });
+            return Err(KeyError::Size { bits });
         }
-        // What snapd's OpenPGP library takes.
+        // The limit of snapd's OpenPGP library.
         if e.len() > 3 {
             return Err(KeyError::LargeExponent);
         }
-        // aws-lc checks neither for a key made of components.
+        // aws-lc does not check this for keys made from components.
         let odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
         if !odd(n) || !odd(e) || e == [1] {
             return Err(KeyError::Invalid);
@@ -221,17 +181,18 @@ impl PublicKey {
         encode_text(&public_key_packet(&self.n, &self.e))
     }
 
-    /// The DER encoding of the SubjectPublicKeyInfo.
+    /// The SubjectPublicKeyInfo in DER.
     pub fn to_spki_der(&self) -> Vec<u8> {
-        // This is how aws-lc keeps the bytes of a key made from components; nothing can fail here.
+        // aws-lc keeps the DER of a key made from components, so that this cannot fail.
         self.parsed
             .as_der()
             .map(|der| der.as_ref().to_vec())
             .unwrap_or_default()
     }
 
-    /// The key id: base64url without padding of the SHA3-384 digest over the encoded form's bytes. It stands
-    /// in the headers `sign-key-sha3-384`, `public-key-sha3-384` and `device-key-sha3-384`.
+    /// The key id: the SHA3-384 digest of the bytes of the encoded form, in base64url without
+    /// padding. The headers `sign-key-sha3-384`, `public-key-sha3-384` and `device-key-sha3-384`
+    /// contain it.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -241,18 +202,16 @@ impl PublicKey {
         bit_length(&self.n)
     }
 
-    /// Checks that `signature` is this key's over `content`.
+    /// Checks that `signature` is one of this key over `content`.
     ///
     /// # Errors
-    /// [`VerifyError::BadSignature`] if it is not.
-    pub fn verify(&self, content: &[u8], signature: &SignaturePacket) -> Result<(), VerifyError> {
-        let digest = signature.digest_over(content).ok_or(VerifyError::BadSignature)?;
-        let raw = signature
-            .rsa_signature(self.n.len())
-            .ok_or(VerifyError::BadSignature)?;
+    /// [`WrongSignature`] if it is not.
+    pub fn verify(&self, content: &[u8], signature: &SignaturePacket) -> Result<(), WrongSignature> {
+        let digest = signature.digest_over(content).ok_or(WrongSignature)?;
+        let raw = signature.rsa_signature(self.n.len()).ok_or(WrongSignature)?;
         self.parsed
             .verify_digest_sig(&digest, &raw)
-            .map_err(|_| VerifyError::BadSignature)
+            .map_err(|_| WrongSignature)
     }
 }
 
@@ -273,7 +232,7 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// Modulus and exponent of an RSAPublicKey in DER (RFC 8017, appendix A.1.1).
+/// Reads modulus and exponent of an RSAPublicKey in DER (RFC 8017, appendix A.1.1).
 pub(crate) fn rsa_components(der: &[u8]) -> Result<(&[u8], &[u8]), KeyError> {
     let not_der = |_: der::Error| KeyError::NotDer("RSAPublicKey");
     let mut reader = SliceReader::new(der).map_err(not_der)?;
@@ -284,7 +243,7 @@ pub(crate) fn rsa_components(der: &[u8]) -> Result<(&[u8], &[u8]), KeyError> {
     Ok((n.as_bytes(), e.as_bytes()))
 }
 
-pub(crate) fn bit_length(number: &[u8]) -> usize {
+fn bit_length(number: &[u8]) -> usize {
     let number = without_leading_zeros(number);
     let zeros = number.first().map_or(0, |byte| byte.leading_zeros() as usize);
     number.len() * 8 - zeros

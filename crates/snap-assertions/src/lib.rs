@@ -1,25 +1,27 @@
 //! Snap assertions: decode, check, encode, sign and verify.
 //!
-//! An assertion is a signed text: headers, sometimes a body, and a signature. snapd and the store use them
-//! for every statement about accounts, keys, snaps, models and devices. This library reads and writes them
-//! byte for byte as snapd does. It knows no I/O beyond readers and writers, and keeps no keys or assertions
-//! of its own.
+//! An assertion is a signed document: headers, an optional body, and a signature. snapd and the
+//! store use assertions for statements about accounts, keys, snaps, models and devices. This
+//! library reads and writes them byte for byte as snapd does. It does no I/O except on readers and
+//! writers, and stores no keys or assertions.
 //!
 //! | to | use |
 //! |---|---|
 //! | read a stream of assertions with bounded memory | [`Decoder`], [`decode`] |
-//! | look at headers and body, check what the type demands | [`Assertion`], [`types`] |
+//! | read headers and body, check the rules of a type | [`Assertion`], [`types`] |
 //! | verify a signature | [`Assertion::verify`], [`types::AccountKey::verify`], [`PublicKey`] |
 //! | sign | [`Statement`], [`SignOptions`], [`LocalSigner`] or another [`Signer`] |
 //! | write a stream | [`Encoder`] |
 //!
-//! Signatures are OpenPGP packets (RFC 4880) over RSA with SHA-512; those of GnuPG are taken too. Of the
-//! OpenPGP forms that snapd's decoder happens to let through, this library refuses what no signer of
-//! assertions makes: hashes other than SHA-512, packets of indefinite length, bytes after a packet's fields,
-//! and base64 whose unused bits are set. RSA keys have from 2048 to 8192 bits.
+//! Signatures are OpenPGP packets (RFC 4880), RSA with SHA-512, also those that GnuPG makes. This
+//! library refuses OpenPGP forms that snapd's decoder accepts but no signer of assertions writes:
+//! hashes other than SHA-512, packets of indefinite length, bytes after the fields of a packet, and
+//! base64 with unused bits set. RSA keys have 2048 to 8192 bits.
 //!
-//! All types that snapd knows are decoded by the rules that all have in common; those with a view in
-//! [`types`] are also checked by their own.
+//! The decoder checks the rules that all of snapd's types have in common. The views in [`types`]
+//! check the rules of single types.
+//!
+//! Every error has a code and advice ([`miette::Diagnostic`]).
 //!
 //! ```
 //! use snap_assertions::types::HardwareIdentity;
@@ -42,8 +44,8 @@ mod assertion;
 mod decode;
 mod digest;
 mod encode;
-mod error;
 mod fields;
+mod hardware_key;
 mod headers;
 mod key;
 mod local_signer;
@@ -54,16 +56,16 @@ mod sign;
 mod statement;
 pub mod types;
 
-pub use assertion::{Assertion, MAX_BODY, MAX_HEADERS, MAX_SIGNATURE};
-pub use decode::{Decoder, decode};
+pub use assertion::{Assertion, MAX_BODY, MAX_HEADERS, MAX_SIGNATURE, Part, VerifyError};
+pub use decode::{DecodeError, DecodeErrorKind, Decoder, decode};
 pub use encode::Encoder;
-pub use error::{
-    DecodeError, DecodeErrorKind, DigestForm, HeaderError, HeaderProblem, Part, SignError, SyntaxError,
-};
-pub use headers::{Headers, Value};
-pub use key::{KeyError, PublicKey, VerifyError};
+pub use fields::{HeaderError, HeaderProblem};
+pub use headers::{Headers, InvalidHeaderName, Value};
+pub use identity_key::{DigestForm, Hash, KeyKind};
+pub use key::{KeyError, PublicKey, WrongSignature};
 pub use local_signer::{LocalSigner, PrivateKeyError};
 pub use openpgp::{PacketError, PendingSignature, SignaturePacket};
+pub use parse::SyntaxError;
 pub use registry::AssertionType;
-pub use sign::{MIN_SIGNING_BITS, SignOptions, Signer, SignerError};
-pub use statement::Statement;
+pub use sign::{MIN_SIGNING_BITS, SignError, SignOptions, Signer, SignerError};
+pub use statement::{InvalidStatement, Statement};

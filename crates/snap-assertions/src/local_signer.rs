@@ -5,38 +5,61 @@ use std::fmt;
 use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA512};
 use der::SecretDocument;
+use miette::Diagnostic;
+use thiserror::Error;
 
 use crate::key::{KeyError, PublicKey, rsa_components};
 use crate::openpgp::{PendingSignature, SignaturePacket};
 use crate::sign::{MIN_SIGNING_BITS, Signer, SignerError};
 
 /// Why a private key cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Diagnostic)]
 #[non_exhaustive]
 pub enum PrivateKeyError {
     /// The text is not PEM.
-    #[error("not a private key in PEM, which starts with a line -----BEGIN PRIVATE KEY-----")]
+    #[error("the private key is not in PEM")]
+    #[diagnostic(
+        code("private-key-not-pem"),
+        help("Use a file that starts with -----BEGIN PRIVATE KEY-----")
+    )]
     NotPem,
-    /// The PEM text holds something else.
-    #[error(
-        "the PEM text holds a {0:?}, not an unencrypted private key: convert it with `openssl pkcs8 -topk8 -nocrypt`"
+    /// The PEM block is not an unencrypted private key.
+    #[error("the PEM block is {0:?}, not an unencrypted private key")]
+    #[diagnostic(
+        code("private-key-label"),
+        help("Convert the key with `openssl pkcs8 -topk8 -nocrypt`")
     )]
     Label(String),
     /// The bytes are not an RSA private key.
-    #[error("not an RSA private key in PKCS#8 or PKCS#1 of at least 2048 bits")]
+    #[error("the private key is not an RSA key of at least 2048 bits in PKCS#8 or PKCS#1")]
+    #[diagnostic(
+        code("private-key-not-rsa"),
+        help("Make a key with `openssl genrsa -out KEY.pem 4096`")
+    )]
     NotRsa,
     /// The key is too small to sign with.
-    #[error("the RSA key has {0} bits, at least 4096 are needed: use a larger key")]
+    #[error("the signing key has {0} bits, but at least 4096 are needed")]
+    #[diagnostic(code("signing-key-too-small"), help("Use an RSA key of 4096 bits or more"))]
     TooSmall(usize),
-    /// The public half cannot be used.
-    #[error("the public key {0}")]
+    /// The public half is not usable.
+    #[error("the public half of the private key {0}")]
+    #[diagnostic(transparent)]
     Public(KeyError),
 }
 
+/// The RSA operation of a [`LocalSigner`] failed.
+#[derive(Debug, Error, Diagnostic)]
+#[error("the RSA operation failed")]
+#[diagnostic(
+    code("rsa-operation-failed"),
+    help("Check the key with `openssl pkey -check -in KEY.pem`")
+)]
+struct RsaFailed;
+
 /// An RSA private key in memory, of at least 4096 bits.
 ///
-/// aws-lc holds the key and overwrites its memory when the signer is dropped; the bytes given to the
-/// constructors are the caller's to wipe.
+/// aws-lc overwrites its memory with the key when the signer is dropped. The caller must wipe the
+/// bytes that it gave to the constructors.
 ///
 /// ```
 /// use snap_assertions::{LocalSigner, PublicKey, Signer};
@@ -53,11 +76,11 @@ pub struct LocalSigner {
 }
 
 impl LocalSigner {
-    /// Reads a private key in PEM: PKCS#8 (`BEGIN PRIVATE KEY`) or PKCS#1 (`BEGIN RSA PRIVATE KEY`),
-    /// unencrypted.
+    /// Reads a private key in PEM: PKCS#8 (`BEGIN PRIVATE KEY`) or PKCS#1 (`BEGIN RSA PRIVATE
+    /// KEY`), unencrypted.
     ///
     /// # Errors
-    /// If there is no such key in the text, or if it is too small.
+    /// If the text does not contain such a key, or the key has less than 4096 bits.
     pub fn from_pem(pem: &str) -> Result<Self, PrivateKeyError> {
         let (label, der) = SecretDocument::from_pem(pem).map_err(|_| PrivateKeyError::NotPem)?;
         match label {
@@ -69,7 +92,7 @@ impl LocalSigner {
     /// Reads a private key in DER: PKCS#8 (RFC 5958) or PKCS#1 (RFC 8017), unencrypted.
     ///
     /// # Errors
-    /// If the bytes are no such key, or if it is too small.
+    /// If the bytes are not such a key, or the key has less than 4096 bits.
     pub fn from_der(der: &[u8]) -> Result<Self, PrivateKeyError> {
         let private = KeyPair::from_pkcs8(der)
             .or_else(|_| KeyPair::from_der(der))
@@ -93,7 +116,7 @@ impl Signer for LocalSigner {
         let mut raw = vec![0; self.private.public_modulus_len()];
         self.private
             .sign_digest(&RSA_PKCS1_SHA512, pending.aws_digest(), &mut raw)
-            .map_err(|_| "the RSA operation failed")?;
+            .map_err(|_| RsaFailed)?;
         Ok(pending.finish(&raw))
     }
 }

@@ -1,5 +1,5 @@
-//! The two OpenPGP packets of assertions (RFC 4880): the version 4 signature and the version 4 RSA public
-//! key.
+//! The two OpenPGP packets of assertions (RFC 4880): version 4 signatures and version 4 RSA public
+//! keys.
 
 mod bytes;
 mod error;
@@ -13,23 +13,19 @@ pub(crate) use public_key::{public_key_packet, read_first_public_key, read_publi
 use aws_lc_rs::digest::{Context, Digest, SHA512};
 
 use bytes::Bytes;
-use framing::{frame, unframe};
+use framing::{RSA, VERSION, frame, unframe};
 
 /// RFC 4880, section 4.3.
 const TAG_SIGNATURE: u8 = 2;
-/// Sections 5.2.3 and 5.5.2.
-const VERSION: u8 = 4;
-/// Section 5.2.1: a signature of a binary document.
+/// RFC 4880, section 5.2.1: signature of a binary document.
 const TYPE_BINARY: u8 = 0;
-/// Section 9.1.
-const RSA: u8 = 1;
-/// Section 9.4.
+/// RFC 4880, section 9.4.
 const HASH_SHA512: u8 = 10;
-/// Section 5.2.3.1.
+/// RFC 4880, section 5.2.3.1.
 const SUBPACKET_CREATION_TIME: u8 = 2;
 const SUBPACKET_CRITICAL: u8 = 0x80;
-/// The types of subpackets that snapd's OpenPGP library understands: it refuses any other that is marked
-/// critical.
+/// The types of subpackets that snapd's OpenPGP library knows. It refuses critical subpackets of
+/// other types.
 const SUBPACKETS_KNOWN: [u8; 12] = [2, 3, 9, 11, 16, 21, 22, 25, 27, 29, 30, 32];
 /// The DigestInfo of SHA-512 up to the digest (RFC 8017, section 9.2, note 1).
 const DIGEST_INFO_SHA512: [u8; 19] = [
@@ -37,9 +33,10 @@ const DIGEST_INFO_SHA512: [u8; 19] = [
     0x04, 0x40,
 ];
 
-/// An OpenPGP signature as assertions have it: version 4, over a binary document, by RSA with SHA-512.
+/// The OpenPGP signature of an assertion: version 4, over a binary document, RSA with SHA-512.
 ///
-/// Other implementations' extra subpackets, such as GnuPG's issuer fingerprint, are taken and kept.
+/// Extra subpackets of other implementations, such as GnuPG's issuer fingerprint, are accepted and
+/// kept.
 ///
 /// ```
 /// let assertion = snap_assertions::decode(include_bytes!("../tests/vectors/model.assert"))?;
@@ -52,9 +49,9 @@ const DIGEST_INFO_SHA512: [u8; 19] = [
 pub struct SignaturePacket {
     /// The packet without its header.
     body: Vec<u8>,
-    /// The length of the part of `body` that is signed along with the content.
+    /// The length of the part of `body` that is signed together with the content.
     hashed: usize,
-    /// Where in `body` the first two bytes of the signed digest stand.
+    /// The offset in `body` of the first two bytes of the signed digest.
     hash_tag: usize,
     creation_time: u32,
 }
@@ -63,7 +60,7 @@ impl SignaturePacket {
     /// Reads a binary packet, such as `gpg --detach-sign` writes.
     ///
     /// # Errors
-    /// If it is not one signature packet of the supported kind.
+    /// If the bytes are not one supported signature packet.
     pub fn from_bytes(packet: &[u8]) -> Result<Self, PacketError> {
         let (tag, body) = unframe(packet)?;
         if tag != TAG_SIGNATURE {
@@ -91,39 +88,39 @@ impl SignaturePacket {
         })
     }
 
-    /// Reads the text form that stands in an assertion.
+    /// Reads the text form of an assertion.
     ///
     /// # Errors
-    /// If it is not base64, or does not hold one signature packet of the supported kind.
+    /// If the text is not base64, or does not contain one supported signature packet.
     pub fn decode(text: &str) -> Result<Self, PacketError> {
         Self::from_bytes(&decode_text(text)?)
     }
 
-    /// The binary packet, in the new format of RFC 4880, section 4.2.2, whatever format it was read in.
+    /// The binary packet, always in the new format (RFC 4880, section 4.2.2).
     pub fn to_bytes(&self) -> Vec<u8> {
         frame(TAG_SIGNATURE, &self.body)
     }
 
-    /// The text form that stands in an assertion.
+    /// The text form of an assertion.
     pub fn encode(&self) -> String {
         encode_text(&self.to_bytes())
     }
 
-    /// When the signature was made, in seconds since 1970-01-01T00:00:00Z, as the signer says.
+    /// The creation time that the signer wrote, in seconds since 1970-01-01T00:00:00Z.
     pub fn creation_time(&self) -> u32 {
         self.creation_time
     }
 
-    /// The digest that must have been signed if the signature belongs to `content`; `None` if the first two
-    /// bytes of the digest, which the packet has in the clear, show that it does not.
+    /// The digest that a signature over `content` signs. `None` if its first two bytes differ from
+    /// those in the packet, which then is not a signature over `content`.
     pub(crate) fn digest_over(&self, content: &[u8]) -> Option<Digest> {
         let digest = digest(content, self.body.get(..self.hashed)?);
         let tag = self.body.get(self.hash_tag..self.hash_tag + 2)?;
         digest.as_ref().starts_with(tag).then_some(digest)
     }
 
-    /// The raw RSA signature, with the leading zeros that the packet may leave out, for a key of `size`
-    /// bytes.
+    /// The raw RSA signature for a key of `size` bytes, with the leading zeros that the packet may
+    /// omit.
     pub(crate) fn rsa_signature(&self, size: usize) -> Option<Vec<u8>> {
         let number = self.body.get(self.hash_tag + 4..)?;
         let mut padded = vec![0; size.checked_sub(number.len())?];
@@ -132,14 +129,15 @@ impl SignaturePacket {
     }
 }
 
-/// A signature that lacks only the RSA operation, for signers that have a bare RSA key: in memory, in an HSM,
-/// or behind a key manager.
+/// A signature before the RSA operation, for signers with a bare RSA key: in memory, in an HSM, or
+/// behind a key manager.
 ///
 /// ```
 /// use snap_assertions::PendingSignature;
 ///
 /// let pending = PendingSignature::new(b"type: ...", 1_794_161_724);
-/// // Hand `pending.digest_info()` to CKM_RSA_PKCS, or to `sign -m RSA-PKCS` of a key manager; the key's answer:
+/// // Pass `pending.digest_info()` to CKM_RSA_PKCS, or to `sign -m RSA-PKCS` of a key manager.
+/// // The result:
 /// let raw = [1; 512];
 /// let packet = pending.finish(&raw);
 /// assert_eq!(packet.to_bytes().len(), 533);
@@ -152,7 +150,7 @@ pub struct PendingSignature {
 }
 
 impl PendingSignature {
-    /// Prepares a signature over `content` that says it was made at `time`, in seconds since
+    /// Prepares a signature over `content` with the creation time `time`, in seconds since
     /// 1970-01-01T00:00:00Z.
     pub fn new(content: &[u8], time: u32) -> Self {
         let [a, b, c, d] = time.to_be_bytes();
@@ -177,20 +175,19 @@ impl PendingSignature {
         }
     }
 
-    /// The SHA-512 digest to be signed with PKCS#1 v1.5.
+    /// The SHA-512 digest to sign with PKCS#1 v1.5.
     pub fn digest(&self) -> &[u8] {
         self.digest.as_ref()
     }
 
-    /// The DER bytes of the DigestInfo, to be padded and signed by a key that does not know the hash
-    /// algorithm.
+    /// The DigestInfo in DER, for a key that pads and signs but does not know the hash algorithm.
     pub fn digest_info(&self) -> Vec<u8> {
         [&DIGEST_INFO_SHA512, self.digest()].concat()
     }
 
-    /// The packet that holds `raw`, the RSA signature, as long as the key's modulus.
+    /// The packet with `raw`, the RSA signature, which is as long as the modulus of the key.
     pub fn finish(&self, raw: &[u8]) -> SignaturePacket {
-        // snapd gives the number's length in whole bytes, whether or not the topmost bits are zero.
+        // snapd writes the length of the number in whole bytes, even if its first bits are zero.
         let bits = u16::try_from(raw.len() * 8).unwrap_or(u16::MAX);
         let mut body = Vec::with_capacity(self.hashed.len() + 6 + raw.len());
         body.extend_from_slice(&self.hashed);
@@ -212,7 +209,7 @@ impl PendingSignature {
     }
 }
 
-/// The digest that a version 4 signature signs (RFC 4880, section 5.2.4).
+/// The digest of a version 4 signature (RFC 4880, section 5.2.4).
 fn digest(content: &[u8], hashed: &[u8]) -> Digest {
     let length = u32::try_from(hashed.len()).unwrap_or(u32::MAX);
     let mut context = Context::new(&SHA512);
@@ -223,8 +220,8 @@ fn digest(content: &[u8], hashed: &[u8]) -> Digest {
     context.finish()
 }
 
-/// Checks an area of subpackets (RFC 4880, section 5.2.3.1) and gives the creation time if there is one in
-/// it.
+/// Checks an area of subpackets (RFC 4880, section 5.2.3.1). Returns the creation time, if the area
+/// has one.
 fn check_subpackets(area: &[u8], hashed: bool) -> Result<Option<u32>, PacketError> {
     let mut rest = Bytes(area);
     let mut creation_time = None;

@@ -1,19 +1,61 @@
-//! The header syntax: lines of `name: value`, indented texts, lists and maps.
+//! The header syntax: lines of `name: value`, multi-line strings, lists and maps.
 //!
-//! What is accepted and refused follows snapd's decoder. Each level of nesting indents by two spaces; a text
-//! of several lines stands four spaces deeper than the line that introduces it.
+//! The parser accepts and refuses what snapd's decoder does. Each level of nesting is indented by
+//! two spaces; a multi-line string by four, relative to the line that introduces it.
 
 use std::collections::HashSet;
 
-use crate::error::SyntaxError;
-use crate::headers::{Headers, Value, is_header_name};
+use miette::Diagnostic;
+use thiserror::Error;
 
-/// Indentation of list items and map entries against the line that introduces them.
+use crate::headers::{Headers, InvalidHeaderName, Value, is_header_name};
+
+/// Indentation of list items and map entries, relative to the line that introduces them.
 const NESTED: usize = 2;
-/// Indentation of a text of several lines against the line that introduces it.
+/// Indentation of a multi-line string, relative to the line that introduces it.
 const TEXT: usize = 4;
 
-/// An error and the line it stands on, counted from 0.
+/// A line that breaks the header syntax.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum SyntaxError {
+    /// A line has no colon.
+    #[error("the line {0:?} has no ':' after a header name")]
+    #[diagnostic(
+        code("header-colon-missing"),
+        help("Check that the input is an assertion and that nobody edited it")
+    )]
+    MissingColon(String),
+    /// A name has characters that a header name must not have.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    InvalidName(#[from] InvalidHeaderName),
+    /// The value follows the colon or dash without a space.
+    #[error("the line {0:?} has no space before the value")]
+    #[diagnostic(
+        code("header-space-missing"),
+        help("Write one space between the colon or dash and the value")
+    )]
+    MissingSpace(String),
+    /// No indented line follows a line that introduces a value of several lines.
+    #[error("the line {name:?} has no value")]
+    #[diagnostic(
+        code("header-value-missing"),
+        help("Indent the lines of the value by {indent} spaces")
+    )]
+    MissingValue {
+        /// The line that introduces the value.
+        name: String,
+        /// The indentation that a multi-line string has here.
+        indent: usize,
+    },
+    /// A name occurs twice among the headers, or in one map.
+    #[error("duplicate header {0:?}")]
+    #[diagnostic(code("header-duplicate"), help("Remove one of the two headers"))]
+    Repeated(String),
+}
+
+/// An error and its line, counted from 0.
 pub(crate) type Located = (usize, SyntaxError);
 
 /// Parses the header part of an assertion.
@@ -25,13 +67,13 @@ pub(crate) fn parse_headers(head: &str) -> Result<Headers, Located> {
 
 struct Parser<'a> {
     lines: Vec<&'a str>,
-    /// The line to be read next.
+    /// The index of the next line.
     next: usize,
 }
 
 impl<'a> Parser<'a> {
-    /// Reads entries `name: value` that start at column `indent`, as long as `belongs` says that the line is
-    /// one.
+    /// Reads entries `name: value` that start at column `indent`, as long as `belongs` returns true
+    /// for the line.
     fn entries(&mut self, indent: usize, belongs: impl Fn(&str) -> bool) -> Result<Headers, Located> {
         let mut headers = Headers::new();
         let mut seen = HashSet::new();
@@ -42,19 +84,19 @@ impl<'a> Parser<'a> {
                 return Err((at, SyntaxError::MissingColon(entry.to_owned())));
             };
             if !is_header_name(name) {
-                return Err((at, SyntaxError::InvalidName(name.to_owned())));
+                return Err((at, InvalidHeaderName(name.to_owned()).into()));
             }
             if !seen.insert(name) {
                 return Err((at, SyntaxError::Repeated(name.to_owned())));
             }
-            // The values of a map nest against its keys, those of the headers against column 0.
+            // The values of a map are indented relative to its keys, those of headers to column 0.
             let value = self.value(line, indent + name.len() + 1, indent)?;
             headers.push(name.to_owned(), value);
         }
         Ok(headers)
     }
 
-    /// Reads the value that follows the first `intro` bytes of `line`, the current one.
+    /// Reads the value that follows the first `intro` bytes of `line`, the current line.
     fn value(&mut self, line: &'a str, intro: usize, base: usize) -> Result<Value, Located> {
         let at = self.next;
         self.next += 1;
@@ -101,7 +143,7 @@ impl<'a> Parser<'a> {
         Ok(Value::String(text))
     }
 
-    /// The current line without its indentation, if it has at least that much.
+    /// The current line without its first `indent` columns, if those are spaces.
     fn current(&self, indent: usize) -> Option<&'a str> {
         let line = self.lines.get(self.next)?;
         let (margin, rest) = line.split_at_checked(indent)?;

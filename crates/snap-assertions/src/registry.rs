@@ -1,6 +1,6 @@
-//! The assertion types that snapd knows, with what the format itself demands of them.
+//! The assertion types that snapd knows, with their primary keys and formats.
 
-/// A type of assertion.
+/// An assertion type.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AssertionType {
     name: &'static str,
@@ -11,7 +11,7 @@ pub struct AssertionType {
 }
 
 impl AssertionType {
-    /// The type called `name`, if snapd knows it.
+    /// The type with the name `name`, if snapd knows it.
     ///
     /// ```
     /// let model = snap_assertions::AssertionType::find("model").unwrap();
@@ -26,23 +26,23 @@ impl AssertionType {
         self.name
     }
 
-    /// The headers that together identify an assertion of this type, in their order.
+    /// The headers that identify an assertion of this type, in their order.
     pub fn primary_key(&self) -> &'static [&'static str] {
         self.primary_key
     }
 
-    /// Whether such assertions are signed in the name of an account, given as `authority-id`. The others are
-    /// signed by the key they carry, and may not have that header.
+    /// Returns true if an account signs such assertions; `authority-id` names it. The others
+    /// contain the key that signs them, and must not have that header.
     pub fn has_authority(&self) -> bool {
         self.has_authority
     }
 
-    /// The newest format iteration that this library understands.
+    /// The newest format iteration that this library knows.
     pub fn max_format(&self) -> u64 {
         self.max_format
     }
 
-    /// The value that stands for the primary key header `name` where it is left out.
+    /// The default value of the primary key header `name`.
     pub(crate) fn default_of(&self, name: &str) -> Option<&'static str> {
         self.optional_key
             .filter(|(optional, _)| *optional == name)
@@ -65,7 +65,8 @@ const fn with_format(mut of: AssertionType, max_format: u64) -> AssertionType {
     of
 }
 
-/// snapd's snap.DefaultProvenance: revisions that the store built itself have no `provenance` header.
+/// snapd's `snap.DefaultProvenance`: revisions that the store itself built have no `provenance`
+/// header.
 const fn with_provenance(mut of: AssertionType) -> AssertionType {
     of.optional_key = Some(("provenance", "global-upload"));
     of
@@ -76,7 +77,7 @@ const fn without_authority(mut of: AssertionType) -> AssertionType {
     of
 }
 
-/// The types, primary keys and newest formats of snapd at 2026-08-21 (asserts.go).
+/// Types, primary keys and newest formats, as of snapd's `asserts.go` on 2026-08-21.
 static TYPES: &[AssertionType] = &[
     signed("account", &["account-id"]),
     with_format(signed("account-key", &["public-key-sha3-384"]), 1),

@@ -1,36 +1,91 @@
-//! Signing: from a statement to an assertion, with whatever holds the key.
+//! Signatures on statements, with a key in memory, in an HSM or behind another program.
 
-use crate::assertion::{Assertion, MAX_BODY, MAX_HEADERS, check_common};
+use identity_key::DigestForm;
+use miette::Diagnostic;
+use thiserror::Error;
+
+use crate::assertion::{Assertion, MAX_BODY, MAX_HEADERS, Part, check_common};
 use crate::encode::write_headers;
-use crate::error::{DigestForm, HeaderProblem, Part, SignError};
-use crate::fields::Fields;
-use crate::key::PublicKey;
+use crate::fields::{Fields, HeaderError, HeaderProblem};
+use crate::key::{PublicKey, WrongSignature};
 use crate::openpgp::SignaturePacket;
 use crate::statement::Statement;
 use crate::types;
 
-/// The smallest RSA key that may sign, in bits. snapd has the same bound for keys held by GnuPG or a key
+/// The smallest RSA key that may sign, in bits. snapd has the same limit for keys in GnuPG or a key
 /// manager.
 pub const MIN_SIGNING_BITS: usize = 4096;
 
-/// What a signer reports when it fails.
-pub type SignerError = Box<dyn std::error::Error + Send + Sync>;
+/// The error of a [`Signer`], with its own code and advice.
+pub type SignerError = Box<dyn Diagnostic + Send + Sync>;
 
-/// A private RSA key, wherever it is kept.
+/// Why a statement was not signed.
+#[derive(Debug, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum SignError {
+    /// A header breaks a rule.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Header(#[from] HeaderError),
+    /// A part is longer than the format allows.
+    #[error("the {part} has {found} bytes, but at most {limit} are allowed")]
+    #[diagnostic(code("statement-too-long"), help("Shorten the {part}"))]
+    TooLong {
+        /// The part.
+        part: Part,
+        /// Its length in bytes.
+        found: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The key has less than [`MIN_SIGNING_BITS`] bits.
+    #[error("the signing key has {0} bits, but at least 4096 are needed")]
+    #[diagnostic(code("signing-key-too-small"), help("Use an RSA key of 4096 bits or more"))]
+    KeyTooSmall(usize),
+    /// The signer failed.
+    #[error("cannot sign: {0}")]
+    #[diagnostic(transparent)]
+    Signer(SignerError),
+    /// The signer returned a signature that its public key does not verify.
+    #[error("the signer returned a signature that its public key does not verify")]
+    #[diagnostic(
+        code("signer-signature-wrong"),
+        help("Check that the private key of the signer belongs to its public key")
+    )]
+    BadSignature(WrongSignature),
+}
+
+/// A private RSA key.
 ///
-/// Implementations that hold a bare RSA key let [`PendingSignature`](crate::PendingSignature) do the OpenPGP
-/// framing; those that get a whole packet, as from GnuPG, read it with [`SignaturePacket::from_bytes`].
-/// Several threads may sign at once.
-/// [`Statement::sign`] verifies what a signer returns.
+/// An implementation with a bare RSA key uses [`PendingSignature`](crate::PendingSignature) for the
+/// OpenPGP packet. One that gets a whole packet, as from GnuPG, reads it with
+/// [`SignaturePacket::from_bytes`]. Several threads may sign at the same time. [`Statement::sign`]
+/// verifies each signature.
 ///
 /// ```no_run
-/// use std::process::Command;
+/// use std::io;
+/// use std::process::{Command, Output};
 ///
+/// use miette::Diagnostic;
 /// use snap_assertions::{PublicKey, SignaturePacket, Signer, SignerError};
+/// use thiserror::Error;
 ///
-/// /// GnuPG, asked to sign a file.
+/// #[derive(Debug, Error, Diagnostic)]
+/// #[error("cannot run gpg: {0}")]
+/// #[diagnostic(code("gpg-failed"), help("Check that gpg is installed"))]
+/// struct GpgFailed(io::Error);
+///
 /// struct GnuPg {
 ///     public: PublicKey,
+/// }
+///
+/// impl GnuPg {
+///     fn run(&self, content: &[u8]) -> io::Result<Output> {
+///         std::fs::write("content", content)?;
+///         let mut gpg = Command::new("gpg");
+///         gpg.args(["--personal-digest-preferences", "SHA512", "--output", "-"]);
+///         gpg.args(["--detach-sign", "content"]).output()
+///     }
 /// }
 ///
 /// impl Signer for GnuPg {
@@ -39,10 +94,7 @@ pub type SignerError = Box<dyn std::error::Error + Send + Sync>;
 ///     }
 ///
 ///     fn sign(&self, content: &[u8], _: u32) -> Result<SignaturePacket, SignerError> {
-///         std::fs::write("content", content)?;
-///         let mut gpg = Command::new("gpg");
-///         gpg.args(["--personal-digest-preferences", "SHA512", "--output", "-"]);
-///         let output = gpg.args(["--detach-sign", "content"]).output()?;
+///         let output = self.run(content).map_err(GpgFailed)?;
 ///         Ok(SignaturePacket::from_bytes(&output.stdout)?)
 ///     }
 /// }
@@ -53,28 +105,28 @@ pub trait Signer: Sync {
 
     /// Signs `content` with RSA, PKCS#1 v1.5 and SHA-512.
     ///
-    /// `time` is the creation time to be written into the signature, in seconds since 1970-01-01T00:00:00Z. A
-    /// signer that cannot set it may use the current time instead.
+    /// `time` is the creation time of the signature, in seconds since 1970-01-01T00:00:00Z. A
+    /// signer that cannot set it may use the current time.
     ///
     /// # Errors
-    /// Whatever keeps the key from being used.
+    /// If the key cannot sign.
     fn sign(&self, content: &[u8], time: u32) -> Result<SignaturePacket, SignerError>;
 }
 
-/// How to sign.
+/// Options of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignOptions {
-    /// The creation time of the signature, in seconds since 1970-01-01T00:00:00Z. Key and time determine the
-    /// signature.
+    /// The creation time of the signature, in seconds since 1970-01-01T00:00:00Z. The same
+    /// statement, key and time give the same signature.
     pub time: u32,
-    /// The form that the key digest of a `hardware-identity` must have. snapd accepts [`DigestForm::Text`]
-    /// only.
+    /// The form that the key digest of a `hardware-identity` must have. snapd accepts only
+    /// [`DigestForm::Text`].
     pub digest_form: DigestForm,
 }
 
 impl SignOptions {
-    /// Options for a signature made at `time`, in seconds since 1970-01-01T00:00:00Z, of what snapd would
-    /// sign too.
+    /// Options with the creation time `time`, in seconds since 1970-01-01T00:00:00Z, and the digest
+    /// form that snapd accepts.
     pub fn at(time: u32) -> Self {
         Self {
             time,
@@ -82,19 +134,20 @@ impl SignOptions {
         }
     }
 
-    /// Options for a signature made now, of what snapd would sign too.
+    /// Options with the current time and the digest form that snapd accepts.
     pub fn now() -> Self {
         let seconds = jiff::Timestamp::now().as_second();
-        // An OpenPGP time reaches until 2106.
+        // OpenPGP times end in 2106.
         Self::at(u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 }
 
 impl Statement {
-    /// Signs this statement, after all checks that snapd makes on its type.
+    /// Signs this statement after all checks that snapd makes on its type.
     ///
-    /// The headers `body-length` and `sign-key-sha3-384` are set; `format` and `revision` are left out where
-    /// they are 0. For the same statement, key and time the result is the same, byte for byte, as snapd's.
+    /// Sets the headers `body-length` and `sign-key-sha3-384`, and leaves out `format` and
+    /// `revision` if they are 0. The result for a statement, key and time is the same as snapd's,
+    /// byte for byte.
     ///
     /// ```
     /// use snap_assertions::{LocalSigner, SignOptions, Statement};
@@ -111,8 +164,8 @@ impl Statement {
     /// ```
     ///
     /// # Errors
-    /// If the statement breaks a rule of its type or a limit of the format, if the key has less than
-    /// [`MIN_SIGNING_BITS`] bits, if the signer fails, or if its signature does not verify.
+    /// If the statement breaks a rule of its type or a limit of the format, if the key has less
+    /// than [`MIN_SIGNING_BITS`] bits, if the signer fails, or if its signature is wrong.
     pub fn sign(&self, signer: &dyn Signer, options: &SignOptions) -> Result<Assertion, SignError> {
         let key = signer.public_key();
         if key.bits() < MIN_SIGNING_BITS {
@@ -128,7 +181,7 @@ impl Statement {
         })
     }
 
-    /// The content that [`sign`](Self::sign) signs when the key has the id `sign_key_id`, after the same
+    /// The content that [`sign`](Self::sign) signs with the key `sign_key_id`, after the same
     /// checks.
     ///
     /// # Errors
@@ -137,7 +190,7 @@ impl Statement {
         Ok(self.assemble(sign_key_id, digest_form)?.content)
     }
 
-    /// Makes all of the assertion but the signature.
+    /// Makes the assertion without its signature.
     fn assemble(&self, sign_key_id: &str, digest_form: DigestForm) -> Result<Assertion, SignError> {
         let common = check_common(&self.headers)?;
         if common.format > common.kind.max_format() {
@@ -147,12 +200,13 @@ impl Statement {
             };
             return Err(Fields::of(&self.headers).error("format", problem).into());
         }
-        // The checks see empty lists too, which the text cannot hold: snapd refuses empty constraints, say.
+        // Checks the headers before empty lists are left out: snapd refuses, for example, empty
+        // constraints.
         let mut given = self.headers.clone();
-        given.set("sign-key-sha3-384", sign_key_id)?;
+        given.replace("sign-key-sha3-384", sign_key_id.into());
         types::check(common.kind, &given, &self.body, digest_form)?;
         let (head, headers) = write_headers(self, &common, sign_key_id);
-        // The limit counts the empty line after the headers.
+        // The limit includes the empty line after the headers.
         check_length(Part::Headers, head.len() + 2, MAX_HEADERS)?;
         check_length(Part::Body, self.body.len(), MAX_BODY)?;
         let mut content = head;

@@ -1,17 +1,19 @@
-//! What is to be signed: headers and a body, also in the JSON form that `snap sign` reads.
+//! Unsigned statements: headers and a body, and the JSON form that `snap sign` reads.
 
 use std::fmt;
 
+use miette::Diagnostic;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use thiserror::Error;
 
-use crate::headers::{Headers, Value, is_header_name};
+use crate::headers::{Headers, InvalidHeaderName, Value, is_header_name};
 
-/// Headers and a body that no one has signed yet.
+/// Unsigned headers and body.
 ///
-/// Its JSON form is that of `snap sign`: an object of headers, whose values are strings, lists or maps, and
-/// in which `body` stands for the body. Numbers, booleans and nulls are refused, as snapd does; so is a
-/// header that stands twice, of which snapd silently takes the last one.
+/// The JSON form is that of `snap sign`: an object of headers, whose values are strings, lists or
+/// maps; the member `body` is the body. Numbers, booleans and nulls are refused, as in snapd. So
+/// are duplicate headers, of which snapd silently uses the last.
 ///
 /// ```
 /// use snap_assertions::Statement;
@@ -22,26 +24,35 @@ use crate::headers::{Headers, Value, is_header_name};
 ///
 /// let error = Statement::from_json(r#"{"series": 16}"#).unwrap_err();
 /// assert!(error.to_string().contains("\"series\""));
-/// # Ok::<(), serde_json::Error>(())
+/// # Ok::<(), snap_assertions::InvalidStatement>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statement {
     /// The headers, in any order.
     pub headers: Headers,
-    /// The body; empty for none.
+    /// The body, or the empty string.
     pub body: String,
 }
+
+/// The text is not the JSON form of a statement.
+#[derive(Debug, Error, Diagnostic)]
+#[error("the input is not a statement in JSON: {0}")]
+#[diagnostic(
+    code("statement-invalid"),
+    help("Write a JSON object of headers whose values are strings, lists or objects of strings")
+)]
+pub struct InvalidStatement(serde_json::Error);
 
 impl Statement {
     /// Reads the JSON form.
     ///
-    /// It can also be read through serde, from a reader or from a stream of objects, and is written through it.
+    /// serde can also read it, from a reader or from a stream of objects, and write it.
     ///
     /// # Errors
-    /// If the text is not JSON, or if a value is of a kind that headers cannot have; the error names the
+    /// If the text is not JSON, or if a value has a type that headers cannot have. The error names
     /// header, line and column.
-    pub fn from_json(json: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(json)
+    pub fn from_json(json: &str) -> Result<Self, InvalidStatement> {
+        serde_json::from_str(json).map_err(InvalidStatement)
     }
 }
 
@@ -103,7 +114,7 @@ impl<'de> Visitor<'de> for StatementVisitor {
                 body: String::new(),
             }),
             Some(Value::String(body)) => Ok(Statement { headers, body }),
-            Some(_) => Err(de::Error::custom("header \"body\": must be a string")),
+            Some(_) => Err(de::Error::custom("header \"body\" is not a string")),
         }
     }
 }
@@ -122,12 +133,10 @@ impl<'de> Visitor<'de> for HeadersVisitor {
         let mut seen = std::collections::HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
             if !is_header_name(&name) {
-                return Err(de::Error::custom(format!(
-                    "{name:?} is not a header name: lower case letters, digits and single dashes, starting with a letter"
-                )));
+                return Err(de::Error::custom(InvalidHeaderName(name)));
             }
             if !seen.insert(name.clone()) {
-                return Err(de::Error::custom(format!("header {name:?} stands twice")));
+                return Err(de::Error::custom(format!("duplicate header {name:?}")));
             }
             let value = map
                 .next_value()

@@ -1,13 +1,13 @@
-//! Views of assertions by type: every check that snapd makes on their headers and body, and typed access.
+//! Views of assertions by type: snapd's checks of headers and body, and typed access.
 //!
-//! A view is made of headers (and a body where the type has rules for it), signed or not, or of an
-//! [`Assertion`](crate::Assertion) by `TryFrom`. It does not verify the signature.
+//! A view is made from headers (and the body, if the type has rules for it), signed or not, or by
+//! `TryFrom` from an [`Assertion`](crate::Assertion). It does not verify the signature.
 
 mod account;
 mod account_key;
+mod common;
 mod constraints;
 mod hardware_identity;
-mod hardware_key;
 mod model;
 mod model_snaps;
 mod rules;
@@ -17,21 +17,20 @@ mod serial_request;
 pub use account::Account;
 pub use account_key::AccountKey;
 pub use hardware_identity::HardwareIdentity;
-pub use hardware_key::{HardwareKey, HardwareKeyKind, NonceError, NonceHash};
 pub use model::Model;
-pub use rules::{is_account_id, is_hardware_name};
 pub use serial::Serial;
 pub use serial_request::SerialRequest;
 
-use crate::assertion::check_common;
-use crate::error::{DigestForm, HeaderError, HeaderProblem};
-use crate::fields::Fields;
+use identity_key::DigestForm;
+
+pub use crate::hardware_key::{HardwareKey, HardwareKeyError, WrongNonceSignature};
+
+use crate::fields::HeaderError;
 use crate::headers::Headers;
-use crate::key::PublicKey;
 use crate::registry::AssertionType;
 
-/// Makes the checks of the type `kind` on what is about to be signed. Types without a view here have none
-/// beyond the common ones.
+/// Checks the rules of the type `kind` before signing. Types without a view only have the rules of
+/// all types.
 pub(crate) fn check(
     kind: &AssertionType,
     headers: &Headers,
@@ -47,40 +46,4 @@ pub(crate) fn check(
         serial_request::TYPE => SerialRequest::check(headers).map(drop),
         _ => Ok(()),
     }
-}
-
-/// The fields of `headers` after the common checks, if they are of the type `expected` and of a format known
-/// here.
-fn fields_of<'a>(headers: &'a Headers, expected: &'static str) -> Result<Fields<'a>, HeaderError> {
-    let fields = Fields::of(headers);
-    let common = check_common(headers)?;
-    if common.kind.name() != expected {
-        let found = common.kind.name().to_owned();
-        return Err(fields.error("type", HeaderProblem::OtherType { found, expected }));
-    }
-    let supported = common.kind.max_format();
-    if common.format > supported {
-        let found = common.format;
-        return Err(fields.error("format", HeaderProblem::UnsupportedFormat { found, supported }));
-    }
-    Ok(fields)
-}
-
-/// The public key in the header `name`.
-fn public_key(fields: Fields<'_>, name: &str) -> Result<PublicKey, HeaderError> {
-    PublicKey::decode(fields.str(name)?).map_err(|error| fields.error(name, error))
-}
-
-/// Checks that the header `name` holds the id of `key`, which stands in `place`.
-fn check_key_id(
-    fields: Fields<'_>,
-    name: &str,
-    key: &PublicKey,
-    place: &'static str,
-) -> Result<(), HeaderError> {
-    if fields.str(name)? == key.id() {
-        return Ok(());
-    }
-    let expected = key.id().to_owned();
-    Err(fields.error(name, HeaderProblem::NotTheKeys { key: place, expected }))
 }

@@ -1,5 +1,5 @@
-//! The checks on the simple types: for every rule a statement that breaks it alone, and the header that the
-//! error names.
+//! Checks of the simple types: for every rule, a statement that breaks only that rule, and the
+//! header that the error names.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -25,7 +25,7 @@ fn serial_request() {
             (r#"{"device-key": "AQ=="}"#, "device-key"),
         ],
     );
-    // Signed by another key than the one it carries.
+    // Signed by another key than the device key in the request.
     let request = statement(&assertion("serial-request"));
     let error = request.sign(&signer("brand"), &options()).unwrap_err();
     let SignError::Header(error) = error else {
@@ -52,7 +52,7 @@ fn serial() {
     );
 }
 
-/// Made of the headers of the vector `model`.
+/// Changes that make an account from the vector `model`.
 const ACCOUNT: &str =
     r#"{"type": "account", "account-id": "brand-acme", "display-name": "Acme", "validation": "certified"}"#;
 
@@ -74,7 +74,7 @@ fn account() {
         (r#"{"timestamp": "now"}"#, "timestamp"),
         (r#"{"username": ["acme"]}"#, "username"),
     ] {
-        // serde_json takes the last of two equal names.
+        // serde_json uses the last of two equal names.
         assert_eq!(account(change), Err(header.to_owned()), "{change}");
     }
     let statement = changed("model", ACCOUNT);

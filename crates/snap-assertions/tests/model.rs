@@ -1,4 +1,5 @@
-//! The checks on models: for every rule a model that breaks it alone, and the header that the error names.
+//! Checks of models: for every rule, a model that breaks only that rule, and the header that the
+//! error names.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -105,7 +106,7 @@ fn model() {
 
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-/// The header that is wrong when the model lists the snap `extra` besides its own.
+/// The header that is wrong if the model also lists the snap `extra`.
 fn wrong_snap(extra: &str, change: &str) -> Result<(), String> {
     let given = Statement::from_json(&text("model.json")).unwrap();
     let snap: Value = serde_json::from_str(extra).unwrap();
@@ -203,7 +204,7 @@ fn snaps_of_a_model() {
         wrong_snap(&app(r#", "type": "base""#), classic),
         Err("snaps[3].classic".into())
     );
-    // A model of grade dangerous may list snaps that no store knows.
+    // A model of grade dangerous may list snaps without an id.
     assert_eq!(
         wrong_snap(r#"{"name": "app"}"#, r#"{"grade": "dangerous"}"#),
         Ok(())

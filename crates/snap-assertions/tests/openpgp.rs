@@ -1,4 +1,4 @@
-//! Packets of other implementations, and packets that no assertion may have.
+//! Packets of other implementations, and packets that assertions must not have.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -6,12 +6,12 @@ mod common;
 use common::{VECTORS, assertion, signer};
 use snap_assertions::{KeyError, PacketError, PublicKey, SignaturePacket, Signer};
 
-/// The native packet of a vector: a header of three bytes and the body.
+/// The packet of a vector as snapd writes it: a header of three bytes and the body.
 fn native() -> Vec<u8> {
     assertion("model").signature().unwrap().to_bytes()
 }
 
-/// The packet with another area of hashed subpackets, or of unhashed ones.
+/// The packet with other hashed and unhashed subpackets.
 fn with_areas(hashed: &[u8], unhashed: &[u8]) -> Vec<u8> {
     let native = native();
     let mut body = native[3..7].to_vec();
@@ -76,7 +76,7 @@ fn subpackets() {
         (TIME.to_vec(), vec![]),
         ([&fingerprint[..], &TIME].concat(), issuer.clone()),
         ([&TIME[..], &long, &longer].concat(), issuer),
-        // Critical, and known: the expiration time, which snapd ignores.
+        // Critical and known: the expiration time, which snapd ignores.
         ([&TIME[..], &[5, 0x83, 0, 0, 0, 1]].concat(), vec![]),
     ] {
         let packet = with_areas(&hashed, &unhashed);
@@ -137,7 +137,7 @@ fn packets_of_other_kinds() {
 }
 
 #[test]
-fn packets_cut_or_grown() {
+fn packets_with_missing_or_extra_bytes() {
     let native = native();
     for length in 0..native.len() {
         assert_eq!(
@@ -150,7 +150,7 @@ fn packets_cut_or_grown() {
         SignaturePacket::from_bytes(&grown).unwrap_err(),
         PacketError::TrailingBytes
     );
-    // Grown within the length that the packet gives itself.
+    // Extra bytes that the length of the packet includes.
     let mut grown = grown;
     grown[2] += 1;
     assert_eq!(
@@ -160,9 +160,9 @@ fn packets_cut_or_grown() {
 }
 
 #[test]
-fn numbers_have_one_form() {
+fn the_length_of_a_number_is_exact_or_whole_bytes() {
     let native = native();
-    // The bit length of the RSA number stands after the two bytes of the digest.
+    // The bit length of the RSA number follows the two bytes of the digest.
     for (length, accepted) in [(0x1000, true), (0x0fff, false), (0x0ff9, false)] {
         let mut packet = native.clone();
         packet[19..21].copy_from_slice(&u16::to_be_bytes(length));
@@ -177,7 +177,7 @@ fn numbers_have_one_form() {
 
 #[test]
 fn leading_zeros_of_a_signature_may_be_left_out() {
-    // One signature in 256 begins with a zero; GnuPG leaves it out, snapd does not.
+    // One signature in 256 starts with a zero byte. GnuPG leaves it out, snapd does not.
     let signer = signer("issuer");
     let (content, native) = (0..10_000)
         .map(|count| format!("text {count}"))
@@ -208,7 +208,7 @@ fn public_keys() {
     let packet = BASE64_STANDARD.decode(&flat).unwrap();
     assert_eq!(packet[..10], [1, 0xc6, 0xc1, 0x4d, 4, 0x56, 0x85, 0xc1, 0x80, 1]);
 
-    // Another creation time and algorithm id, in the old format: the same key.
+    // The same key with another creation time and algorithm id, in the old format.
     let mut other = packet.clone();
     other.splice(1..4, [0x99, 0x02, 0x0d]);
     other[5..9].fill(9);
@@ -241,22 +241,8 @@ fn public_keys() {
         (n, &[1], KeyError::Invalid),
         (n, &[1, 0, 0], KeyError::Invalid),
         (n, &[], KeyError::Invalid),
-        (
-            &n[..255],
-            &[1, 0, 1],
-            KeyError::Size {
-                bits: 2040,
-                min: 2048,
-            },
-        ),
-        (
-            &[0xff; 1025],
-            &[1, 0, 1],
-            KeyError::Size {
-                bits: 8200,
-                min: 2048,
-            },
-        ),
+        (&n[..255], &[1, 0, 1], KeyError::Size { bits: 2040 }),
+        (&[0xff; 1025], &[1, 0, 1], KeyError::Size { bits: 8200 }),
     ] {
         assert_eq!(PublicKey::from_components(n, e).unwrap_err(), error);
     }

@@ -1,4 +1,4 @@
-//! Programs that know nothing of this library: openssl and GnuPG agree with it.
+//! openssl and GnuPG, which do not use this library, agree with it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use common::{assertion, options, signer, statement};
 use snap_assertions::{LocalSigner, PublicKey, SignaturePacket, Signer, SignerError, Statement, decode};
 
-/// Runs a program and gives its standard output; fails with its standard error.
-fn run(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, SignerError> {
+/// Runs a program and returns its standard output; its standard error is the error.
+fn run(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -37,7 +37,7 @@ fn openssl_verifies_a_signature_taken_from_an_assertion() {
         .sign(&signer("issuer"), &options())
         .unwrap();
     let packet = signed.signature().unwrap().to_bytes();
-    // Without this library: the hashed part is the first 12 bytes of the body, the signature the last 512.
+    // The hashed part is the first 12 bytes of the body, the signature the last 512.
     let signature = file("signature", &packet[packet.len() - 512..]);
     let trailer = [4, 0xff, 0, 0, 0, 12];
     let data = [signed.content().as_bytes(), &packet[3..15], &trailer].concat();
@@ -53,7 +53,7 @@ fn openssl_verifies_a_signature_taken_from_an_assertion() {
     assert!(verify(&file("data", &[&data[1..], b"x"].concat())).is_err());
 }
 
-/// A GnuPG home of its own with one RSA key; its agent ends with it.
+/// A separate GnuPG home with one RSA key. Stops its agent when dropped.
 struct GnuPg {
     home: tempfile::TempDir,
     public: PublicKey,
@@ -72,8 +72,8 @@ impl GnuPg {
             "never",
         ];
         run(gpg(home.path()).args(generate), b"").unwrap();
-        // The first packet of an export is the primary key; the text form of assertions is over 01 and the
-        // packet.
+        // The first packet of an export is the primary key. Assertions contain the base64 text of
+        // the byte 01 and the packet.
         let export = run(gpg(home.path()).arg("--export"), b"").unwrap();
         let length = 3 + usize::from(u16::from_be_bytes([export[1], export[2]]));
         let packet = [&[1], &export[..length]].concat();
@@ -124,12 +124,12 @@ fn gnupg_signs_and_verifies() {
     let decoded = decode(signed.to_string().as_bytes()).unwrap();
     decoded.verify(gnupg.public_key()).unwrap();
     assert!(decoded.verify(signer("issuer").public_key()).is_err());
-    // GnuPG adds subpackets, and uses the old packet format; in the assertion stands the new one, as snapd
+    // GnuPG adds subpackets and uses the old packet format; the assertion has the new one, as snapd
     // writes it.
     let packet = decoded.signature().unwrap().to_bytes();
     assert_eq!((packet[0], packet.len() > 540), (0xc2, true));
 
-    // GnuPG takes the packet back.
+    // GnuPG accepts the packet.
     let folder = tempfile::tempdir().unwrap();
     let (signature, data) = (folder.path().join("signature"), folder.path().join("data"));
     std::fs::write(&signature, &packet).unwrap();
@@ -161,7 +161,7 @@ fn gnupg_reads_the_native_packet() {
         "digest algo 10",
         "data: [4096 bits]",
     ] {
-        // GnuPG counts the significant bits only.
+        // GnuPG counts only the significant bits.
         let part = part.trim_end_matches("[4096 bits]");
         assert!(listing.contains(part), "{listing}");
     }

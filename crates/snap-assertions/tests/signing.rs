@@ -1,4 +1,4 @@
-//! Signers of all kinds, and what is refused from them.
+//! Signers, and the checks of what they return.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -6,15 +6,15 @@ mod common;
 use common::{assertion, bytes, options, signer, statement, text};
 use snap_assertions::{
     LocalSigner, PendingSignature, PrivateKeyError, PublicKey, SignError, SignOptions, SignaturePacket,
-    Signer, SignerError, Statement, Value, VerifyError,
+    Signer, SignerError, Statement, Value, WrongSignature,
 };
 
 fn identity() -> Statement {
     statement(&assertion("hardware-identity-p256"))
 }
 
-/// A key that does bare RSA over what it is given, like an HSM with CKM_RSA_PKCS or a key manager with `sign
-/// -m RSA-PKCS`.
+/// A key that does a bare RSA operation, like an HSM with CKM_RSA_PKCS or a key manager with
+/// `sign -m RSA-PKCS`.
 struct RawSigner {
     public: PublicKey,
     key: std::path::PathBuf,
@@ -27,11 +27,11 @@ impl Signer for RawSigner {
 
     fn sign(&self, content: &[u8], time: u32) -> Result<SignaturePacket, SignerError> {
         let pending = PendingSignature::new(content, time);
-        // PKCS#1 v1.5 (RFC 8017, section 9.2), and then nothing but the private operation.
+        // PKCS#1 v1.5 padding (RFC 8017, section 9.2), then the private operation.
         let info = pending.digest_info();
         let filler = vec![0xff; self.public.bits() / 8 - info.len() - 3];
-        let input = tempfile::NamedTempFile::new()?;
-        std::fs::write(&input, [&[0, 1], &filler[..], &[0], &info].concat())?;
+        let input = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&input, [&[0, 1], &filler[..], &[0], &info].concat()).unwrap();
         let output = std::process::Command::new("openssl")
             .args([
                 "pkeyutl",
@@ -45,9 +45,10 @@ impl Signer for RawSigner {
             .arg(&self.key)
             .arg("-in")
             .arg(input.path())
-            .output()?;
+            .output()
+            .unwrap();
         if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into());
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
         }
         Ok(pending.finish(&output.stdout))
     }
@@ -105,7 +106,7 @@ fn keys_in_pem_and_der() {
 }
 
 #[test]
-fn unfit_private_keys() {
+fn unusable_private_keys() {
     for (key, error) in [
         ("hw-rsa2048.pk8", PrivateKeyError::TooSmall(2048)),
         ("hw-p256.pk8", PrivateKeyError::NotRsa),
@@ -119,7 +120,7 @@ fn unfit_private_keys() {
     );
 }
 
-/// A signer that gives out what it was made with.
+/// A signer with a fixed answer.
 struct Fake {
     public: PublicKey,
     answer: Result<SignaturePacket, String>,
@@ -148,7 +149,7 @@ fn what_a_signer_returns_is_verified() {
     let other = assertion("hardware-identity-p384").signature().unwrap();
     let error = identity().sign(&fake(Ok(other)), &options()).unwrap_err();
     assert!(
-        matches!(error, SignError::BadSignature(VerifyError::BadSignature)),
+        matches!(error, SignError::BadSignature(WrongSignature)),
         "{error}"
     );
     let content = assertion("hardware-identity-p256").content().to_owned();
@@ -160,18 +161,21 @@ fn what_a_signer_returns_is_verified() {
     let error = identity()
         .sign(&fake(Err("no card in the reader".into())), &options())
         .unwrap_err();
-    assert!(error.to_string().contains("no card in the reader"), "{error}");
+    let SignError::Signer(error) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(error.to_string(), "no card in the reader");
 }
 
 #[test]
 fn small_keys_do_not_sign() {
-    // The public half of the hardware's RSA-2048 key, as though some signer held the private one.
+    // The public half of the hardware's RSA-2048 key.
     let identity_ = assertion("hardware-identity-rsa2048");
     let view = snap_assertions::types::HardwareIdentity::try_from(&identity_).unwrap();
-    let public = PublicKey::from_spki_der(view.key().spki_der()).unwrap();
+    let public = PublicKey::from_spki_der(view.key().public_key().der()).unwrap();
     let fake = Fake {
         public,
-        answer: Err("must not be asked".into()),
+        answer: Err("must not be called".into()),
     };
     let error = identity().sign(&fake, &options()).unwrap_err();
     assert!(matches!(error, SignError::KeyTooSmall(2048)), "{error}");
@@ -194,7 +198,7 @@ fn several_threads_at_once() {
 }
 
 #[test]
-fn headers_that_signing_places() {
+fn headers_with_a_fixed_place() {
     let mut given = identity();
     for (name, value) in [("body-length", "7"), ("sign-key-sha3-384", "x"), ("format", "0")] {
         given.headers.set(name, value).unwrap();
@@ -213,7 +217,7 @@ fn headers_that_signing_places() {
 }
 
 #[test]
-fn limits_hold_for_what_is_signed() {
+fn signing_enforces_the_limits_of_the_format() {
     let mut given = identity();
     given
         .headers
@@ -236,7 +240,7 @@ fn limits_hold_for_what_is_signed() {
         signed
     );
 
-    // At the limit to the byte: what is signed can be read.
+    // Exactly at the limit: the result can be read.
     let content = identity()
         .content(signer("issuer").public_key().id(), options().digest_form)
         .unwrap();
@@ -256,7 +260,7 @@ fn limits_hold_for_what_is_signed() {
 }
 
 #[test]
-fn optional_primary_key_headers_are_left_out_where_they_have_their_default() {
+fn optional_primary_key_headers_with_their_default_are_left_out() {
     let mut given = Statement::default();
     for (name, value) in [
         ("type", "snap-revision"),

@@ -22,7 +22,7 @@ fn strings_lists_maps_and_the_body() {
 }
 
 #[test]
-fn what_headers_cannot_hold_is_refused_by_name() {
+fn values_that_headers_cannot_have_are_refused_by_name() {
     for (json, name) in [
         (r#"{"revision": 1}"#, "revision"),
         (r#"{"revision": -1}"#, "revision"),
@@ -46,7 +46,7 @@ fn what_headers_cannot_hold_is_refused_by_name() {
 }
 
 #[test]
-fn what_is_not_an_object_is_refused() {
+fn only_objects_are_accepted() {
     for json in [
         "",
         "[]",

@@ -1,12 +1,13 @@
-//! What snapd made is read, written and signed byte for byte as snapd does, and nothing else passes.
+//! Assertions that snapd made: read, written and signed byte for byte as snapd does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
 use common::{VECTORS, assertion, bytes, signer, statement, text};
-use snap_assertions::types::{AccountKey, HardwareIdentity, HardwareKeyKind, Model, Serial, SerialRequest};
+use snap_assertions::types::{AccountKey, HardwareIdentity, Model, Serial, SerialRequest};
 use snap_assertions::{
-    Assertion, Decoder, DigestForm, Encoder, PublicKey, SignOptions, Signer, Statement, Value, decode,
+    Assertion, Decoder, DigestForm, Encoder, KeyKind, PublicKey, SignOptions, Signer, Statement, Value,
+    decode,
 };
 
 #[test]
@@ -17,13 +18,13 @@ fn fields_are_those_of_the_json() {
         if given.headers.get("timestamp").is_none() {
             decoded.headers.remove("timestamp");
         }
-        // snapd leaves out no header of these, and adds none.
+        // snapd neither leaves out nor adds one of these headers.
         assert_eq!(sorted(&decoded.headers), sorted(&given.headers), "{name}");
         assert_eq!(decoded.body, given.body, "{name}");
     }
 }
 
-/// All values with the way to them, in an order of their own: the format sorts, JSON does not.
+/// All values with their paths, sorted, as the format sorts and JSON does not.
 fn sorted(headers: &snap_assertions::Headers) -> Vec<(String, String)> {
     fn collect(path: String, value: &Value, all: &mut Vec<(String, String)>) {
         match value {
@@ -59,7 +60,7 @@ fn signing_gives_the_same_bytes() {
     for (name, key) in VECTORS {
         let decoded = assertion(name);
         let options = SignOptions::at(decoded.signature().unwrap().creation_time());
-        // The order of the JSON is another than that of the text.
+        // The headers have another order in JSON.
         let mut given = Statement::from_json(&text(&format!("{name}.json"))).unwrap();
         if let (None, Some(time)) = (given.headers.get("timestamp"), decoded.header("timestamp")) {
             given.headers.set("timestamp", time).unwrap();
@@ -71,7 +72,7 @@ fn signing_gives_the_same_bytes() {
 }
 
 #[test]
-fn signatures_verify_with_the_key_that_made_them_alone() {
+fn signatures_verify_only_with_the_key_that_made_them() {
     for (name, key) in VECTORS {
         for other in ["issuer", "brand", "device"] {
             let public = PublicKey::decode(&text(&format!("{other}.public-key"))).unwrap();
@@ -107,7 +108,7 @@ fn flipped_bits_are_refused_in_all_vectors() {
     for (name, key) in VECTORS {
         let file = bytes(&format!("{name}.assert"));
         let key = signer(key);
-        // A prime step meets all eight bits and all kinds of places.
+        // A prime step reaches all eight bits and all parts.
         for bit in (0..file.len() * 8).step_by(37) {
             refuse_flipped(&file, bit, key.public_key());
         }
@@ -122,7 +123,7 @@ fn refuse_flipped(file: &[u8], bit: usize, key: &PublicKey) {
 }
 
 #[test]
-fn a_stream_holds_them_all() {
+fn a_stream_of_all_vectors() {
     let all: Vec<Assertion> = VECTORS.map(|(name, _)| assertion(name)).into();
     let mut encoder = Encoder::new(Vec::new());
     for assertion in &all {
@@ -132,7 +133,7 @@ fn a_stream_holds_them_all() {
     let decoded: Result<Vec<_>, _> = Decoder::new(&stream[..]).collect();
     assert_eq!(decoded.unwrap(), all);
 
-    // A reader may give any number of bytes at a time.
+    // A reader may return any number of bytes.
     for capacity in [1, 2, 3, 64, 1 << 20] {
         let reader = std::io::BufReader::with_capacity(capacity, &stream[..]);
         let decoded: Result<Vec<_>, _> = Decoder::new(reader).collect();
@@ -143,22 +144,18 @@ fn a_stream_holds_them_all() {
 #[test]
 fn hardware_identities() {
     for (name, kind, key) in [
-        ("hardware-identity-p256", HardwareKeyKind::EcdsaP256, "hw-p256"),
-        ("hardware-identity-p384", HardwareKeyKind::EcdsaP384, "hw-p384"),
+        ("hardware-identity-p256", KeyKind::EcdsaP256, "hw-p256"),
+        ("hardware-identity-p384", KeyKind::EcdsaP384, "hw-p384"),
         (
             "hardware-identity-rsa2048",
-            HardwareKeyKind::Rsa { bits: 2048 },
+            KeyKind::Rsa { bits: 2048 },
             "hw-rsa2048",
         ),
-        (
-            "hardware-identity-wrapped-key",
-            HardwareKeyKind::EcdsaP256,
-            "hw-p256",
-        ),
+        ("hardware-identity-wrapped-key", KeyKind::EcdsaP256, "hw-p256"),
     ] {
         let assertion = assertion(name);
         let identity = HardwareIdentity::try_from(&assertion).unwrap();
-        assert_eq!(identity.key().kind(), kind, "{name} has {key}");
+        assert_eq!(identity.key().public_key().kind(), kind, "{name} has {key}");
         assert_eq!(identity.digest_form(), DigestForm::Text);
         assert_eq!(identity.issuer_id(), "acme");
         assert_eq!(Some(identity.manufacturer()), assertion.header("manufacturer"));
@@ -204,7 +201,7 @@ fn the_assertions_of_a_device() {
     assert_eq!(request.device_key(), signer("device").public_key());
     assert_eq!((request.brand_id(), request.model()), ("brand-acme", "edge-box"));
     assertion_.verify(request.device_key()).unwrap();
-    // It has no authority, and its type no primary key.
+    // It has neither an authority nor a primary key.
     assert_eq!(assertion_.authority_id(), None);
     assert!(assertion_.primary_key().is_empty());
 }

@@ -1,4 +1,4 @@
-//! Any stream is decoded or refused; what is decoded encodes to the same text, and its checks end.
+//! Any stream is decoded or refused without a panic. A decoded assertion encodes to the same bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

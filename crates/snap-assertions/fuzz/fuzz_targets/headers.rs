@@ -1,4 +1,4 @@
-//! Header lines among those that every assertion has: what is read can be written and read again.
+//! Any header lines: what the decoder reads can be written and read again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,7 +14,7 @@ fuzz_target!(|lines: &str| {
     headers.remove("sign-key-sha3-384");
     headers.remove("body-length");
     let statement = Statement { headers, body: String::new() };
-    // A format that is too new can be read but not written.
+    // An unknown format can be read but not signed.
     let Ok(content) = statement.content(&id, DigestForm::Text) else {
         return;
     };

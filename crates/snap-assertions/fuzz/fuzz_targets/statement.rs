@@ -1,4 +1,4 @@
-//! The JSON of an export: read or refused, and what passes the checks can be decoded.
+//! Any JSON is read or refused without a panic. A statement that passes the checks can be decoded.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

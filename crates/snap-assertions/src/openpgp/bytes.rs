@@ -1,8 +1,8 @@
-//! Reading the fields of packets.
+//! A reader for the fields of packets.
 
-use super::PacketError;
+use super::error::PacketError;
 
-/// Bytes that are read from the front.
+/// The bytes that remain to be read.
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
 impl<'a> Bytes<'a> {
@@ -23,15 +23,15 @@ impl<'a> Bytes<'a> {
         Ok(bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
     }
 
-    /// Fields whose length stands in the two bytes before them.
+    /// Bytes after a length field of two bytes.
     pub(super) fn sized(&mut self) -> Result<&'a [u8], PacketError> {
         let length = self.big_endian(2)?;
         self.take(length)
     }
 
     /// A length of one, two or five bytes (RFC 4880, sections 4.2.2 and 5.2.3.1). First bytes from
-    /// `two_until` to 254 give partial lengths in a packet's header; in subpackets, where that bound is 255,
-    /// there are none.
+    /// `two_until` to 254 are partial lengths: those exist in packet headers (`two_until` is 224),
+    /// not in subpackets (255).
     pub(super) fn length(&mut self, two_until: u8) -> Result<usize, PacketError> {
         match self.byte()? {
             first @ 0..192 => Ok(usize::from(first)),
@@ -41,9 +41,9 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    /// A multiprecision integer (RFC 4880, section 3.2). Its length in bits is either exact or, as snapd
-    /// writes it, counted in whole bytes; anything between is refused, so that a signature has no second
-    /// form.
+    /// A multiprecision integer (RFC 4880, section 3.2). Its length in bits is exact or, as snapd
+    /// writes it, rounded up to whole bytes. Other lengths are refused, so that nobody can write
+    /// the same signature in many forms.
     pub(super) fn number(&mut self) -> Result<&'a [u8], PacketError> {
         let bits = self.big_endian(2)?;
         let number = self.take(bits.div_ceil(8))?;

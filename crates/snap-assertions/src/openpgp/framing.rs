@@ -1,14 +1,19 @@
-//! What stands around a packet's fields: the packet header, and the text form in an assertion.
+//! Packet headers, and the text form of packets in assertions.
 //!
-//! Assertions carry a packet as base64 text, in lines of 76 characters, over the byte 01 and the packet.
+//! An assertion contains a packet as the base64 text of the byte 01 and the packet, in lines of 76
+//! characters.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::PacketError;
 use super::bytes::Bytes;
+use super::error::PacketError;
 
-/// Stands before each packet in an assertion: the version of snapd's encoding.
+/// The version of both packets: RFC 4880, sections 5.2.3 and 5.5.2.
+pub(super) const VERSION: u8 = 4;
+/// The public key algorithm RSA: RFC 4880, section 9.1.
+pub(super) const RSA: u8 = 1;
+/// The version of snapd's encoding: the byte before each packet in an assertion.
 const ENCODING: u8 = 1;
 const LINE: usize = 76;
 
@@ -25,7 +30,7 @@ pub(crate) fn encode_text(packet: &[u8]) -> String {
     text + rest
 }
 
-/// The packet in `text`, whose line breaks may stand anywhere.
+/// The packet in `text`, which may have line breaks anywhere.
 pub(crate) fn decode_text(text: &str) -> Result<Vec<u8>, PacketError> {
     let flat: Vec<u8> = text.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
     let mut bytes = BASE64_STANDARD.decode(flat).map_err(|_| PacketError::NotBase64)?;
@@ -39,7 +44,7 @@ pub(crate) fn decode_text(text: &str) -> Result<Vec<u8>, PacketError> {
     }
 }
 
-/// A packet in the new format (RFC 4880, section 4.2.2).
+/// Writes a packet in the new format (RFC 4880, section 4.2.2).
 pub(super) fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
     let mut packet = vec![0xc0 | tag];
     match body.len() {
@@ -57,7 +62,7 @@ pub(super) fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// Tag and body of the one packet in `packet`, in the old or the new format (RFC 4880, section 4.2).
+/// Reads tag and body of a single packet, in the old or the new format (RFC 4880, section 4.2).
 pub(super) fn unframe(packet: &[u8]) -> Result<(u8, &[u8]), PacketError> {
     let mut rest = Bytes(packet);
     let found = unframe_first(&mut rest)?;
@@ -65,7 +70,7 @@ pub(super) fn unframe(packet: &[u8]) -> Result<(u8, &[u8]), PacketError> {
     Ok(found)
 }
 
-/// Tag and body of the packet at the start of `rest`, which then holds what follows.
+/// Reads tag and body of the packet at the start of `rest`; what follows remains in `rest`.
 pub(super) fn unframe_first<'a>(rest: &mut Bytes<'a>) -> Result<(u8, &'a [u8]), PacketError> {
     let first = rest.byte()?;
     let (tag, length) = match first {
@@ -81,7 +86,7 @@ pub(super) fn unframe_first<'a>(rest: &mut Bytes<'a>) -> Result<(u8, &'a [u8]), 
             return Err(PacketError::Unsupported {
                 field: "first byte",
                 found: first,
-                supported: "a byte with its topmost bit set",
+                supported: "a byte with its first bit set",
             });
         }
     };

@@ -1,20 +1,20 @@
 //! The version 4 packet of an RSA public key (RFC 4880, section 5.5.2).
 
 use super::bytes::Bytes;
-use super::framing::{frame, unframe, unframe_first};
-use super::{PacketError, RSA, VERSION};
+use super::error::PacketError;
+use super::framing::{RSA, VERSION, frame, unframe, unframe_first};
 
-/// Section 4.3.
+/// RFC 4880, section 4.3.
 const TAG_PUBLIC_KEY: u8 = 6;
 const TAG_PUBLIC_SUBKEY: u8 = 14;
-/// Section 9.1.
+/// RFC 4880, section 9.1.
 const RSA_ENCRYPT_ONLY: u8 = 2;
 const RSA_SIGN_ONLY: u8 = 3;
-/// All public keys have the same creation time, 2016-01-01T00:00:00Z, so that the key id depends on the key
-/// alone.
+/// snapd gives all public keys the creation time 2016-01-01T00:00:00Z, so that the key id depends
+/// on the key only.
 const CREATION_TIME: u32 = 0x5685_c180;
 
-/// The packet of an RSA public key with modulus `n` and exponent `e`, both without leading zeros.
+/// Writes the packet of an RSA public key with modulus `n` and exponent `e`, without leading zeros.
 pub(crate) fn public_key_packet(n: &[u8], e: &[u8]) -> Vec<u8> {
     let mut body = vec![VERSION];
     body.extend_from_slice(&CREATION_TIME.to_be_bytes());
@@ -28,14 +28,14 @@ pub(crate) fn public_key_packet(n: &[u8], e: &[u8]) -> Vec<u8> {
     frame(TAG_PUBLIC_KEY, &body)
 }
 
-/// Modulus and exponent of the RSA public key in `packet`. Its creation time does not matter.
+/// Reads modulus and exponent of the RSA public key in `packet`; ignores its creation time.
 pub(crate) fn read_public_key(packet: &[u8]) -> Result<(Vec<u8>, Vec<u8>), PacketError> {
     let (tag, body) = unframe(packet)?;
     read_fields(tag, body)
 }
 
-/// Modulus and exponent of the RSA public key in the first of `packets`; an export of GnuPG starts with the
-/// primary key (RFC 4880, section 11.1).
+/// Reads modulus and exponent of the RSA public key in the first of `packets`. An export of GnuPG
+/// starts with the primary key (RFC 4880, section 11.1).
 pub(crate) fn read_first_public_key(packets: &[u8]) -> Result<(Vec<u8>, Vec<u8>), PacketError> {
     let (tag, body) = unframe_first(&mut Bytes(packets))?;
     read_fields(tag, body)

@@ -1,10 +1,10 @@
-//! `account`: the name of an account, and what the store knows about it.
+//! `account`: the name of an account, and how the store validated it.
 
 use jiff::Timestamp;
 
-use super::fields_of;
+use super::common::fields_of;
 use crate::assertion::Assertion;
-use crate::error::HeaderError;
+use crate::fields::HeaderError;
 use crate::headers::Headers;
 
 pub(super) const TYPE: &str = "account";
@@ -16,8 +16,8 @@ pub(super) const TYPE: &str = "account";
 /// use snap_assertions::types::Account;
 ///
 /// let json = r#"{
-///     "type": "account", "authority-id": "canonical", "account-id": "acme", "display-name": "Acme",
-///     "validation": "verified", "timestamp": "2026-01-31T12:00:00Z"
+///     "type": "account", "authority-id": "canonical", "account-id": "acme",
+///     "display-name": "Acme", "validation": "verified", "timestamp": "2026-01-31T12:00:00Z"
 /// }"#;
 /// let statement = Statement::from_json(json)?;
 /// let account = Account::check(&statement.headers)?;
@@ -37,13 +37,13 @@ impl<'a> Account<'a> {
     /// Checks the headers of an account.
     ///
     /// # Errors
-    /// The first header that breaks a rule.
+    /// If a header breaks a rule. The error names the first one.
     pub fn check(headers: &'a Headers) -> Result<Self, HeaderError> {
         let fields = fields_of(headers, TYPE)?;
         Ok(Self {
             account_id: fields.str("account-id")?,
             display_name: fields.str("display-name")?,
-            // The oldest assertions, built into snapd, have the former word.
+            // The oldest assertions, which are built into snapd, have the former value.
             validation: match fields.str("validation")? {
                 "certified" => "verified",
                 validation => validation,
@@ -53,7 +53,7 @@ impl<'a> Account<'a> {
         })
     }
 
-    /// The account's id.
+    /// The account id.
     pub fn account_id(&self) -> &'a str {
         self.account_id
     }
@@ -63,7 +63,7 @@ impl<'a> Account<'a> {
         self.display_name
     }
 
-    /// How sure the store is of who this is: `unproven`, `starred` or `verified`.
+    /// How the store validated the account: `unproven`, `starred` or `verified`.
     pub fn validation(&self) -> &'a str {
         self.validation
     }

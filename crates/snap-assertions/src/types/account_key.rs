@@ -1,23 +1,22 @@
-//! `account-key`: the store's word that a key belongs to an account, and what may be verified with it.
+//! `account-key`: a public key of an account, with its validity and constraints.
 
 use jiff::Timestamp;
 
+use super::common::{check_key_id, fields_of};
 use super::constraints::Constraints;
 use super::rules::KEY_NAME;
-use super::{check_key_id, fields_of};
-use crate::assertion::Assertion;
-use crate::error::{HeaderError, HeaderProblem};
-use crate::fields::Fields;
+use crate::assertion::{Assertion, VerifyError};
+use crate::fields::{Fields, HeaderError, HeaderProblem};
 use crate::headers::Headers;
-use crate::key::{PublicKey, VerifyError};
+use crate::key::PublicKey;
 
 pub(super) const TYPE: &str = "account-key";
 
-/// The types with a `timestamp` that must lie within the validity of the key. A `hardware-identity` may have
-/// one too, but snapd does not look at it.
+/// The types whose `timestamp` must be in the validity of the key. A `hardware-identity` may have a
+/// timestamp too, but snapd does not check it.
 const TIMESTAMPED: [&str; 3] = [super::account::TYPE, super::model::TYPE, super::serial::TYPE];
 
-/// A checked `account-key`.
+/// A checked `account-key`. It does not borrow from the assertion, so that a program can keep it.
 ///
 /// ```
 /// use snap_assertions::types::AccountKey;
@@ -34,28 +33,28 @@ const TIMESTAMPED: [&str; 3] = [super::account::TYPE, super::model::TYPE, super:
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct AccountKey<'a> {
-    account_id: &'a str,
-    name: Option<&'a str>,
+pub struct AccountKey {
+    account_id: String,
+    name: Option<String>,
     since: Timestamp,
     until: Option<Timestamp>,
     public_key: PublicKey,
     constraints: Option<Constraints>,
 }
 
-impl<'a> AccountKey<'a> {
+impl AccountKey {
     /// Checks the headers and the body of an account-key.
     ///
     /// # Errors
-    /// The first header that breaks a rule; trouble with the key in the body is reported as that of the
-    /// header `body`.
-    pub fn check(headers: &'a Headers, body: &str) -> Result<Self, HeaderError> {
+    /// If a header breaks a rule. The error names the first one; for the key in the body that name
+    /// is `body`.
+    pub fn check(headers: &Headers, body: &str) -> Result<Self, HeaderError> {
         let fields = fields_of(headers, TYPE)?;
         let account_id = fields.str("account-id")?;
         let name = match fields.get("name") {
             // The first keys of the store have no name.
             None => None,
-            Some(_) => Some(fields.matching("name", KEY_NAME)?),
+            Some(_) => Some(fields.matching("name", KEY_NAME)?.to_owned()),
         };
         let since = fields.timestamp("since")?;
         let until = fields.optional_timestamp("until")?;
@@ -65,7 +64,7 @@ impl<'a> AccountKey<'a> {
         let public_key = PublicKey::decode(body).map_err(|error| fields.error("body", error))?;
         check_key_id(fields, "public-key-sha3-384", &public_key, "the body")?;
         Ok(Self {
-            account_id,
+            account_id: account_id.to_owned(),
             name,
             since,
             until,
@@ -74,9 +73,9 @@ impl<'a> AccountKey<'a> {
         })
     }
 
-    /// What is checked of an account-key about to be signed: an older snapd, which does not know constraints,
-    /// must be kept from taking the key for an unconstrained one.
-    pub(super) fn check_to_sign(headers: &'a Headers, body: &str) -> Result<(), HeaderError> {
+    /// Checks an account-key before signing. One with constraints must have format 1, so that an
+    /// older snapd, which does not know constraints, refuses it.
+    pub(super) fn check_to_sign(headers: &Headers, body: &str) -> Result<(), HeaderError> {
         let key = Self::check(headers, body)?;
         let fields = Fields::of(headers);
         if key.constraints.is_some() && fields.number("format")? < 1 {
@@ -85,22 +84,23 @@ impl<'a> AccountKey<'a> {
         Ok(())
     }
 
-    /// The account that the key belongs to.
-    pub fn account_id(&self) -> &'a str {
-        self.account_id
+    /// The account id of the owner.
+    pub fn account_id(&self) -> &str {
+        &self.account_id
     }
 
-    /// The key's name within the account, if it has one.
-    pub fn name(&self) -> Option<&'a str> {
-        self.name
+    /// The name of the key in the account, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
-    /// From when on the key is valid.
+    /// The start of the validity.
     pub fn since(&self) -> Timestamp {
         self.since
     }
 
-    /// From when on the key is no longer valid, if ever.
+    /// The end of the validity, if it has one: the first moment at which the key is no longer
+    /// valid.
     pub fn until(&self) -> Option<Timestamp> {
         self.until
     }
@@ -110,30 +110,27 @@ impl<'a> AccountKey<'a> {
         &self.public_key
     }
 
-    /// Whether the key is valid at `time`.
+    /// Returns true if the key is valid at `time`.
     pub fn is_valid_at(&self, time: Timestamp) -> bool {
         self.since <= time && self.until.is_none_or(|until| time < until)
     }
 
-    /// Checks that this key may have signed `assertion`, and did: as snapd does, but for the chain of
-    /// account-keys up to the store's root.
+    /// Checks that this key signed `assertion` and was allowed to. These are snapd's checks, except
+    /// for the chain of account-keys up to the store's root.
     ///
-    /// `now` must lie within the key's validity, and so must the timestamp of an `account`, `model` or
-    /// `serial`; the assertion must be by the key's account and within the key's constraints; the signature
-    /// must fit.
+    /// `now` must be in the validity of the key, and so must the timestamp of an `account`, `model`
+    /// or `serial`. The assertion must be by the account of the key and match the constraints of
+    /// the key. The signature must be right.
     ///
     /// # Errors
-    /// The first of these that does not hold.
+    /// The first check that failed.
     pub fn verify(&self, assertion: &Assertion, now: Timestamp) -> Result<(), VerifyError> {
-        if !self.is_valid_at(now) {
-            let (time, validity) = (now.to_string(), self.validity());
-            return Err(VerifyError::NotValidNow { time, validity });
-        }
+        self.check_valid_at(now)?;
         let authority = assertion.authority_id().unwrap_or_default();
         if authority != self.account_id {
             return Err(VerifyError::OtherAccount {
                 authority: authority.to_owned(),
-                account: self.account_id.to_owned(),
+                account: self.account_id.clone(),
             });
         }
         if self
@@ -157,18 +154,33 @@ impl<'a> AccountKey<'a> {
         Ok(())
     }
 
+    fn check_valid_at(&self, now: Timestamp) -> Result<(), VerifyError> {
+        let text = |time: Timestamp| time.to_string();
+        if now < self.since {
+            let (now, since) = (text(now), text(self.since));
+            return Err(VerifyError::NotYetValid { now, since });
+        }
+        match self.until {
+            Some(until) if until <= now => {
+                let (now, until) = (text(now), text(until));
+                Err(VerifyError::Expired { now, until })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn validity(&self) -> String {
         match self.until {
             Some(until) => format!("from {} until {until}", self.since),
-            None => format!("from {} on", self.since),
+            None => format!("from {}", self.since),
         }
     }
 }
 
-impl<'a> TryFrom<&'a Assertion> for AccountKey<'a> {
+impl TryFrom<&Assertion> for AccountKey {
     type Error = HeaderError;
 
-    fn try_from(assertion: &'a Assertion) -> Result<Self, HeaderError> {
+    fn try_from(assertion: &Assertion) -> Result<Self, HeaderError> {
         Self::check(assertion.headers(), assertion.body())
     }
 }

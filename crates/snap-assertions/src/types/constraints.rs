@@ -1,18 +1,17 @@
 //! The constraints of an account-key: which assertions the key may sign.
 //!
-//! They are a list of alternatives. Each is a map with the entry `headers`, itself a map from header names to
-//! what their values must match: a regular expression, a map of the same kind, a list of alternatives, or
-//! `$MISSING`.
+//! They are a list of alternatives. Each is a map with the entry `headers`, a map from header names
+//! to what their values must match: a regular expression, another such map, a list of alternatives,
+//! or `$MISSING`.
 
 use regex::Regex;
 
-use crate::error::{HeaderError, HeaderProblem};
-use crate::fields::Fields;
+use crate::fields::{Fields, HeaderError, HeaderProblem};
 use crate::headers::{Headers, Value};
 
 const HEADER: &str = "constraints";
 
-/// The alternatives, of which one must match.
+/// Alternatives, one of which must match.
 #[derive(Clone, Debug)]
 pub(super) struct Constraints(Vec<Matcher>);
 
@@ -25,7 +24,7 @@ enum Matcher {
 }
 
 impl Constraints {
-    /// Reads the header `constraints`, if there is one.
+    /// Reads the header `constraints`, if it exists.
     pub(super) fn read(fields: Fields<'_>) -> Result<Option<Self>, HeaderError> {
         let wrong = |path: &str, what| fields.error(path, HeaderProblem::MustBe(what));
         let Some(value) = fields.get(HEADER) else {
@@ -48,7 +47,7 @@ impl Constraints {
         Ok(Some(Self(alternatives)))
     }
 
-    /// Whether an assertion with these headers may be signed.
+    /// Returns true if the key may sign an assertion with these headers.
     pub(super) fn allow(&self, headers: &Headers) -> bool {
         self.0.iter().any(|alternative| match alternative {
             Matcher::Map(entries) => matches_entries(entries, headers),
@@ -57,17 +56,17 @@ impl Constraints {
     }
 }
 
-/// Each alternative names its type literally.
+/// Checks that an alternative names its type literally.
 fn check_type(headers: &Headers, path: &str) -> Result<(), HeaderError> {
     let name = Fields::nested(headers, path).str("type")?;
     if regex::escape(name) == name || is_plain(name) {
         return Ok(());
     }
-    let problem = HeaderProblem::MustBe("the name of a type, not a regular expression");
+    let problem = HeaderProblem::MustBe("the literal name of a type");
     Err(HeaderError::new(format!("{path}.type"), problem))
 }
 
-/// The regex crate escapes `-`, which Go does not.
+/// Returns true if Go does not escape anything in `name`. The regex crate also escapes `-`.
 fn is_plain(name: &str) -> bool {
     regex::escape(&name.replace('-', "")) == name.replace('-', "")
 }
@@ -82,12 +81,10 @@ impl Matcher {
     }
 
     fn compile(value: &Value, path: &str, in_list: bool) -> Result<Self, HeaderError> {
-        let error = |what: String| HeaderError::new(path, HeaderProblem::Rule(what));
+        let error = |problem| HeaderError::new(path, problem);
         match value {
             Value::Map(entries) => Matcher::map(entries, path),
-            Value::List(_) if in_list => Err(error(
-                "alternatives must not hold alternatives directly".to_owned(),
-            )),
+            Value::List(_) if in_list => Err(error(HeaderProblem::NestedAlternatives)),
             Value::List(items) => {
                 let compiled = items
                     .iter()
@@ -97,18 +94,21 @@ impl Matcher {
             }
             Value::String(text) if text == "$MISSING" => Ok(Matcher::Missing),
             Value::String(text) if text.starts_with('$') => {
-                Err(error(format!("{text:?} is not supported here, only $MISSING is")))
+                Err(error(HeaderProblem::UnsupportedConstraint(text.clone())))
             }
             Value::String(text) => Regex::new(&format!("^({text})$"))
                 .map(Matcher::Regex)
-                .map_err(|cause| error(format!("{text:?} is not a regular expression: {cause}"))),
+                .map_err(|cause| {
+                    let (value, reason) = (text.clone(), cause.to_string());
+                    error(HeaderProblem::NotRegex { value, reason })
+                }),
         }
     }
 
     fn matches(&self, value: &Value) -> bool {
         match (self, value) {
             (Matcher::Missing, _) => false,
-            // Of a list, every item must match.
+            // Every item of a list must match.
             (_, Value::List(items)) => items.iter().all(|item| self.matches(item)),
             (Matcher::Map(entries), Value::Map(map)) => matches_entries(entries, map),
             (Matcher::Regex(regex), Value::String(text)) => regex.is_match(text),
@@ -123,7 +123,7 @@ impl Matcher {
 fn matches_entries(entries: &[(String, Matcher)], map: &Headers) -> bool {
     entries.iter().all(|(name, matcher)| match map.get(name) {
         Some(value) => matcher.matches(value),
-        // As in snapd, `$MISSING` among alternatives does not count.
+        // As in snapd, `$MISSING` has no effect in a list of alternatives.
         None => matches!(matcher, Matcher::Missing),
     })
 }

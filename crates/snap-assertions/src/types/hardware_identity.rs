@@ -1,12 +1,13 @@
-//! `hardware-identity`: an issuer's word that a key belongs to a piece of hardware.
+//! `hardware-identity`: the public key of a piece of hardware, signed by its issuer.
 
-use super::fields_of;
-use super::hardware_key::{HardwareKey, NonceError, NonceHash};
-use super::rules::{ACCOUNT_ID, MODEL_NAME};
+use identity_key::{DigestForm, Hash};
+
+use super::common::fields_of;
+use super::rules::{ACCOUNT_ID, HARDWARE_NAME};
 use crate::assertion::Assertion;
 use crate::digest::sha3_384;
-use crate::error::{DigestForm, HeaderError, HeaderProblem};
-use crate::fields::Fields;
+use crate::fields::{Fields, HeaderError, HeaderProblem};
+use crate::hardware_key::{HardwareKey, WrongNonceSignature};
 use crate::headers::Headers;
 
 pub(super) const TYPE: &str = "hardware-identity";
@@ -16,13 +17,14 @@ const DIGEST: &str = "hardware-id-key-sha3-384";
 /// A checked `hardware-identity`.
 ///
 /// ```
-/// use snap_assertions::types::{HardwareIdentity, HardwareKeyKind};
+/// use snap_assertions::KeyKind;
+/// use snap_assertions::types::HardwareIdentity;
 ///
 /// let text = include_bytes!("../../tests/vectors/hardware-identity-p384.assert");
 /// let assertion = snap_assertions::decode(text)?;
 /// let identity = HardwareIdentity::try_from(&assertion)?;
 /// assert_eq!(identity.issuer_id(), "acme");
-/// assert_eq!(identity.key().kind(), HardwareKeyKind::EcdsaP384);
+/// assert_eq!(identity.key().public_key().kind(), KeyKind::EcdsaP384);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -40,8 +42,8 @@ impl<'a> HardwareIdentity<'a> {
     /// Checks the headers as snapd does, with the key digest in the text form.
     ///
     /// # Errors
-    /// The first header that breaks a rule; [`HeaderProblem::OtherDigestForm`] if the digest is that of the
-    /// DER bytes.
+    /// If a header breaks a rule; the error names the first one. [`HeaderProblem::OtherDigestForm`]
+    /// if the digest has the DER form.
     pub fn check(headers: &'a Headers) -> Result<Self, HeaderError> {
         Self::check_with_form(headers, DigestForm::Text)
     }
@@ -49,8 +51,8 @@ impl<'a> HardwareIdentity<'a> {
     /// Like [`check`](Self::check), with the key digest in the given form.
     ///
     /// # Errors
-    /// The first header that breaks a rule; [`HeaderProblem::OtherDigestForm`] if the digest has the other
-    /// form.
+    /// If a header breaks a rule; the error names the first one. [`HeaderProblem::OtherDigestForm`]
+    /// if the digest has the other form.
     pub fn check_with_form(headers: &'a Headers, form: DigestForm) -> Result<Self, HeaderError> {
         let identity = Self::check_any_form(headers)?;
         if identity.digest_form == form {
@@ -61,11 +63,11 @@ impl<'a> HardwareIdentity<'a> {
         Err(HeaderError::new(DIGEST, problem))
     }
 
-    /// Like [`check`](Self::check), with the key digest in either form; [`digest_form`](Self::digest_form)
-    /// tells which.
+    /// Like [`check`](Self::check), with the key digest in either form;
+    /// [`digest_form`](Self::digest_form) returns it.
     ///
     /// # Errors
-    /// The first header that breaks a rule.
+    /// If a header breaks a rule. The error names the first one.
     pub fn check_any_form(headers: &'a Headers) -> Result<Self, HeaderError> {
         let fields = fields_of(headers, TYPE)?;
         let issuer_id = fields.matching("issuer-id", ACCOUNT_ID)?;
@@ -74,10 +76,10 @@ impl<'a> HardwareIdentity<'a> {
             return Err(fields.error("issuer-id", HeaderProblem::Differs { other }));
         }
         let manufacturer = fields.str("manufacturer")?;
-        let hardware_name = fields.matching("hardware-name", MODEL_NAME)?;
+        let hardware_name = fields.matching("hardware-name", HARDWARE_NAME)?;
         let hardware_id = fields.str("hardware-id")?;
         let text = fields.str(KEY)?;
-        let key = HardwareKey::from_text(text).map_err(|error| fields.error(KEY, error))?;
+        let key = HardwareKey::from_header(text).map_err(|error| fields.error(KEY, error))?;
         Ok(Self {
             issuer_id,
             manufacturer,
@@ -99,17 +101,17 @@ impl<'a> HardwareIdentity<'a> {
         self.manufacturer
     }
 
-    /// The name of the hardware's model.
+    /// The name of the hardware model.
     pub fn hardware_name(&self) -> &'a str {
         self.hardware_name
     }
 
-    /// What identifies this piece of hardware; not necessarily its serial.
+    /// The hardware id, which need not be the serial number.
     pub fn hardware_id(&self) -> &'a str {
         self.hardware_id
     }
 
-    /// The hardware's public key.
+    /// The public key.
     pub fn key(&self) -> &HardwareKey {
         &self.key
     }
@@ -119,21 +121,21 @@ impl<'a> HardwareIdentity<'a> {
         self.key_digest
     }
 
-    /// What [`key_digest`](Self::key_digest) was computed over.
+    /// The form of [`key_digest`](Self::key_digest).
     pub fn digest_form(&self) -> DigestForm {
         self.digest_form
     }
 
-    /// Checks a device's signature over the UTF-8 bytes of the request-id that the model service gave it.
+    /// Checks a device's signature over the UTF-8 bytes of the request-id from the model service.
     ///
     /// # Errors
-    /// [`NonceError::BadSignature`] if this identity's key did not make it.
+    /// [`WrongNonceSignature`] if the key of this identity did not make it.
     pub fn verify_nonce(
         &self,
         request_id: &str,
         signature: &[u8],
-        hash: NonceHash,
-    ) -> Result<(), NonceError> {
+        hash: Hash,
+    ) -> Result<(), WrongNonceSignature> {
         self.key.verify_nonce(request_id.as_bytes(), signature, hash)
     }
 }
@@ -146,13 +148,13 @@ impl<'a> TryFrom<&'a Assertion> for HardwareIdentity<'a> {
     }
 }
 
-/// Which of the two digests the header holds.
+/// The form of the digest in the header.
 fn digest_form(fields: Fields<'_>, text: &str, key: &HardwareKey) -> Result<DigestForm, HeaderError> {
     let found = fields.str(DIGEST)?;
     let expected = sha3_384(&[text.as_bytes()]);
     if found == expected {
         Ok(DigestForm::Text)
-    } else if found == key.der_digest() {
+    } else if found == key.public_key().digest(DigestForm::Der) {
         Ok(DigestForm::Der)
     } else {
         Err(fields.error(DIGEST, HeaderProblem::NotTheKeys { key: KEY, expected }))

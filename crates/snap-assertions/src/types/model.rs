@@ -1,13 +1,12 @@
-//! `model`: what a brand's device is made of.
+//! `model`: the snaps and options of a brand's device model.
 
 use jiff::Timestamp;
 
-use super::fields_of;
+use super::common::fields_of;
 use super::model_snaps::{check_extended_snaps, check_pinned_snap, check_validation_sets};
 use super::rules::{ACCOUNT_ID, DISTRIBUTION, SNAP_NAME, model_name};
 use crate::assertion::Assertion;
-use crate::error::{HeaderError, HeaderProblem};
-use crate::fields::Fields;
+use crate::fields::{Fields, HeaderError, HeaderProblem};
 use crate::headers::{Headers, Value};
 
 pub(super) const TYPE: &str = "model";
@@ -51,7 +50,7 @@ impl<'a> Model<'a> {
     /// Checks the headers of a model.
     ///
     /// # Errors
-    /// The first header that breaks a rule.
+    /// If a header breaks a rule. The error names the first one.
     pub fn check(headers: &'a Headers) -> Result<Self, HeaderError> {
         let fields = fields_of(headers, TYPE)?;
         let brand_id = fields.str("brand-id")?;
@@ -100,42 +99,42 @@ impl<'a> Model<'a> {
         self.fields.model
     }
 
-    /// The series, `16` in all models so far.
+    /// The series; `16` in all existing models.
     pub fn series(&self) -> &'a str {
         self.fields.series
     }
 
-    /// The architecture, as Debian calls it; classic models may have none.
+    /// The Debian architecture; optional in classic models.
     pub fn architecture(&self) -> Option<&'a str> {
         self.fields.architecture
     }
 
-    /// The base snap, if the model names one.
+    /// The base snap, if the model has one.
     pub fn base(&self) -> Option<&'a str> {
         self.fields.base
     }
 
-    /// `secured`, `signed` or `dangerous`; `None` for models without the header `snaps`, which have no grade.
+    /// `secured`, `signed` or `dangerous`. `None` for models without the header `snaps`.
     pub fn grade(&self) -> Option<&'a str> {
         self.fields.grade
     }
 
-    /// The brand's store, if it has one.
+    /// The store of the brand, if the model has one.
     pub fn store(&self) -> Option<&'a str> {
         self.fields.store
     }
 
-    /// The name for people to read, if there is one.
+    /// The name for people to read, if the model has one.
     pub fn display_name(&self) -> Option<&'a str> {
         self.fields.display_name
     }
 
-    /// Whether the model is one of a classic system.
+    /// Returns true if the model is for a classic system.
     pub fn is_classic(&self) -> bool {
         self.fields.classic
     }
 
-    /// The accounts that may sign serials for this model; the brand is always among them.
+    /// The accounts that may sign serials for this model, always including the brand.
     pub fn serial_authority(&self) -> &[&'a str] {
         &self.serial_authority
     }
@@ -154,16 +153,16 @@ impl<'a> TryFrom<&'a Assertion> for Model<'a> {
     }
 }
 
-/// What the rules for the other headers depend on.
+/// The headers on which the rules for the other headers depend.
 #[derive(Clone, Copy)]
 struct Kind {
-    /// For a classic system, not Ubuntu Core.
+    /// The model is for a classic system, not Ubuntu Core.
     classic: bool,
-    /// With the header `snaps`, as from Ubuntu Core 20 on.
+    /// The model has the header `snaps`, as since Ubuntu Core 20.
     extended: bool,
 }
 
-/// Checks which headers may stand together, and which must be there.
+/// Checks which headers are allowed together, and which are required.
 fn check_combination(fields: Fields<'_>, kind: Kind) -> Result<(), HeaderError> {
     let (forbidden, why): (&[&str], _) = match kind.extended {
         true => (
@@ -172,7 +171,7 @@ fn check_combination(fields: Fields<'_>, kind: Kind) -> Result<(), HeaderError> 
         ),
         false => (
             &["grade", "storage-safety"],
-            "only models with the header \"snaps\" have one",
+            "only models with the header \"snaps\" have it",
         ),
     };
     for name in forbidden {
@@ -180,7 +179,7 @@ fn check_combination(fields: Fields<'_>, kind: Kind) -> Result<(), HeaderError> 
     }
     if kind.classic && !kind.extended {
         for name in ["kernel", "base"] {
-            fields.forbidden(name, "classic models without the header \"snaps\" have none")?;
+            fields.forbidden(name, "classic models without the header \"snaps\" do not have it")?;
         }
     }
     if kind.classic && kind.extended {
@@ -188,7 +187,7 @@ fn check_combination(fields: Fields<'_>, kind: Kind) -> Result<(), HeaderError> 
     } else {
         fields.forbidden(
             "distribution",
-            "only classic models with the header \"snaps\" have one",
+            "only classic models with the header \"snaps\" have it",
         )?;
     }
     let mandatory: &[&str] = match kind {
@@ -205,7 +204,7 @@ fn check_combination(fields: Fields<'_>, kind: Kind) -> Result<(), HeaderError> 
     Ok(())
 }
 
-/// Checks the snaps, wherever they are listed, and gives the grade.
+/// Checks the snaps, in `snaps` or in the older headers, and returns the grade.
 fn check_snaps<'a>(fields: Fields<'a>, kind: Kind) -> Result<Option<&'a str>, HeaderError> {
     if fields.optional_str("base")?.is_some_and(|base| !base.is_empty()) {
         fields.matching("base", SNAP_NAME)?;
@@ -226,7 +225,7 @@ fn check_snaps<'a>(fields: Fields<'a>, kind: Kind) -> Result<Option<&'a str>, He
     Ok(Some(grade))
 }
 
-/// The accounts in the header `name`, and the brand in any case.
+/// The accounts in the header `name`, always including the brand.
 fn authority<'a>(fields: Fields<'a>, name: &str, brand_id: &'a str) -> Result<Vec<&'a str>, HeaderError> {
     let mut accounts = fields.strings(name, Some(ACCOUNT_ID))?;
     if !accounts.contains(&brand_id) {

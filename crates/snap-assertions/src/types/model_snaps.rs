@@ -1,10 +1,9 @@
-//! The snaps and validation sets that a model lists.
+//! The snaps and validation sets of a model.
 
 use std::collections::{HashMap, HashSet};
 
 use super::rules::{SNAP_ID, SNAP_MODE, SNAP_NAME, VALIDATION_SET_NAME};
-use crate::error::{HeaderError, HeaderProblem};
-use crate::fields::Fields;
+use crate::fields::{Fields, HeaderError, HeaderProblem};
 use crate::headers::{Headers, Value};
 
 const TYPES: &str = "app|base|gadget|kernel|core|snapd";
@@ -12,10 +11,10 @@ const PRESENCES: &str = "required|optional";
 const MODES: &str = "prefer-enforce|enforce";
 const RISKS: [&str; 4] = ["stable", "candidate", "beta", "edge"];
 const RUN_MODE: &str = "run";
-/// The bases whose snap id snapd knows; a model of another base must list it (snapd at 2026-08-21).
+/// The bases whose snap id snapd knows (on 2026-08-21). A model with another base must list it.
 const WELL_KNOWN_BASES: [&str; 5] = ["core", "core18", "core20", "core22", "core24"];
 
-/// The header `kernel` or `gadget` of a model without `snaps`: a name, or `name=track`.
+/// Checks the header `kernel` or `gadget` of a model without `snaps`: a name, or `name=track`.
 pub(super) fn check_pinned_snap(fields: Fields<'_>, name: &str) -> Result<(), HeaderError> {
     let Some(value) = fields.optional_str(name)? else {
         return Ok(());
@@ -25,18 +24,22 @@ pub(super) fn check_pinned_snap(fields: Fields<'_>, name: &str) -> Result<(), He
         return Err(fields.error(name, SNAP_NAME.broken_by(snap)));
     }
     if track.contains('/') || RISKS.contains(&track) {
-        return Err(fields.error(name, HeaderProblem::MustBe("a name, or name=track")));
+        return Err(fields.error(name, HeaderProblem::MustBe("a snap name or name=track")));
     }
     Ok(())
 }
 
-/// The header `snaps`.
+/// Checks the header `snaps`.
 pub(super) fn check_extended_snaps(
     fields: Fields<'_>,
     grade: &str,
     classic: bool,
 ) -> Result<(), HeaderError> {
-    let rule = |text: String| fields.error("snaps", HeaderProblem::Rule(text));
+    let wrong = |problem| fields.error("snaps", problem);
+    let twice = |item, value: &str| {
+        let value = value.to_owned();
+        wrong(HeaderProblem::Duplicate { item, value })
+    };
     let base = fields.str("base")?;
     let model = SnapsModel { base, grade, classic };
     let mut names = HashSet::new();
@@ -49,40 +52,36 @@ pub(super) fn check_extended_snaps(
         let entry = entry.ok_or_else(|| fields.error(path, HeaderProblem::MustBe("a map")))?;
         let snap = model.check_snap(Fields::nested(entry, path))?;
         if !names.insert(snap.name) {
-            return Err(rule(format!("lists the snap {:?} twice", snap.name)));
+            return Err(twice("snap", snap.name));
         }
         if let Some(id) = snap.id.filter(|id| !ids.insert(*id)) {
-            return Err(rule(format!("lists the snap id {id:?} twice")));
+            return Err(twice("snap id", id));
         }
         let single = ["snapd", "kernel", "gadget"].contains(&snap.kind);
         if single && only_once.insert(snap.kind, snap.name).is_some() {
-            return Err(rule(format!("lists more than one snap of type {:?}", snap.kind)));
+            return Err(wrong(HeaderProblem::SnapTypeTwice(snap.kind.to_owned())));
         }
         let is_base = !single && snap.name == base;
         base_listed |= is_base;
         if is_base && snap.kind != "base" {
-            return Err(rule(format!(
-                "gives the base {base:?} the type {:?}, not \"base\"",
-                snap.kind
-            )));
+            let (base, found) = (base.to_owned(), snap.kind.to_owned());
+            return Err(wrong(HeaderProblem::BaseType { base, found }));
         }
     }
     let (kernel, gadget) = (only_once.contains_key("kernel"), only_once.contains_key("gadget"));
     if !gadget && (!classic || kernel) {
-        return Err(rule("lists no gadget".to_owned()));
+        return Err(wrong(HeaderProblem::SnapMissing("gadget")));
     }
     if !kernel && !classic {
-        return Err(rule("lists no kernel".to_owned()));
+        return Err(wrong(HeaderProblem::SnapMissing("kernel")));
     }
     if !base_listed && grade != "dangerous" && !WELL_KNOWN_BASES.contains(&base) {
-        return Err(rule(format!(
-            "does not list the base {base:?}, whose snap id snapd does not know"
-        )));
+        return Err(wrong(HeaderProblem::BaseMissing(base.to_owned())));
     }
     Ok(())
 }
 
-/// The header `validation-sets`.
+/// Checks the header `validation-sets`.
 pub(super) fn check_validation_sets(fields: Fields<'_>, brand: &str) -> Result<(), HeaderError> {
     let mut seen = HashSet::new();
     let list = fields.optional_list("validation-sets")?.unwrap_or_default();
@@ -95,28 +94,26 @@ pub(super) fn check_validation_sets(fields: Fields<'_>, brand: &str) -> Result<(
         if set.get("sequence").is_some() {
             set.str("sequence")?;
             if set.number("sequence")? == 0 {
-                return Err(set.error("sequence", HeaderProblem::MustBe("above 0, or left out")));
+                return Err(set.error("sequence", HeaderProblem::MustBe("a number above 0")));
             }
         }
         set.str("mode")?;
         set.optional_choice("mode", MODES)?;
         if !seen.insert((account.unwrap_or(brand), name)) {
-            return Err(set.error(
-                "name",
-                HeaderProblem::Rule(format!("names the set {name:?} a second time")),
-            ));
+            let (item, value) = ("validation set", name.to_owned());
+            return Err(set.error("name", HeaderProblem::Duplicate { item, value }));
         }
     }
     Ok(())
 }
 
-/// The entries of a list that should be maps, each with the way to it.
+/// The entries of a list of maps, each with its path.
 fn maps<'a>(name: &str, list: &'a [Value]) -> impl Iterator<Item = (String, Option<&'a Headers>)> {
     let entry = move |(index, value): (usize, &'a Value)| (format!("{name}[{index}]"), value.as_map());
     list.iter().enumerate().map(entry)
 }
 
-/// What the rules for a snap depend on.
+/// The headers on which the rules for a snap depend.
 struct SnapsModel<'a> {
     base: &'a str,
     grade: &'a str,
@@ -140,7 +137,7 @@ impl SnapsModel<'_> {
         let essential = ["snapd", "kernel", "gadget"].contains(&kind) || name == self.base;
         let presence = snap.optional_choice("presence", PRESENCES)?;
         if essential && presence.is_some() {
-            let why = "snaps that the system needs are always present";
+            let why = "essential snaps are always present";
             return Err(snap.error("presence", HeaderProblem::NotAllowed(why)));
         }
         let modes = check_modes(snap, essential)?;
@@ -156,9 +153,9 @@ impl SnapsModel<'_> {
         let why = if !self.classic {
             "only classic models have classic snaps"
         } else if kind != "app" {
-            "only snaps of type app are classic"
+            "only snaps of type app can be classic"
         } else if modes != [RUN_MODE] {
-            "classic snaps are available in run mode only"
+            "classic snaps are available only in run mode"
         } else {
             return Ok(());
         };
@@ -166,12 +163,12 @@ impl SnapsModel<'_> {
     }
 }
 
-/// The modes in which a snap is available.
+/// Returns the modes in which a snap is available.
 fn check_modes<'a>(snap: Fields<'a>, essential: bool) -> Result<Vec<&'a str>, HeaderError> {
     let modes = snap.strings("modes", Some(SNAP_MODE))?;
     match (essential, modes.is_empty()) {
         (true, false) => {
-            let why = "snaps that the system needs are available in all modes";
+            let why = "essential snaps are available in all modes";
             Err(snap.error("modes", HeaderProblem::NotAllowed(why)))
         }
         (true, true) => Ok(vec![RUN_MODE, "ephemeral"]),
@@ -180,7 +177,7 @@ fn check_modes<'a>(snap: Fields<'a>, essential: bool) -> Result<Vec<&'a str>, He
     }
 }
 
-/// `default-channel`: `track`, `track/risk` or `track/risk/branch`.
+/// Checks `default-channel`: `track`, `track/risk` or `track/risk/branch`.
 fn check_channel(snap: Fields<'_>) -> Result<(), HeaderError> {
     let Some(channel) = snap
         .optional_str("default-channel")?
@@ -218,7 +215,7 @@ fn check_components(snap: Fields<'_>, snap_modes: &[&str]) -> Result<(), HeaderE
         match component {
             Value::String(presence) if PRESENCES.split('|').any(|known| known == presence) => {}
             Value::Map(entries) => {
-                let path = snap.error(&field, HeaderProblem::Missing).header;
+                let path = snap.path_of(&field);
                 check_component(Fields::nested(entries, &path), entries, snap_modes)?;
             }
             _ => {
@@ -242,8 +239,8 @@ fn check_component(component: Fields<'_>, entries: &Headers, snap_modes: &[&str]
     match modes.iter().find(|mode| !snap_modes.contains(mode)) {
         None => Ok(()),
         Some(mode) => {
-            let text = format!("has the mode {mode:?}, in which the snap itself is not available");
-            Err(component.error("modes", HeaderProblem::Rule(text)))
+            let problem = HeaderProblem::ModeOfSnapMissing((*mode).to_owned());
+            Err(component.error("modes", problem))
         }
     }
 }

@@ -1,26 +1,24 @@
-//! snapd's rules for identifiers. Each has the regular expression that stands in snapd and a matcher that
-//! does the same.
+//! snapd's rules for identifiers: regular expressions and equivalent functions.
 
-use crate::error::HeaderError;
-use crate::fields::{Fields, Rule};
-use crate::headers::is_dashed;
+use identity_key::{
+    ACCOUNT_ID_PATTERN, HARDWARE_NAME_PATTERN, is_account_id, is_hardware_name, is_joined_by_single_dashes,
+};
+
+use crate::fields::{Fields, HeaderError, Rule};
 
 pub(super) const ACCOUNT_ID: Rule = Rule {
-    pattern: "^(?:[a-z0-9A-Z]{32}|[-a-z0-9]{2,28})$",
-    matches: |id| {
-        let nice = |c: char| c == '-' || c.is_ascii_lowercase() || c.is_ascii_digit();
-        SNAP_ID.allows(id) || (2..=28).contains(&id.len()) && id.chars().all(nice)
-    },
+    pattern: ACCOUNT_ID_PATTERN,
+    matches: is_account_id,
+};
+
+pub(super) const HARDWARE_NAME: Rule = Rule {
+    pattern: HARDWARE_NAME_PATTERN,
+    matches: is_hardware_name,
 };
 
 pub(super) const SNAP_ID: Rule = Rule {
     pattern: "^[a-z0-9A-Z]{32}$",
     matches: |id| id.len() == 32 && id.chars().all(|c| c.is_ascii_alphanumeric()),
-};
-
-pub(super) const MODEL_NAME: Rule = Rule {
-    pattern: "^[a-zA-Z0-9](?:-?[a-zA-Z0-9])*$",
-    matches: |name| is_dashed(name, |c| c.is_ascii_alphanumeric()),
 };
 
 pub(super) const KEY_NAME: Rule = Rule {
@@ -43,10 +41,10 @@ pub(super) const SNAP_MODE: Rule = Rule {
 
 pub(super) const VALIDATION_SET_NAME: Rule = Rule {
     pattern: "^[a-z0-9](?:-?[a-z0-9])*$",
-    matches: |name| is_dashed(name, |c| c.is_ascii_lowercase() || c.is_ascii_digit()),
+    matches: |name| is_joined_by_single_dashes(name, |c| c.is_ascii_lowercase() || c.is_ascii_digit()),
 };
 
-/// A distribution's ID as os-release has it.
+/// The ID of a distribution, as in os-release.
 pub(super) const DISTRIBUTION: Rule = Rule {
     pattern: "^[a-z0-9._-]*$",
     matches: |id| {
@@ -55,23 +53,14 @@ pub(super) const DISTRIBUTION: Rule = Rule {
     },
 };
 
-/// Whether snapd takes `text` as an account id, such as the header `issuer-id`.
-pub fn is_account_id(text: &str) -> bool {
-    ACCOUNT_ID.allows(text)
-}
-
-/// Whether snapd takes `text` as the header `hardware-name` of a hardware identity.
-pub fn is_hardware_name(text: &str) -> bool {
-    MODEL_NAME.allows(text)
-}
-
-/// Runs of lower case letters and digits joined by single dashes, with one letter at least.
+/// Returns true if `name` consists of lower case letters and digits, with single dashes between
+/// them and at least one letter.
 fn is_name(name: &str) -> bool {
-    is_dashed(name, |c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    is_joined_by_single_dashes(name, |c| c.is_ascii_lowercase() || c.is_ascii_digit())
         && name.contains(|c: char| c.is_ascii_lowercase())
 }
 
-/// The header `model`, which may have no upper case letters though its pattern would allow them.
+/// The header `model`. snapd refuses upper case letters in it, although its pattern allows them.
 pub(super) fn model_name<'a>(fields: Fields<'a>) -> Result<&'a str, HeaderError> {
     const LOWER_CASE: Rule = Rule {
         pattern: "^[a-z0-9](?:-?[a-z0-9])*$",
@@ -84,16 +73,8 @@ pub(super) fn model_name<'a>(fields: Fields<'a>) -> Result<&'a str, HeaderError>
 mod tests {
     use super::*;
 
-    /// Every rule but the one whose pattern says more than a regular expression can.
-    const RULES: [Rule; 7] = [
-        ACCOUNT_ID,
-        SNAP_ID,
-        MODEL_NAME,
-        KEY_NAME,
-        SNAP_MODE,
-        VALIDATION_SET_NAME,
-        DISTRIBUTION,
-    ];
+    /// The rules whose pattern is a regular expression; that of [`SNAP_NAME`] is not.
+    const RULES: [Rule; 5] = [SNAP_ID, KEY_NAME, SNAP_MODE, VALIDATION_SET_NAME, DISTRIBUTION];
 
     proptest::proptest! {
         #[test]
@@ -101,7 +82,7 @@ mod tests {
             text in "[a-c-]{0,6}|[a-zA-Z0-9._ä/\n-]{0,5}|[a-zA-Z0-9]{31,33}|[a-z0-9-]{27,33}"
         ) {
             for rule in RULES {
-                // As in Go, and unlike Rust's default for `$`, no line feed may follow.
+                // As in Go, no line feed may follow at `$`.
                 let regex = regex::Regex::new(rule.pattern).unwrap();
                 proptest::prop_assert_eq!(regex.is_match(&text), rule.allows(&text), "{}", rule.pattern);
             }

@@ -1,11 +1,11 @@
-//! `serial`: the identity that a brand gives to a device key.
+//! `serial`: the serial number that a brand gives to a device and its key.
 
 use jiff::Timestamp;
 
+use super::common::{check_key_id, fields_of, public_key};
 use super::rules::{ACCOUNT_ID, model_name};
-use super::{check_key_id, fields_of, public_key};
 use crate::assertion::Assertion;
-use crate::error::HeaderError;
+use crate::fields::HeaderError;
 use crate::headers::Headers;
 use crate::key::PublicKey;
 
@@ -13,15 +13,15 @@ pub(super) const TYPE: &str = "serial";
 
 /// A checked `serial`.
 ///
-/// Where its authority is not the brand, the model must name that authority: [`Model::serial_authority`]
-/// tells.
+/// If its authority is not the brand, [`Model::serial_authority`] must contain that authority.
 ///
 /// ```
 /// use snap_assertions::types::Serial;
 ///
 /// let assertion = snap_assertions::decode(include_bytes!("../../tests/vectors/serial.assert"))?;
 /// let serial = Serial::try_from(&assertion)?;
-/// assert_eq!((serial.brand_id(), serial.model(), serial.serial()), ("brand-acme", "edge-box", "EB2-0653"));
+/// assert_eq!((serial.brand_id(), serial.model()), ("brand-acme", "edge-box"));
+/// assert_eq!(serial.serial(), "EB2-0653");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -39,7 +39,7 @@ impl<'a> Serial<'a> {
     /// Checks the headers of a serial.
     ///
     /// # Errors
-    /// The first header that breaks a rule.
+    /// If a header breaks a rule. The error names the first one.
     pub fn check(headers: &'a Headers) -> Result<Self, HeaderError> {
         let fields = fields_of(headers, TYPE)?;
         let brand_id = fields.matching("brand-id", ACCOUNT_ID)?;
@@ -65,17 +65,17 @@ impl<'a> Serial<'a> {
         self.model
     }
 
-    /// The serial, unique within the model.
+    /// The serial number, unique for the model.
     pub fn serial(&self) -> &'a str {
         self.serial
     }
 
-    /// The key that snapd made on the device.
+    /// The key that snapd generated on the device.
     pub fn device_key(&self) -> &PublicKey {
         &self.device_key
     }
 
-    /// When the serial was issued.
+    /// When the serial assertion was issued.
     pub fn timestamp(&self) -> Timestamp {
         self.timestamp
     }

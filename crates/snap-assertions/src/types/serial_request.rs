@@ -1,9 +1,9 @@
-//! `serial-request`: a device's request for its serial, signed with the key it is for.
+//! `serial-request`: a device's request for its serial assertion, signed with the device key.
 
+use super::common::{check_key_id, fields_of, public_key};
 use super::rules::model_name;
-use super::{check_key_id, fields_of, public_key};
 use crate::assertion::Assertion;
-use crate::error::HeaderError;
+use crate::fields::HeaderError;
 use crate::headers::Headers;
 use crate::key::PublicKey;
 
@@ -11,12 +11,13 @@ pub(super) const TYPE: &str = "serial-request";
 
 /// A checked `serial-request`.
 ///
-/// That the device holds its key shows in the signature, and only there:
+/// Only the signature proves that the device has its key:
 ///
 /// ```
 /// use snap_assertions::types::SerialRequest;
 ///
-/// let assertion = snap_assertions::decode(include_bytes!("../../tests/vectors/serial-request.assert"))?;
+/// let text = include_bytes!("../../tests/vectors/serial-request.assert");
+/// let assertion = snap_assertions::decode(text)?;
 /// let request = SerialRequest::try_from(&assertion)?;
 /// assertion.verify(request.device_key())?;
 /// assert_eq!(request.request_id(), "REQ-0123456789");
@@ -34,10 +35,10 @@ pub struct SerialRequest<'a> {
 }
 
 impl<'a> SerialRequest<'a> {
-    /// Checks the headers of a serial-request, `sign-key-sha3-384` among them.
+    /// Checks the headers of a serial-request, including `sign-key-sha3-384`.
     ///
     /// # Errors
-    /// The first header that breaks a rule.
+    /// If a header breaks a rule. The error names the first one.
     pub fn check(headers: &'a Headers) -> Result<Self, HeaderError> {
         let fields = fields_of(headers, TYPE)?;
         let brand_id = fields.str("brand-id")?;
@@ -65,17 +66,17 @@ impl<'a> SerialRequest<'a> {
         self.model
     }
 
-    /// The nonce that the device got from the model service.
+    /// The nonce from the model service.
     pub fn request_id(&self) -> &'a str {
         self.request_id
     }
 
-    /// The serial that the device proposes, if it proposes one.
+    /// The serial number that the device proposes, if it does.
     pub fn serial(&self) -> Option<&'a str> {
         self.serial
     }
 
-    /// The key that snapd made on the device; it must have made the signature.
+    /// The key that snapd generated on the device, which must have signed the request.
     pub fn device_key(&self) -> &PublicKey {
         &self.device_key
     }

@@ -1,4 +1,4 @@
-//! The vectors, which snapd itself made, the keys that signed them, and statements that differ from them.
+//! Vectors that snapd made, the keys that signed them, and statements that differ from them.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ pub fn signer(key: &str) -> LocalSigner {
     LocalSigner::from_der(&bytes(&format!("{key}.pk8"))).unwrap()
 }
 
-/// What was signed: the assertion without what signing adds.
+/// The statement of an assertion, without the headers that signing adds.
 pub fn statement(assertion: &Assertion) -> Statement {
     let mut headers = assertion.headers().clone();
     for added in ["body-length", "sign-key-sha3-384"] {
@@ -52,13 +52,13 @@ pub fn statement(assertion: &Assertion) -> Statement {
     Statement { headers, body }
 }
 
-/// A statement like that of the vector `name`, signed at a fixed time.
+/// Options with a fixed time.
 pub fn options() -> SignOptions {
     SignOptions::at(1_795_284_029)
 }
 
-/// Changes the vector `vector` and says which header is wrong then. `change` is a JSON object of headers to
-/// be set; null removes one.
+/// The error of the vector `vector` with the change `change`: a JSON object of headers to set, or
+/// to remove if the value is null.
 pub fn wrong_header(vector: &str, change: &str) -> Result<(), HeaderError> {
     let changed = changed(vector, change);
     match changed.content(assertion(vector).sign_key_id(), DigestForm::Text) {
@@ -84,7 +84,7 @@ pub fn changed(vector: &str, change: &str) -> Statement {
     statement
 }
 
-/// Fails unless each change makes the header next to it wrong; an empty name stands for none.
+/// Panics unless each change makes the header beside it wrong. An empty name means no error.
 pub fn expect(vector: &str, cases: &[(&str, &str)]) {
     assert_eq!(wrong_header(vector, "{}"), Ok(()), "{vector} itself");
     for (change, header) in cases {
