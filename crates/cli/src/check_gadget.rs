@@ -5,24 +5,31 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::device::GadgetFailure;
+use crate::error::ToolError;
 use crate::output;
 
-/// Checks a gadget snap before its first boot
+/// Check a gadget snap before its first boot
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-    /// A .snap, or a folder with meta/snap.yaml: snapcraft's prime folder, or an unpacked snap
+    /// A .snap, or a directory with meta/snap.yaml: snapcraft's directory prime, or an unpacked snap
     #[arg(value_name = "SNAP")]
     snap: PathBuf,
 }
 
-/// Ends with status 1 if there are errors; the findings themselves are the output.
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let report = gadget_check::check(&arguments.snap)?;
-    let text = match arguments.json {
-        true => report.as_json()?,
+const EXAMPLES: &str = "\
+Examples:
+  hardware-identity check-gadget gadget_1.0_amd64.snap
+  hardware-identity check-gadget --json prime | jq '.findings[] | select(.severity == \"error\")'
+
+With --json the output is one JSON object. The exit status is 1 if there are errors.";
+
+/// Ends with status 1 if there are errors; the findings are the output.
+pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<ExitCode, ToolError> {
+    let report = gadget_check::check(&arguments.snap).map_err(GadgetFailure::new)?;
+    let text = match json {
+        true => report.as_json().map_err(GadgetFailure::new)?,
         false => report.as_text(),
     };
     output::write(None, &text)?;

@@ -1,77 +1,72 @@
-//! The issuer's public key: in an account-key assertion, or by itself.
+//! The issuer's public key, in an account-key assertion or alone.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
 use der::Document;
+use files::FileError;
 use jiff::Timestamp;
+use miette::Diagnostic;
 use snap_assertions::types::AccountKey;
 use snap_assertions::{Assertion, PublicKey, VerifyError, decode};
+use thiserror::Error;
 
-use crate::explain::Explain as _;
+/// Size limit in bytes, far above an account-key assertion with its body.
+const SIZE_LIMIT: u64 = 64 * 1024;
 
-/// Far above an account-key assertion with its body.
-const LARGEST: u64 = 64 * 1024;
-
-/// What a file with an issuer's key holds.
-pub(crate) enum IssuerKeyFile {
-    /// The key alone: the signature counts, and nothing else is known.
-    Bare(PublicKey),
-    /// With the account it belongs to, and the time that it is valid for.
-    Account(Box<Assertion>),
+/// Why a file holds no key of an issuer.
+#[derive(Debug, Error, Diagnostic)]
+pub(crate) enum IssuerKeyError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] FileError),
+    #[error("{} does not hold the key of an issuer: {reason}", file.display())]
+    #[diagnostic(
+        code("issuer-key-invalid"),
+        help(
+            "Name an account-key assertion (`snap known --remote account-key …`), the encoded public key in it, or \
+             a public key in PEM"
+        )
+    )]
+    Invalid { file: PathBuf, reason: String },
 }
 
-impl IssuerKeyFile {
-    /// Reads an account-key assertion, an encoded public key (base64, as in an account-key's body), or a public key in
-    /// PEM.
-    pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
-        let name = file.display();
-        let next = "Name an account-key assertion (`snap known --remote account-key …`), the encoded public key \
-                    in it, or a public key in PEM";
-        let size = fs::metadata(file)
-            .explain(format_args!("{name} cannot be read"), "Check --issuer-key")?
-            .len();
-        ensure!(
-            size <= LARGEST,
-            "{name} holds no issuer's key: it has more than {LARGEST} bytes. {next}"
-        );
-        let text = fs::read_to_string(file).explain(format_args!("{name} cannot be read"), next)?;
-        if text.starts_with("type:") {
-            let assertion =
-                decode(text.as_bytes()).explain(format_args!("{name} holds no assertion"), next)?;
-            AccountKey::try_from(&assertion).explain(format_args!("{name} holds no account-key"), next)?;
-            return Ok(IssuerKeyFile::Account(Box::new(assertion)));
-        }
-        if text.starts_with("-----BEGIN") {
-            let (_, der) =
-                Document::from_pem(&text).explain(format_args!("{name} holds no public key"), next)?;
-            let key = PublicKey::from_spki_der(der.as_bytes());
-            let key = key.explain(format_args!("{name} holds no public key in PEM"), next)?;
-            return Ok(IssuerKeyFile::Bare(key));
-        }
-        let key = PublicKey::decode(text.trim()).explain(format_args!("{name} holds no public key"), next)?;
-        Ok(IssuerKeyFile::Bare(key))
-    }
+/// The key that verifies assertions.
+pub(crate) enum IssuerKey {
+    /// The key alone; account and validity are not known.
+    Bare(PublicKey),
+    /// The key with its account and its validity.
+    Account(AccountKey),
+}
 
-    pub(crate) fn key(&self) -> anyhow::Result<IssuerKey<'_>> {
-        Ok(match self {
-            IssuerKeyFile::Bare(key) => IssuerKey::Bare(key),
-            IssuerKeyFile::Account(assertion) => {
-                IssuerKey::Account(AccountKey::try_from(assertion.as_ref())?)
-            }
+impl IssuerKey {
+    /// Reads an account-key assertion, an encoded public key (base64, as in the body of an account-key),
+    /// or a public key in PEM.
+    pub(crate) fn read(file: &Path) -> Result<Self, IssuerKeyError> {
+        let text = files::read_text(file, SIZE_LIMIT)?;
+        Self::parse(&text).map_err(|reason| IssuerKeyError::Invalid {
+            file: file.to_owned(),
+            reason,
         })
     }
-}
 
-/// What assertions are verified with.
-pub(crate) enum IssuerKey<'a> {
-    Bare(&'a PublicKey),
-    Account(AccountKey<'a>),
-}
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with("type:") {
+            let assertion = decode(text.as_bytes()).map_err(|error| error.to_string())?;
+            let key = AccountKey::try_from(&assertion).map_err(|error| error.to_string())?;
+            return Ok(IssuerKey::Account(key));
+        }
+        let key = match text.starts_with("-----BEGIN") {
+            true => {
+                let (_, der) = Document::from_pem(text).map_err(|error| error.to_string())?;
+                PublicKey::from_spki_der(der.as_bytes())
+            }
+            false => PublicKey::decode(text.trim()),
+        };
+        key.map(IssuerKey::Bare)
+            .map_err(|error| format!("the text {error}"))
+    }
 
-impl IssuerKey<'_> {
-    /// Verifies the signature, and with an account-key that it was the issuer's to make and is valid now.
+    /// Verifies the signature. With an account-key it also checks the account and the validity at `now`.
     pub(crate) fn verify(&self, assertion: &Assertion, now: Timestamp) -> Result<(), VerifyError> {
         match self {
             IssuerKey::Bare(key) => assertion.verify(key),
