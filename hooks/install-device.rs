@@ -1,120 +1,137 @@
-//! Hook `install-device`: makes the hardware identity while the device is installed, and on a factory boot hands it to the
-//! line.
+//! Hook `install-device`: makes the hardware identity while the device is installed. On a factory boot
+//! it also delivers the export to the factory line.
 //!
-//! snapd runs it in install mode and on a factory reset, before the device boots into run mode. What it asks with
-//! `snapctl reboot` happens when the installation is done.
+//! snapd runs it in install mode and on a factory reset, before the device boots into run mode. A
+//! shutdown that it asks for with `snapctl reboot` happens when the installation is done.
 
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
-use anyhow::bail;
+use failure::Diagnostic;
 use hardware_identity::config::{OPTION, Settings};
-use hardware_identity::delivery::Parcel;
 use hardware_identity::environment::SnapEnvironment;
 use hardware_identity::export;
-use hardware_identity::identity::{self, Identity};
-use hardware_identity::outcome;
-use hardware_identity::patience::Patience;
-use hardware_identity::record::RecordFolder;
+use hardware_identity::identity::{self, HardwareIdentity, IdentityError, RecordDirectory};
+use hardware_identity::retry::RetryBudget;
 use hardware_identity::snapctl::{self, SystemMode};
 use hardware_identity::tpm::silence_tss_log;
+use thiserror::Error;
 
 const PROGRAM: &str = "install-device";
 
+type Outcome = Result<(), Box<dyn Diagnostic>>;
+
+/// The hook runs in a mode in which nothing is installed.
+#[derive(Debug, Error, Diagnostic)]
+#[error("the system mode is {0}, but install-device works in install mode and on a factory reset")]
+#[diagnostic(code("system-mode-unsupported"), help("Let snapd run this hook"))]
+struct UnsupportedMode(String);
+
+/// The identity was not made in install mode.
+#[derive(Debug, Error, Diagnostic)]
+#[error("prepare-device has to make the hardware identity: {0}")]
+#[diagnostic(forward(0))]
+struct Postponed(IdentityError);
+
+/// A factory reset found no record.
+#[derive(Debug, Error, Diagnostic)]
+#[error("there is no record of the hardware identity to compare with, so a new one is written")]
+#[diagnostic(
+    code("record-missing"),
+    help("Check that the issuer has imported the hardware identity of this device")
+)]
+struct NoRecord;
+
 fn main() -> ExitCode {
     silence_tss_log();
-    outcome::finish(PROGRAM, run())
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            failure::report(PROGRAM, &*error);
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn run() -> anyhow::Result<()> {
+fn run() -> Outcome {
     let environment = SnapEnvironment::read();
     let options = snapctl::get(&[OPTION])?;
     let settings = environment.settings(options.get(OPTION))?;
-    let device = Device {
-        records: environment.hook_records()?,
+    let installation = Installation {
+        records: environment.hook_record_directory()?,
         settings,
     };
     let SystemMode { mode, factory } = snapctl::system_mode()?;
     match (mode.as_str(), factory) {
-        ("install", true) => device.make_for_the_line(),
-        ("install", false) => device.make_early(),
-        // Whether the image is for a factory says nothing about a device that has left it.
-        ("factory-reset", _) => device.compare(),
-        _ => bail!(
-            "install-device works in install mode and on a factory reset, and snapd says that the system mode is {mode}. \
-             Let snapd run it"
-        ),
+        ("install", true) => installation.factory_boot(),
+        ("install", false) => installation.make_early(),
+        // The factory flag of the image says nothing about a device that has left the factory.
+        ("factory-reset", _) => installation.factory_reset(),
+        _ => Err(UnsupportedMode(mode).into()),
     }
 }
 
-struct Device {
+/// The installation of this device.
+struct Installation {
     settings: Settings,
-    records: RecordFolder,
+    records: RecordDirectory,
 }
 
-impl Device {
-    /// On a factory boot: the identity, the export, and only then the end of the installation.
-    fn make_for_the_line(&self) -> anyhow::Result<()> {
-        let outcome = self.hand_over();
+impl Installation {
+    /// Makes the identity, delivers the export, and only then asks for the shutdown.
+    fn factory_boot(&self) -> Outcome {
+        let outcome = self.make_and_export();
         if let (Err(error), Some(target)) = (&outcome, &self.settings.factory.export) {
-            target.say_failure(&format!("{error:#}"));
+            target.announce_failure(&failure::line(&**error));
         }
         outcome?;
-        // The very last step: snapd is asked when all else has worked.
-        if let Some(stop) = self.settings.factory.then {
-            snapctl::stop_after_installation(stop)?;
+        // The very last step: snapd is asked only if everything has worked.
+        if let Some(shutdown) = self.settings.factory.then {
+            snapctl::shut_down_after_installation(shutdown)?;
         }
         Ok(())
     }
 
-    fn hand_over(&self) -> anyhow::Result<()> {
-        // Looked at first, so that no identity is made of which the line would not hear.
+    fn make_and_export(&self) -> Outcome {
+        // Checked first, so that no identity is made that cannot be exported.
         let wanted = export::on_factory_boot(&self.settings)?;
         let identity = self.make()?;
-        let Some((target, description)) = wanted else {
-            return Ok(());
-        };
-        // With the time of the record, a further run gives the same bytes.
-        let export = description.export(&identity, &identity.record.created)?;
-        target.deliver(&Parcel {
-            hardware_id: &export.hardware_id,
-            key: &export.hardware_id_key,
-            document: &export.document()?,
-            line: &export.line()?,
-        })?;
+        if let Some((target, headers)) = wanted {
+            // With the time of the record, a further run gives the same bytes.
+            let export = headers.export(&identity, &identity.record.created)?;
+            target.deliver(&export)?;
+        }
         Ok(())
     }
 
-    /// In any other installation: so that the first boot is quicker. prepare-device makes it just as well, and a device that is
-    /// installed can say what is wrong with its TPM.
-    fn make_early(&self) -> anyhow::Result<()> {
+    /// Makes the identity in any other installation, so that the first boot is quicker. A failure is
+    /// only a warning: prepare-device can make the identity too, and an installed device can report
+    /// what is wrong with its TPM.
+    fn make_early(&self) -> Outcome {
         match self.make() {
-            Err(error @ identity::Error::AnotherTpm { .. }) => Err(error.into()),
-            Err(error) => {
-                eprintln!("{PROGRAM}: warning: prepare-device has to make the hardware identity: {error}.");
-                Ok(())
-            }
-            Ok(_) => Ok(()),
+            Err(error @ IdentityError::OtherTpm { .. }) => return Err(error.into()),
+            Err(error) => failure::warn(PROGRAM, &Postponed(error)),
+            Ok(_) => {}
         }
+        Ok(())
     }
 
-    /// On a factory reset: the record has survived on ubuntu-save, and the TPM has to make that identity still.
-    fn compare(&self) -> anyhow::Result<()> {
+    /// Compares the identity with the record, which survived on ubuntu-save.
+    fn factory_reset(&self) -> Outcome {
         if self.records.load()?.is_none() {
-            eprintln!(
-                "{PROGRAM}: warning: there is no record of the hardware identity to compare with; it is recorded anew."
-            );
+            failure::warn(PROGRAM, &NoRecord);
         }
         self.make()?;
         Ok(())
     }
 
-    fn make(&self) -> Result<Identity, identity::Error> {
-        let mut patience = Patience::new(self.settings.tpm_wait);
-        let identity = identity::ensure(&self.settings, &mut patience, &self.records)?;
-        for notice in identity.notices(&self.settings) {
-            eprintln!("{PROGRAM}: warning: {notice}.");
+    fn make(&self) -> Result<HardwareIdentity, IdentityError> {
+        let parameters = self.settings.identity();
+        let mut budget = RetryBudget::new(self.settings.tpm_wait);
+        let identity = identity::ensure(&parameters, &mut budget, &self.records)?;
+        for warning in identity.warnings(&parameters) {
+            failure::warn(PROGRAM, &warning);
         }
         Ok(identity)
     }

@@ -1,19 +1,19 @@
 //! Hook `prepare-device`: makes the hardware identity, and tells snapd how to reach the model service.
 //!
-//! snapd runs it in run mode at the start of every registration, and keeps nothing that it set where it
-//! fails.
+//! snapd runs it in run mode at the start of every registration. If it fails, snapd keeps nothing that
+//! it set.
 
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
+use failure::Diagnostic;
 use hardware_identity::config::{DeviceService, OPTION};
 use hardware_identity::environment::SnapEnvironment;
 use hardware_identity::identity;
-use hardware_identity::outcome;
-use hardware_identity::patience::Patience;
+use hardware_identity::retry::RetryBudget;
 use hardware_identity::serial;
-use hardware_identity::snapctl;
+use hardware_identity::snapctl::{self, SnapctlError};
 use hardware_identity::tpm::silence_tss_log;
 use serde_json::{Value, json};
 
@@ -21,27 +21,36 @@ const PROGRAM: &str = "prepare-device";
 
 fn main() -> ExitCode {
     silence_tss_log();
-    outcome::finish(PROGRAM, run())
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            failure::report(PROGRAM, &*error);
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn run() -> anyhow::Result<()> {
-    // First of all: a body left from an earlier attempt makes snapd fail every later one before it asks us
-    // again.
+fn run() -> Result<(), Box<dyn Diagnostic>> {
+    // First of all: with a body of an earlier attempt, snapd fails every later one before it runs
+    // prepare-serial-request.
     snapctl::unset("registration.body")?;
     let environment = SnapEnvironment::read();
     let options = snapctl::get(&[OPTION])?;
     let settings = environment.settings(options.get(OPTION))?;
-    let records = environment.hook_records()?;
-    let mut patience = Patience::new(settings.tpm_wait);
-    let identity = identity::ensure(&settings, &mut patience, &records)?;
-    for notice in identity.notices(&settings) {
-        eprintln!("{PROGRAM}: warning: {notice}.");
+    let records = environment.hook_record_directory()?;
+    let parameters = settings.identity();
+    let mut budget = RetryBudget::new(settings.tpm_wait);
+    let identity = identity::ensure(&parameters, &mut budget, &records)?;
+    for warning in identity.warnings(&parameters) {
+        failure::warn(PROGRAM, &warning);
     }
     let proposed = serial::proposed(&settings, &identity.digest())?;
-    tell_snapd(&settings.device_service, proposed.as_deref())
+    set_options(&settings.device_service, proposed.as_deref())?;
+    Ok(())
 }
 
-fn tell_snapd(service: &DeviceService, proposed_serial: Option<&str>) -> anyhow::Result<()> {
+/// Sets the options from which snapd takes the model service and the serial number.
+fn set_options(service: &DeviceService, proposed_serial: Option<&str>) -> Result<(), SnapctlError> {
     let url = service.url.as_ref().map(|url| ("device-service.url", json!(url)));
     let headers = (!service.headers.is_empty()).then(|| ("device-service.headers", json!(service.headers)));
     let access = service

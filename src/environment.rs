@@ -1,16 +1,27 @@
-//! What snapd's environment says of the snap that a program belongs to.
+//! The environment variables that snapd sets for a snap.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use failure::Diagnostic;
 use serde_json::Value;
+use thiserror::Error;
 
 use crate::config::{ConfigError, Settings};
-use crate::record::RecordFolder;
+use crate::identity::RecordDirectory;
 
-/// What the environment says of the snap that this program belongs to.
+/// Neither `SNAP_SAVE_DATA` nor `SNAP_COMMON` is set.
+#[derive(Debug, Error, Diagnostic)]
+#[error("neither SNAP_SAVE_DATA nor SNAP_COMMON is set")]
+#[diagnostic(
+    code("data-directory-unset"),
+    help("Run this program as a hook of a snap, or set one of the variables to a directory")
+)]
+pub struct DataDirectoryUnset;
+
+/// The environment variables of the snap that this program belongs to. An empty variable counts as
+/// unset.
 #[derive(Clone, Debug)]
 pub struct SnapEnvironment {
     snap: Option<PathBuf>,
@@ -20,53 +31,47 @@ pub struct SnapEnvironment {
 }
 
 impl SnapEnvironment {
-    /// Reads `SNAP`, `SNAP_SAVE_DATA` (which survives a factory reset; else `SNAP_COMMON`) and `TCTI`.
+    /// Reads `SNAP`, `SNAP_SAVE_DATA` (survives a factory reset), `SNAP_COMMON` and `TCTI`.
     pub fn read() -> Self {
-        let folder = |name| {
-            env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
         SnapEnvironment {
-            snap: folder("SNAP"),
-            save_data: folder("SNAP_SAVE_DATA"),
-            common: folder("SNAP_COMMON"),
-            tcti: env::var_os("TCTI").filter(|value| !value.is_empty()),
+            snap: variable("SNAP").map(PathBuf::from),
+            save_data: variable("SNAP_SAVE_DATA").map(PathBuf::from),
+            common: variable("SNAP_COMMON").map(PathBuf::from),
+            tcti: variable("TCTI"),
         }
     }
 
-    /// The settings of file, `options` (the snap's configuration below `hardware-identity`) and environment.
+    /// The settings of the settings file, of `options` (the snap's configuration below
+    /// `hardware-identity`) and of the environment.
     ///
     /// # Errors
-    /// Names the line, option or variable that is wrong.
-    pub fn settings(&self, options: Option<&Value>) -> anyhow::Result<Settings> {
-        let tcti = self.tcti.as_ref().map(|tcti| tcti.to_string_lossy());
-        Ok(Settings::load(self.snap.as_deref(), options, tcti.as_deref())?)
+    /// The first [`ConfigError`].
+    pub fn settings(&self, options: Option<&Value>) -> Result<Settings, ConfigError> {
+        let (settings, errors) = self.read_settings(options);
+        errors.into_iter().next().map_or(Ok(settings), Err)
     }
 
-    /// As [`settings`](Self::settings), with all that is wrong.
+    /// As [`settings`](Self::settings), with all errors. A setting with an error keeps its default.
     pub fn read_settings(&self, options: Option<&Value>) -> (Settings, Vec<ConfigError>) {
         let tcti = self.tcti.as_ref().map(|tcti| tcti.to_string_lossy());
         Settings::read(self.snap.as_deref(), options, tcti.as_deref())
     }
 
-    /// Where the record stands, if the environment names a folder.
-    pub fn records(&self) -> Option<RecordFolder> {
+    /// The directory of the record, `None` if the environment names no directory.
+    pub fn record_directory(&self) -> Option<RecordDirectory> {
         match (&self.save_data, &self.common) {
-            (Some(save_data), common) => Some(RecordFolder::new(save_data, common.as_deref())),
-            (None, Some(common)) => Some(RecordFolder::new(common, None)),
+            (Some(save_data), common) => Some(RecordDirectory::new(save_data, common.as_deref())),
+            (None, Some(common)) => Some(RecordDirectory::new(common, None)),
             (None, None) => None,
         }
     }
 
-    /// Where the record stands; a hook always has a folder.
+    /// The directory of the record, which a hook always has.
     ///
     /// # Errors
-    /// Where this is not run as a hook.
-    pub fn hook_records(&self) -> anyhow::Result<RecordFolder> {
-        self.records().context(
-            "neither SNAP_SAVE_DATA nor SNAP_COMMON names a data folder. Run this program as a hook of a \
-             snap, or set one of them",
-        )
+    /// [`DataDirectoryUnset`] if this program does not run as a hook.
+    pub fn hook_record_directory(&self) -> Result<RecordDirectory, DataDirectoryUnset> {
+        self.record_directory().ok_or(DataDirectoryUnset)
     }
 }

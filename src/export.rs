@@ -1,61 +1,55 @@
 //! The export: the unsigned hardware-identity assertion of this device, which the issuer signs.
 
-use serde::Serialize;
+use failure::Diagnostic;
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::config::Settings;
-use crate::delivery::Target;
+use crate::factory::ExportTarget;
 use crate::hardware_id::{HardwareIdError, HardwareIdSource};
-use crate::identity::Identity;
+use crate::identity::HardwareIdentity;
+use crate::json;
 
-/// What an export needs and no setting gives.
-#[derive(Debug, Error)]
-#[error("not set: {}", .0.join(", "))]
-pub struct NotSet(Vec<&'static str>);
-
-/// The settings ask for an export on a factory boot, and one cannot be made.
-#[derive(Debug, Error)]
-#[error(
-    "the setting `factory.export` is {target}, and what an export needs is {missing}. Set it, or remove \
-     `factory.export`"
+/// Settings that an export needs are not set.
+#[derive(Debug, Error, Diagnostic)]
+#[error("settings that an export needs are not set: {}", .0.join(", "))]
+#[diagnostic(
+    code("export-settings-missing"),
+    help(
+        "Set them in hardware-identity.toml, use the flags of the same names, or remove `factory.export`"
+    )
 )]
-pub struct Incomplete {
-    target: Target,
-    missing: NotSet,
-}
+pub struct MissingSettings(Vec<&'static str>);
 
-/// Where the export goes on a factory boot and what it says, if the settings ask for one.
+/// The target of the export on a factory boot and the headers of the export, if the settings ask
+/// for one.
 ///
 /// # Errors
-/// [`Incomplete`], which names all settings that are missing.
-pub fn on_factory_boot(settings: &Settings) -> Result<Option<(&Target, Description)>, Incomplete> {
-    let Some(target) = &settings.factory.export else {
-        return Ok(None);
-    };
-    match Description::of(settings) {
-        Ok(description) => Ok(Some((target, description))),
-        Err(missing) => Err(Incomplete {
-            target: target.clone(),
-            missing,
-        }),
+/// [`MissingSettings`], which names all missing settings.
+pub fn on_factory_boot(
+    settings: &Settings,
+) -> Result<Option<(&ExportTarget, ExportHeaders)>, MissingSettings> {
+    match &settings.factory.export {
+        None => Ok(None),
+        Some(target) => Ok(Some((target, ExportHeaders::from_settings(settings)?))),
     }
 }
 
-/// What an export says of the device beyond its key.
+/// The headers of an export that come from the settings.
 #[derive(Clone, Debug)]
-pub struct Description {
+pub struct ExportHeaders {
     issuer_id: String,
     manufacturer: String,
     hardware_name: String,
     hardware_id: HardwareIdSource,
 }
 
-impl Description {
-    /// The description that the settings give.
+impl ExportHeaders {
+    /// The headers that the settings give.
     ///
     /// # Errors
-    /// [`NotSet`], which names all settings that are missing.
-    pub fn of(settings: &Settings) -> Result<Self, NotSet> {
+    /// [`MissingSettings`], which names all missing settings.
+    pub fn from_settings(settings: &Settings) -> Result<Self, MissingSettings> {
         if let Settings {
             issuer_id: Some(issuer_id),
             manufacturer: Some(manufacturer),
@@ -64,35 +58,30 @@ impl Description {
             ..
         } = settings
         {
-            return Ok(Description {
+            return Ok(ExportHeaders {
                 issuer_id: issuer_id.clone(),
                 manufacturer: manufacturer.clone(),
                 hardware_name: hardware_name.clone(),
                 hardware_id: hardware_id.clone(),
             });
         }
-        let missing = [
+        let needed = [
             ("issuer-id", settings.issuer_id.is_none()),
             ("manufacturer", settings.manufacturer.is_none()),
             ("hardware-name", settings.hardware_name.is_none()),
-            (
-                "hardware-id (dmi:product_serial, dmi:board_serial, device-tree, key-digest, or a value of your own)",
-                settings.hardware_id.is_none(),
-            ),
+            ("hardware-id", settings.hardware_id.is_none()),
         ];
-        let names = missing.iter().filter(|(_, missing)| *missing);
-        Err(NotSet(names.map(|(name, _)| *name).collect()))
+        let missing = needed.iter().filter(|(_, is_missing)| *is_missing);
+        Err(MissingSettings(missing.map(|(name, _)| *name).collect()))
     }
 
     /// The export of `identity`. `timestamp` is in RFC 3339.
     ///
     /// # Errors
-    /// Where the device has no hardware id.
-    pub fn export(&self, identity: &Identity, timestamp: &str) -> Result<Export, HardwareIdError> {
+    /// [`HardwareIdError`] if the hardware id cannot be read or used.
+    pub fn export(&self, identity: &HardwareIdentity, timestamp: &str) -> Result<Export, HardwareIdError> {
         let digest = identity.digest();
         Ok(Export {
-            r#type: "hardware-identity",
-            authority_id: self.issuer_id.clone(),
             issuer_id: self.issuer_id.clone(),
             manufacturer: self.manufacturer.clone(),
             hardware_name: self.hardware_name.clone(),
@@ -104,38 +93,66 @@ impl Description {
     }
 }
 
-/// The headers of the assertion as `snap sign` takes them: a JSON object whose values are all texts.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// The headers of the unsigned assertion. As JSON it is the object that `snap sign` takes, in which
+/// all values are strings.
+#[derive(Clone, Debug)]
 pub struct Export {
-    r#type: &'static str,
-    authority_id: String,
     issuer_id: String,
     manufacturer: String,
     hardware_name: String,
-    /// The device's serial number, or what stands for it.
-    pub hardware_id: String,
-    /// The public key: SubjectPublicKeyInfo DER in standard base64, on one line.
-    pub hardware_id_key: String,
-    #[serde(rename = "hardware-id-key-sha3-384")]
+    hardware_id: String,
+    hardware_id_key: String,
     hardware_id_key_digest: String,
     timestamp: String,
 }
 
 impl Export {
-    /// The JSON as a file holds it, on several lines.
-    ///
-    /// # Errors
-    /// None that texts could cause.
-    pub fn document(&self) -> serde_json::Result<String> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
+    /// The hardware id, by which the factory line identifies the device.
+    pub fn hardware_id(&self) -> &str {
+        &self.hardware_id
+    }
+
+    /// The public key: SubjectPublicKeyInfo in DER, in standard base64 on one line.
+    pub fn hardware_id_key(&self) -> &str {
+        &self.hardware_id_key
+    }
+
+    /// The JSON on several lines, as a file holds it.
+    pub fn document(&self) -> String {
+        json::document(&self.members())
     }
 
     /// The JSON on one line, without a line feed.
-    ///
-    /// # Errors
-    /// None that texts could cause.
-    pub fn line(&self) -> serde_json::Result<String> {
-        serde_json::to_string(self)
+    pub fn line(&self) -> String {
+        json::line(&self.members())
+    }
+
+    fn members(&self) -> [(&'static str, Value); 9] {
+        [
+            ("type", "hardware-identity"),
+            ("authority-id", &self.issuer_id),
+            ("issuer-id", &self.issuer_id),
+            ("manufacturer", &self.manufacturer),
+            ("hardware-name", &self.hardware_name),
+            ("hardware-id", &self.hardware_id),
+            ("hardware-id-key", &self.hardware_id_key),
+            ("hardware-id-key-sha3-384", &self.hardware_id_key_digest),
+            ("timestamp", &self.timestamp),
+        ]
+        .map(|(name, value)| (name, Value::from(value)))
+    }
+
+    /// An export for tests of its delivery.
+    #[cfg(test)]
+    pub(crate) fn sample(hardware_id: &str, hardware_id_key: &str) -> Self {
+        Export {
+            issuer_id: "a-brand".to_owned(),
+            manufacturer: "A".to_owned(),
+            hardware_name: "a-box".to_owned(),
+            hardware_id: hardware_id.to_owned(),
+            hardware_id_key: hardware_id_key.to_owned(),
+            hardware_id_key_digest: "DIGEST".to_owned(),
+            timestamp: "2026-01-01T00:00:00Z".to_owned(),
+        }
     }
 }

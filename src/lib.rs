@@ -1,34 +1,34 @@
-//! The hardware identity of an Ubuntu Core device: a signing key that only the device's own TPM can use.
+//! The hardware identity of an Ubuntu Core device: a signing key that only the device's own TPM can
+//! use.
 //!
-//! | module | what it is for |
+//! | module | contents |
 //! |---|---|
-//! | [`identity`] | the identity itself: make it once, open it, sign with it |
-//! | [`record`] | the file that remembers which identity this device has |
-//! | [`tpm`] | the TPM: the key's template, the persistent handle, errors, retries |
-//! | [`config`] | the gadget's settings: file, then snap configuration |
-//! | [`contradictions`] | settings that do not go together |
-//! | [`hardware_id`] | the device's serial number, from where the settings say |
-//! | [`serial`] | the serial number that is proposed |
-//! | [`export`] | what the issuer signs: the unsigned assertion |
-//! | [`delivery`] | taking an export to where the factory line picks it up |
-//! | [`snapctl`] | the conversation with snapd |
-//! | [`time`] | the timestamps of record and assertion |
-//! | [`environment`] | what snapd's environment says of the snap |
-//! | [`patience`] | waiting out what passes by itself |
-//! | [`outcome`] | the line that a failed program leaves behind |
+//! | [`identity`] | the identity: make it once, open it, sign with it; the record of it |
+//! | [`tpm`] | the TPM: the key's template, the commands, the persistent handle, errors |
+//! | [`config`] | the gadget's settings: the settings file, then the snap's configuration |
+//! | [`conflicts`] | settings that contradict each other |
+//! | [`hardware_id`] | the device's serial number, from the configured source |
+//! | [`serial`] | the proposed serial number |
+//! | [`export`] | the export: the unsigned assertion that the issuer signs |
+//! | [`factory`] | a factory boot: delivery of the export |
+//! | [`snapctl`] | calls to snapd |
+//! | [`environment`] | the environment variables that snapd sets for a snap |
+//! | [`retry`] | the retry budget |
+//! | [`time`] | the timestamps of record and export |
 //!
-//! Dependencies point downwards: hooks and the tool use `identity`, which uses `tpm`, `record`.
+//! A hook reads its settings (`environment`, `config`), makes or opens the identity (`identity`,
+//! which uses `tpm`), and tells snapd the result (`snapctl`).
 
 pub mod config;
-pub mod contradictions;
-pub mod delivery;
+pub mod conflicts;
 pub mod environment;
 pub mod export;
+pub mod factory;
 pub mod hardware_id;
 pub mod identity;
-pub mod outcome;
-pub mod patience;
-pub mod record;
+mod json;
+mod quote;
+pub mod retry;
 pub mod serial;
 pub mod snapctl;
 pub mod time;

@@ -1,32 +1,37 @@
 //! The serial number that prepare-device proposes to the model service.
 
+use failure::Diagnostic;
 use thiserror::Error;
 
 use crate::config::{ProposedSerial, Settings};
 use crate::hardware_id::{HardwareIdError, HardwareIdSource};
 
 /// Why no serial number can be proposed.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Diagnostic)]
 pub enum SerialError {
-    /// The settings ask for the hardware id and name none.
-    #[error(
-        "the setting `registration.proposed-serial` asks for the hardware id, and there is none. Set \
-         `hardware-id`, or set `registration.proposed-serial` to key-digest"
+    /// The hardware id is to be proposed, and its source is not set.
+    #[error("`registration.proposed-serial` is hardware-id, but `hardware-id` is not set")]
+    #[diagnostic(
+        code("proposed-serial-unset"),
+        help("Set `hardware-id`, or set `registration.proposed-serial` to key-digest")
     )]
     NoHardwareId,
-    /// A serial number is part of the serial assertion's primary key, which holds no slash.
-    #[error(
-        "the proposed serial number \"{0}\" has a slash in it, which a serial assertion cannot hold. Set \
-         `hardware-id` to another source, or `registration.proposed-serial` to key-digest"
+    /// The serial number contains a slash. It is part of the primary key of the serial assertion,
+    /// in which snapd allows none.
+    #[error("the proposed serial number `{0}` contains a slash, which snapd does not allow")]
+    #[diagnostic(
+        code("proposed-serial-slash"),
+        help("Set `hardware-id` to another source, or `registration.proposed-serial` to key-digest")
     )]
     Slash(String),
-    /// The hardware id.
+    /// The hardware id cannot be read or used.
     #[error(transparent)]
+    #[diagnostic(transparent)]
     HardwareId(#[from] HardwareIdError),
 }
 
-/// The serial number to propose, if the settings ask for one. `key_digest` is the digest of the identity key in
-/// the form in use.
+/// The serial number to propose, if the settings ask for one. `key_digest` is the digest of the
+/// identity key in the form in use.
 ///
 /// # Errors
 /// [`SerialError`].
@@ -45,10 +50,10 @@ pub fn proposed(settings: &Settings, key_digest: &str) -> Result<Option<String>,
     }
 }
 
-/// As [`proposed`], as far as the settings alone tell.
+/// Checks what is known without the device.
 ///
 /// # Errors
-/// [`SerialError`].
+/// As [`proposed`].
 pub fn check(settings: &Settings) -> Result<(), SerialError> {
     match settings.hardware_id {
         None | Some(HardwareIdSource::Literal(_)) => proposed(settings, "").map(drop),

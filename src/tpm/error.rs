@@ -1,21 +1,20 @@
-//! What goes wrong with a TPM: each message says what happened, then what to do.
+//! TPM errors: cause and advice.
 
-use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
+use failure::Diagnostic;
+use identity_key::KeyKind;
 use thiserror::Error;
-use tss_esapi::constants::response_code::Tss2ResponseCodeKind as Kind;
 
 use super::PersistentHandle;
-use identity_key::KeyKind;
 
 /// A hierarchy of the TPM that the identity needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hierarchy {
-    /// The key is derived from its seed.
+    /// The endorsement hierarchy, from whose seed the key is derived.
     Endorsement,
-    /// Its authorisation lets objects be made persistent.
+    /// The owner hierarchy, whose authorisation is needed to make objects persistent.
     Owner,
 }
 
@@ -28,195 +27,213 @@ impl fmt::Display for Hierarchy {
     }
 }
 
-/// What went wrong with the TPM.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// There is no device node (ENOENT).
-    #[error(
-        "there is no TPM: {node} does not exist. Switch the TPM on in the firmware settings (it may be \
-         called fTPM, PTT or Security Device), or name another one with the setting `tcti`"
+/// Why the TPM cannot be used.
+#[derive(Debug, Error, Diagnostic)]
+pub enum TpmError {
+    /// The device node does not exist (ENOENT).
+    #[error("no TPM found: {node} does not exist")]
+    #[diagnostic(
+        code("tpm-missing"),
+        help(
+            "Switch the TPM on in the firmware settings (also called fTPM, PTT or Security Device), or \
+             correct the setting `tcti`"
+        )
     )]
     NodeMissing {
         /// Path of the node.
         node: String,
     },
     /// The device node may not be opened (EACCES, EPERM).
-    #[error(
-        "the TPM at {node} may not be opened: permission denied. Connect the plug: `snap connect \
-         GADGET:tpm`, or for all devices a `connections:` entry in gadget.yaml; in a shell run it as \
-         root"
+    #[error("cannot open the TPM at {node}: permission denied")]
+    #[diagnostic(
+        code("tpm-permission-denied"),
+        help(
+            "Connect the plug: `snap connect GADGET:tpm`, or for all devices a `connections:` entry in \
+             gadget.yaml; in a shell, run the command as root"
+        )
     )]
-    NodeNotReadable {
+    PermissionDenied {
         /// Path of the node.
         node: String,
     },
-    /// Another program holds the device node.
-    #[error(
-        "the TPM at {node} is in use by another program. Use /dev/tpmrm0 (the setting `tcti`), which \
-         programs share, or stop the other program (`fuser {node}` shows it)"
+    /// Another program has the device node open (EBUSY).
+    #[error("the TPM at {node} is in use by another program")]
+    #[diagnostic(
+        code("tpm-in-use"),
+        help(
+            "Set `tcti` to device:/dev/tpmrm0, which programs share, or stop the other program (`fuser \
+             {node}` shows it)"
+        )
     )]
-    NodeBusy {
+    NodeInUse {
         /// Path of the node.
         node: String,
     },
-    /// The device node opens, and tpm2-tss still cannot talk to it.
-    #[error(
-        "the device {node} does not answer as a TPM does. Name the TPM's node with the setting `tcti` \
-         (usually /dev/tpmrm0); if this is the one, power the device off and on"
+    /// The device node opens, but tpm2-tss cannot talk to it.
+    #[error("the device {node} does not answer as a TPM does")]
+    #[diagnostic(
+        code("tpm-node-not-a-tpm"),
+        help(
+            "Set `tcti` to the TPM's node (as a rule device:/dev/tpmrm0); if it is this one, power the \
+             device off and on"
+        )
     )]
-    NodeSilent {
+    NotATpm {
         /// Path of the node.
         node: String,
     },
-    /// TCTI error 0xA0015.
-    #[error(
-        "the library {library} for talking to the TPM was not found. Stage the package that holds it in the \
-         snap (libtss2-tcti-device0 or libtss2-tcti-device0t64), in usr/lib/TRIPLET or on LD_LIBRARY_PATH"
+    /// The TCTI library is not installed (TSS2_TCTI_RC_NOT_SUPPORTED).
+    #[error("cannot find the library {library}, which connects to the TPM")]
+    #[diagnostic(
+        code("tcti-library-missing"),
+        help(
+            "Stage its package in the snap (libtss2-tcti-device0 or libtss2-tcti-device0t64), in \
+             usr/lib/TRIPLET or on LD_LIBRARY_PATH"
+        )
     )]
     LibraryMissing {
         /// The library's file name.
         library: String,
     },
-    /// Nothing answers where a network TCTI points.
-    #[error("no TPM answers at {tcti}. Start it, or correct the setting `tcti` or the variable TCTI")]
+    /// There is no TPM at the address of a network TCTI.
+    #[error("no TPM answers at {tcti}")]
+    #[diagnostic(
+        code("tpm-no-answer"),
+        help("Start the TPM, or correct the setting `tcti` or the variable TCTI")
+    )]
     NoAnswer {
-        /// The TCTI as configured.
+        /// The TCTI.
         tcti: String,
     },
-    /// The TCTI failed in some other way.
-    #[error(
-        "the TPM cannot be reached through {tcti} ({reason}). Check the setting `tcti` and the variable TCTI"
+    /// The TCTI failed in another way.
+    #[error("cannot reach the TPM through {tcti}: {reason}")]
+    #[diagnostic(
+        code("tpm-unreachable"),
+        help("Check the setting `tcti` and the variable TCTI")
     )]
-    Unusable {
-        /// The TCTI as configured.
+    Unreachable {
+        /// The TCTI.
         tcti: String,
         /// What tpm2-tss or the system said.
         reason: String,
     },
-    /// The connection ended while a command was under way.
-    #[error(
-        "the connection to the TPM broke during {command}. Look for TPM errors in the kernel log \
-         (`journalctl -k | grep -i tpm`); if they stay after a power cycle, the TPM is faulty"
+    /// The connection broke while a command was running.
+    #[error("the connection to the TPM broke during {command}")]
+    #[diagnostic(
+        code("tpm-connection-lost"),
+        help(
+            "Look for TPM errors in the kernel log (`journalctl -k | grep -i tpm`); if a power cycle does \
+             not fix them, the TPM is faulty"
+        )
     )]
     ConnectionLost {
         /// The TPM command.
         command: &'static str,
     },
-    /// ehEnable or shEnable is clear.
-    #[error(
-        "the {0} hierarchy of the TPM is disabled. Enable it in the firmware settings (TPM or Trusted \
-         Computing menu), then power the device off and on"
+    /// A hierarchy is disabled: ehEnable or shEnable is clear (TPM 2.0 Library part 2, section 8.7).
+    #[error("the {0} hierarchy of the TPM is disabled")]
+    #[diagnostic(
+        code("tpm-hierarchy-disabled"),
+        help(
+            "Enable it in the firmware settings (TPM or Trusted Computing menu), then power the device off \
+             and on"
+        )
     )]
     HierarchyDisabled(Hierarchy),
-    /// 0x9A2: a password was set.
+    /// A hierarchy has an authorisation value (TPM_RC_BAD_AUTH, TPM_RC_AUTH_FAIL).
     #[error(
-        "the {0} hierarchy of the TPM has an authorisation value that someone set, so the hardware identity \
-         key cannot be made. Empty it with `tpm2_changeauth`; clearing the TPM in the firmware settings \
-         empties it too, but an encrypted system then starts only with its recovery key"
+        "the {0} hierarchy of the TPM has an authorisation value, so the hardware identity key cannot be made"
+    )]
+    #[diagnostic(
+        code("tpm-authorisation-set"),
+        help(
+            "Empty it with `tpm2_changeauth`. Clearing the TPM in the firmware settings empties it too, but \
+             an encrypted system then starts only with its recovery key"
+        )
     )]
     AuthorisationSet(Hierarchy),
-    /// The handle holds something else.
-    #[error(
-        "the persistent handle {handle} holds a key that is not this device's hardware identity; it was left \
-         alone. Choose a free handle with the setting `handle`, for example `snap set GADGET \
-         hardware-identity.handle={other}`"
+    /// Another key is at the persistent handle. It is never evicted.
+    #[error("the persistent handle {handle} holds a key that is not this device's hardware identity")]
+    #[diagnostic(
+        code("tpm-handle-in-use"),
+        help(
+            "Set `handle` to a free handle, for example `snap set GADGET hardware-identity.handle={next}`"
+        )
     )]
-    SlotTaken {
+    HandleInUse {
         /// The handle from the settings.
         handle: PersistentHandle,
-        /// A neighbour to suggest.
-        other: PersistentHandle,
+        /// The next handle, as a suggestion.
+        next: PersistentHandle,
     },
-    /// The TPM does not know the algorithm, curve, hash or key size.
-    #[error(
-        "this TPM does not support {algorithm}; it supports {supported}. Choose another with the setting \
-         `algorithm`, or another TPM"
+    /// The TPM does not support the algorithm, curve, hash or key size.
+    #[error("this TPM does not support {algorithm}")]
+    #[diagnostic(
+        code("tpm-algorithm-unsupported"),
+        help("Set `algorithm` to one that this TPM supports ({supported}), or use another TPM")
     )]
     Unsupported {
-        /// What was asked for.
+        /// The kind of the key.
         algorithm: KeyKind,
-        /// Names of those that it supports, or `none of the others`.
+        /// The kinds that the TPM supports, or `none of the others`.
         supported: String,
     },
-    /// A transient answer that did not pass in time.
+    /// A transient error lasted longer than the retry budget.
     #[error(
-        "the TPM still answered {command} with \"{reason}\" after {} s of waiting. The next attempt may \
-         succeed; if this comes back, raise the setting `tpm-wait`, and see that other programs leave \
-         nothing in the TPM (`tpm2_getcap handles-transient`)", waited.as_secs()
+        "the TPM still answered {command} with \"{reason}\" after {} s of retries",
+        waited.as_secs()
+    )]
+    #[diagnostic(
+        code("tpm-busy"),
+        help(
+            "Try again; if it comes back, raise the setting `tpm-wait`, and check that other programs leave \
+             nothing in the TPM (`tpm2_getcap handles-transient`)"
+        )
     )]
     StillBusy {
         /// The TPM command.
         command: &'static str,
-        /// The answer in words.
+        /// The TPM's answer.
         reason: String,
-        /// The whole time of waiting.
+        /// The limit of the retry budget.
         waited: Duration,
     },
-    /// Any other answer.
-    #[error(
-        "the TPM refused {command}: {reason}. Power the device off and on; if it comes back, run \
-         `TSS2_LOG=all+trace hardware-identity show` and report what it prints"
+    /// The TPM answered with any other error.
+    #[error("the TPM command {command} failed: {reason}")]
+    #[diagnostic(
+        code("tpm-command-failed"),
+        help(
+            "Power the device off and on; if it comes back, run `TSS2_LOG=all+trace hardware-identity show` \
+             and report its output"
+        )
     )]
-    Refused {
+    Failed {
         /// The TPM command.
         command: &'static str,
-        /// The answer in words.
+        /// The TPM's answer.
         reason: String,
     },
 }
 
-impl Error {
-    /// Whether waiting may help where the TPM could not be opened.
-    pub(super) fn may_appear(&self) -> bool {
+impl TpmError {
+    /// Returns true if a retry may open the TPM.
+    pub(super) fn is_transient(&self) -> bool {
         matches!(
             self,
-            Error::NodeMissing { .. }
-                | Error::NodeBusy { .. }
-                | Error::NodeSilent { .. }
-                | Error::NoAnswer { .. }
+            TpmError::NodeMissing { .. }
+                | TpmError::NodeInUse { .. }
+                | TpmError::NotATpm { .. }
+                | TpmError::NoAnswer { .. }
         )
     }
 
-    /// The handle is taken; suggests its neighbour.
-    pub(crate) fn slot_taken(handle: PersistentHandle) -> Self {
+    /// Another key is at the handle; suggests the next handle.
+    pub(crate) fn handle_in_use(handle: PersistentHandle) -> Self {
         let next = handle.number() + 1;
-        Error::SlotTaken {
+        TpmError::HandleInUse {
             handle,
-            other: PersistentHandle::new(next).unwrap_or(PersistentHandle::DEFAULT),
+            next: PersistentHandle::new(next).unwrap_or(PersistentHandle::DEFAULT),
         }
-    }
-}
-
-/// The answers that pass by themselves: ESYS repeats the first three five times, at once; nobody repeats the
-/// others.
-pub(super) fn is_transient(kind: Option<Kind>) -> bool {
-    matches!(
-        kind,
-        Some(
-            Kind::Retry
-                | Kind::Testing
-                | Kind::Yielded
-                | Kind::NvRate
-                | Kind::NvUnavailable
-                | Kind::ObjectMemory
-                | Kind::SessionMemory
-                | Kind::ContextGap
-        )
-    )
-}
-
-/// The answer in words, with its code, as `tpm2_rc_decode` takes it.
-pub(super) fn in_words(error: tss_esapi::Error) -> String {
-    let text = error.to_string();
-    let first_sentence = text.split(". ").next().unwrap_or(&text);
-    let tss_esapi::Error::Tss2Error(code) = error else {
-        return text;
-    };
-    // The code itself is only to be had from the text of the error below.
-    let code = code.source().map(|code| code.to_string()).unwrap_or_default();
-    match code.rsplit(' ').next() {
-        Some(number) => format!("{first_sentence} ({number})"),
-        None => first_sentence.to_owned(),
     }
 }
 
@@ -225,18 +242,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tpm_is_waited_for_where_it_may_appear() {
+    fn a_tpm_that_may_appear_is_retried() {
         let node = String::new;
-        for (error, waited_for) in [
-            (Error::NodeMissing { node: node() }, true),
-            (Error::NodeBusy { node: node() }, true),
-            (Error::NodeSilent { node: node() }, true),
-            (Error::NoAnswer { tcti: node() }, true),
-            // A plug is connected by a person, and a library does not come by itself.
-            (Error::NodeNotReadable { node: node() }, false),
-            (Error::LibraryMissing { library: node() }, false),
+        for (error, transient) in [
+            (TpmError::NodeMissing { node: node() }, true),
+            (TpmError::NodeInUse { node: node() }, true),
+            (TpmError::NotATpm { node: node() }, true),
+            (TpmError::NoAnswer { tcti: node() }, true),
+            // A person connects a plug or installs a library.
+            (TpmError::PermissionDenied { node: node() }, false),
+            (TpmError::LibraryMissing { library: node() }, false),
         ] {
-            assert_eq!(error.may_appear(), waited_for, "{error}");
+            assert_eq!(error.is_transient(), transient, "{error}");
         }
     }
 }

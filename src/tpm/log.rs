@@ -1,18 +1,17 @@
-//! tpm2-tss's own messages.
+//! The messages of tpm2-tss.
 
 use std::env;
 
-/// The variable that tpm2-tss reads its log levels from, once, at its first message (its logging
-/// documentation).
+/// The variable from which tpm2-tss reads its log levels, once, at its first message (tpm2-tss's
+/// doc/logging.md).
 const TSS2_LOG: &str = "TSS2_LOG";
 
-/// Keeps tpm2-tss from writing to stderr, which is where a hook's own error has to be the last line.
+/// Keeps tpm2-tss from writing to stderr, where a hook's own error must be the last line.
 ///
-/// tpm2-tss prints on errors that are expected here, such as an empty handle. Whoever wants to see its
-/// messages sets
-/// `TSS2_LOG` (for example `TSS2_LOG=all+error`) and is left alone.
+/// tpm2-tss prints on expected errors too, such as an empty handle. If `TSS2_LOG` is set (for example
+/// to `all+error`), this function leaves it as it is.
 ///
-/// Call it first in `main`: no other thread may exist yet.
+/// Call it first in `main`: no other thread may exist.
 pub fn silence_tss_log() {
     if env::var_os(TSS2_LOG).is_none() {
         // SAFETY: called at the start of main, before any thread that could read the environment.

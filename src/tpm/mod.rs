@@ -1,23 +1,31 @@
-//! The TPM: the only place that knows tss-esapi.
+//! The TPM. No other module knows tss-esapi.
 //!
-//! | module | what it is for |
+//! | module | contents |
 //! |---|---|
-//! | `command` | the few TPM commands an identity needs, each with its errors named |
-//! | `template` | what the identity key looks like, version 1, for good |
-//! | `tcti` | the way to the TPM, and what is wrong with it when it does not open |
-//! | `error` | what goes wrong, and what to do then |
-//! | `log` | tpm2-tss's own messages, off by default |
+//! | `template` | the template of the identity key, version 1 |
+//! | `commands` | the TPM commands that an identity needs |
+//! | `connection` | the connection: opening, retries, leftover keys |
+//! | `tcti` | how to reach the TPM |
+//! | `key` | keys and their Names |
+//! | `error` | errors: cause and advice |
+//! | `response` | response codes |
+//! | `log` | the messages of tpm2-tss, off by default |
 
-mod command;
+mod commands;
+mod connection;
 mod error;
+mod key;
 mod log;
+mod response;
 mod tcti;
 mod template;
 
-pub use command::{Key, KeyName, Persisted, Tpm, with_tpm};
-pub use error::{Error, Hierarchy};
+pub use commands::Persisted;
+pub use connection::{Tpm, with_tpm};
+pub use error::{Hierarchy, TpmError};
+pub use key::{Key, KeyName};
 pub use log::silence_tss_log;
-pub use tcti::Tcti;
+pub use tcti::{InvalidTcti, Tcti};
 pub use template::TEMPLATE_VERSION;
 pub(crate) use template::is_name_of;
 
@@ -29,17 +37,18 @@ use std::ops::RangeInclusive;
 pub struct PersistentHandle(u32);
 
 impl PersistentHandle {
-    /// In the range for endorsement keys, reserved by nobody and used by nothing known.
+    /// A handle in the range for endorsement keys that no specification reserves and no known
+    /// program uses.
     pub const DEFAULT: PersistentHandle = PersistentHandle(0x8101_8C00);
-    /// Persistent objects of the owner; above are the platform's, which the owner cannot make.
+    /// The handles of the owner's persistent objects. The handles above are the platform's.
     pub const RANGE: RangeInclusive<u32> = 0x8100_0000..=0x817F_FFFF;
 
-    /// The handle with this number, if it is in [`Self::RANGE`].
+    /// The handle with this number, `None` if it is outside of [`Self::RANGE`].
     pub fn new(number: u32) -> Option<Self> {
         Self::RANGE.contains(&number).then_some(PersistentHandle(number))
     }
 
-    /// The handle's number.
+    /// The number of the handle.
     pub fn number(self) -> u32 {
         self.0
     }

@@ -1,35 +1,34 @@
-//! What the hardware identity key looks like: template version 1.
+//! The template of the hardware identity key, version 1.
 //!
-//! The key is a primary key, so that the template and the endorsement seed alone make it. Changing any byte
-//! of a template changes the identity of every device that uses it: a version never changes, a later one
-//! stands beside it.
+//! The key is a primary key, so the template and the endorsement seed alone determine it. A change of
+//! any byte of a template changes the identity of every device that uses it. A version never changes; a
+//! later version is added beside it.
 
+use identity_key::{Hash, IdentityPublicKey, KeyKind, Unique};
 use tss_esapi::attributes::{ObjectAttributes, ObjectAttributesBuilder};
 use tss_esapi::constants::tss::{TPM2_ALG_SHA256, TPM2_ALG_SHA384};
 use tss_esapi::interface_types::algorithm::{HashingAlgorithm, PublicAlgorithm};
 use tss_esapi::interface_types::ecc::EccCurve;
 use tss_esapi::interface_types::key_bits::RsaKeyBits;
 use tss_esapi::structures::{
-    Digest, EccParameter, EccPoint, EccScheme, HashScheme, KeyDerivationFunctionScheme, Public,
+    Digest, EccParameter, EccPoint, EccScheme, HashScheme, KeyDerivationFunctionScheme, Name, Public,
     PublicBuilder, PublicEccParameters, PublicKeyRsa, PublicParameters, PublicRsaParameters, RsaExponent,
     RsaScheme, SymmetricDefinitionObject,
 };
 use tss_esapi::traits::Marshall;
 
-use identity_key::{Hash, KeyKind};
-use identity_key::{IdentityPublicKey, Unique};
 
-/// The version of the template that new identities are made with.
+/// The version of the template for new identities.
 pub const TEMPLATE_VERSION: u32 = 1;
 
-/// Keeps the key apart from every other key derived from the same seed, such as the TCG's IDevID.
+/// Makes the key different from every other key derived from the same seed, such as the TCG's IDevID.
 const UNIQUE: &[u8] = b"hardware-identity";
 /// TPM_RH_ENDORSEMENT (TPM 2.0 Library part 2, section 7.4), the parent in the key's qualified Name.
 const ENDORSEMENT: [u8; 4] = [0x40, 0x00, 0x00, 0x0B];
 
 type Result<T> = std::result::Result<T, tss_esapi::Error>;
 
-/// The template that a key of this algorithm is derived from.
+/// The template of a key of this kind.
 pub(super) fn template(algorithm: KeyKind) -> Result<Public> {
     let unique = match curve(algorithm) {
         Some(_) => Unique::Point {
@@ -41,7 +40,7 @@ pub(super) fn template(algorithm: KeyKind) -> Result<Public> {
     public_area(algorithm, &unique)
 }
 
-/// The parameters for TPM2_TestParms, which tells whether a TPM has the algorithm.
+/// The parameters for TPM2_TestParms, which tells whether a TPM supports them.
 pub(super) fn parameters(algorithm: KeyKind) -> PublicParameters {
     match curve(algorithm) {
         Some(curve) => PublicParameters::Ecc(ecc_parameters(algorithm, curve)),
@@ -49,7 +48,7 @@ pub(super) fn parameters(algorithm: KeyKind) -> PublicParameters {
     }
 }
 
-/// The public key in a public area, if that is one of this template.
+/// The public key in a public area, `None` if the area is not one of this template.
 pub(super) fn recognise(public: &Public) -> Option<IdentityPublicKey> {
     let unique = match public {
         Public::Ecc { unique, .. } => Unique::Point {
@@ -67,10 +66,16 @@ pub(super) fn recognise(public: &Public) -> Option<IdentityPublicKey> {
     IdentityPublicKey::of_device(algorithm, unique).ok()
 }
 
-/// Whether `name` is the Name (TPM 2.0 Library part 1, section 16) of this template's key with this public
-/// half.
+/// The public key of an object, `None` if the object does not have this template or is not a primary
+/// key of the endorsement hierarchy.
+pub(super) fn identity_key(public: &Public, name: &Name, qualified: &Name) -> Option<IdentityPublicKey> {
+    recognise(public).filter(|key| is_endorsement_primary(key.kind(), name.value(), qualified.value()))
+}
+
+/// Returns true if `name` is the Name (TPM 2.0 Library part 1, section 16) of this template's key with
+/// this public half.
 pub(crate) fn is_name_of(name: &[u8], key: &IdentityPublicKey) -> bool {
-    // A TPM that leaves out leading zeros of coordinates hashes them so.
+    // Some TPMs leave out leading zeros of coordinates, and hash the shorter form.
     [key.unique().clone(), without_leading_zeros(key.unique())]
         .iter()
         .any(|unique| {
@@ -78,8 +83,9 @@ pub(crate) fn is_name_of(name: &[u8], key: &IdentityPublicKey) -> bool {
         })
 }
 
-/// Whether the qualified Name is that of a primary key with this Name in the endorsement hierarchy.
-pub(super) fn is_endorsement_primary(algorithm: KeyKind, name: &[u8], qualified: &[u8]) -> bool {
+/// Returns true if the qualified Name is that of a primary key with this Name in the endorsement
+/// hierarchy.
+fn is_endorsement_primary(algorithm: KeyKind, name: &[u8], qualified: &[u8]) -> bool {
     hashed(algorithm.hash(), &[&ENDORSEMENT, name].concat()) == qualified
 }
 
@@ -112,8 +118,8 @@ fn public_area(algorithm: KeyKind, unique: &Unique) -> Result<Public> {
     }
 }
 
-/// 0x00040472. Not restricted, because it signs digests made outside the TPM; noDA, so that a dictionary
-/// attack lockout, which a few unclean shutdowns cause, does not stop the onboarding.
+/// 0x00040472. Not restricted, because it signs digests made outside the TPM. noDA, so that a
+/// dictionary attack lockout, which a few unclean shutdowns cause, does not stop a registration.
 fn attributes() -> Result<ObjectAttributes> {
     ObjectAttributesBuilder::new()
         .with_fixed_tpm(true)
@@ -151,7 +157,7 @@ fn rsa_parameters(algorithm: KeyKind) -> PublicRsaParameters {
         SymmetricDefinitionObject::Null,
         RsaScheme::RsaSsa(HashScheme::new(hashing(algorithm))),
         bits,
-        // 0, which stands for 65537.
+        // 0, which means 65537.
         RsaExponent::default(),
     )
 }
@@ -163,7 +169,7 @@ fn hashing(algorithm: KeyKind) -> HashingAlgorithm {
     }
 }
 
-/// nameAlg as two bytes, then the digest: the form of Names and qualified Names.
+/// The form of Names and qualified Names: nameAlg in two bytes, then the digest.
 fn hashed(hash: Hash, bytes: &[u8]) -> Vec<u8> {
     let algorithm = match hash {
         Hash::Sha256 => TPM2_ALG_SHA256,
@@ -191,12 +197,12 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// `hardware-identity`, as TPM2B with its size in front.
+    /// `hardware-identity` as TPM2B, with its size in front.
     const UNIQUE_HEX: &str = "001168617264776172652d6964656e74697479";
 
     #[test]
     fn template_version_1_never_changes() {
-        // Written out from the structures in TPM 2.0 Library part 2, not read off this code.
+        // Written by hand from the structures in TPM 2.0 Library part 2, not by this code.
         for (algorithm, expected) in [
             (
                 KeyKind::EcdsaP256,

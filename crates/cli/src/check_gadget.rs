@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::device::GadgetFailure;
-use crate::error::ToolError;
+use crate::error::{GadgetFailure, ToolError};
 use crate::output;
 
 /// Check a gadget snap before its first boot

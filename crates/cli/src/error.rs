@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use signers::SigningKeyError;
 use thiserror::Error;
 
-use crate::device::{DeviceFailure, GadgetFailure};
+use crate::device::DeviceFailure;
 use crate::export::ExportFailure;
 use crate::issuer_key::IssuerKeyError;
 use crate::output::OutputError;
@@ -116,4 +116,25 @@ pub(crate) fn report(error: &ToolError, json: bool) -> ExitCode {
     }
     failure::report(PROGRAM, error);
     error.status().into()
+}
+
+/// A gadget that cannot be checked.
+// Until the errors of gadget-check have codes: then its type takes the place of this one.
+#[derive(Debug, Error, Diagnostic)]
+#[error("{cause}")]
+#[diagnostic(code("gadget-unreadable"), help("{advice}"))]
+pub(crate) struct GadgetFailure {
+    cause: String,
+    advice: String,
+}
+
+impl GadgetFailure {
+    pub(crate) fn new(error: impl std::fmt::Display) -> Self {
+        let text = format!("{error:#}");
+        let (cause, advice) = text.split_once(". ").unwrap_or((&text, "Check the path"));
+        GadgetFailure {
+            cause: cause.to_owned(),
+            advice: advice.to_owned(),
+        }
+    }
 }

@@ -1,15 +1,14 @@
 //! `hardware-identity export`: the unsigned hardware-identity assertion of this device, or its public
 //! key.
 
-use std::fmt::Display;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use failure::Status;
 use hardware_identity::config::Settings;
-use hardware_identity::export::{Description, Export};
-use hardware_identity::hardware_id::HardwareIdSource;
-use hardware_identity::identity::Identity;
+use hardware_identity::export::{Export, ExportHeaders, MissingSettings};
+use hardware_identity::hardware_id::{HardwareIdError, HardwareIdSource};
+use hardware_identity::identity;
 use hardware_identity::time::utc_now;
 use identity_key::{DigestForm, IdentityKeyError};
 use miette::Diagnostic;
@@ -70,13 +69,12 @@ enum ExportFormat {
 /// Why no export can be made of the identity.
 #[derive(Debug, Error, Diagnostic)]
 pub(crate) enum ExportFailure {
-    // Until the errors of the device library have codes.
-    #[error("cannot export the assertion: {0}")]
-    #[diagnostic(
-        code("export-incomplete"),
-        help("Use the flags with these names, or the settings in hardware-identity.toml")
-    )]
-    Incomplete(String),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Missing(#[from] MissingSettings),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    HardwareId(#[from] HardwareIdError),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Key(#[from] IdentityKeyError),
@@ -89,20 +87,12 @@ pub(crate) enum ExportFailure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     NotSigned(#[from] SignError),
-    #[error("cannot write the export as JSON: {0}")]
-    #[diagnostic(code("export-not-written"), help("Report this error of the program"))]
-    Json(serde_json::Error),
 }
 
 impl ExportFailure {
-    fn incomplete(error: impl Display) -> Self {
-        ExportFailure::Incomplete(error.to_string())
-    }
-
     pub(crate) fn status(&self) -> Status {
         match self {
             ExportFailure::NotSigned(SignError::Signer(_) | SignError::BadSignature(_)) => Status::Device,
-            ExportFailure::Json(_) => Status::Internal,
             _ => Status::BadInput,
         }
     }
@@ -129,8 +119,7 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<(), ToolError> {
     let text = match arguments.format {
         ExportFormat::Pem => identity.public_key().pem().map_err(ExportFailure::Key)?,
         ExportFormat::Json => {
-            let export = arguments.export(device.settings, &identity)?;
-            let json = export.document().map_err(ExportFailure::Json)?;
+            let json = arguments.export(device.settings, &identity)?.document();
             let statement = checked(&json)?;
             match &arguments.sign_with {
                 None => json,
@@ -143,7 +132,11 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<(), ToolError> {
 
 impl ExportArguments {
     /// Makes the export; flags override settings.
-    fn export(&self, mut settings: Settings, identity: &Identity) -> Result<Export, ExportFailure> {
+    fn export(
+        &self,
+        mut settings: Settings,
+        identity: &identity::HardwareIdentity,
+    ) -> Result<Export, ExportFailure> {
         let given = [
             (&self.issuer_id, &mut settings.issuer_id),
             (&self.manufacturer, &mut settings.manufacturer),
@@ -153,10 +146,7 @@ impl ExportArguments {
             *setting = flag.clone().or(setting.take());
         }
         settings.hardware_id = self.hardware_id.clone().or(settings.hardware_id);
-        let description = Description::of(&settings).map_err(ExportFailure::incomplete)?;
-        description
-            .export(identity, &utc_now())
-            .map_err(ExportFailure::incomplete)
+        Ok(ExportHeaders::from_settings(&settings)?.export(identity, &utc_now())?)
     }
 }
 
@@ -167,7 +157,11 @@ fn checked(json: &str) -> Result<Statement, ExportFailure> {
     Ok(statement)
 }
 
-fn sign(statement: &Statement, signer: &SignerArguments, identity: &Identity) -> Result<String, ToolError> {
+fn sign(
+    statement: &Statement,
+    signer: &SignerArguments,
+    identity: &identity::HardwareIdentity,
+) -> Result<String, ToolError> {
     let options = SignOptions {
         digest_form: identity.record.digest_form,
         ..SignOptions::now()

@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{
 };
 use clap::Args;
 use failure::Status;
-use hardware_identity::identity::Identity;
+use hardware_identity::identity::HardwareIdentity;
 use hardware_identity::tpm::TEMPLATE_VERSION;
 use identity_key::DigestForm;
 use identity_key::KeyKind;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::device::LocalDevice;
-use crate::error::ToolError;
+use crate::error::{PROGRAM, ToolError};
 use crate::output;
 
 /// Show the hardware identity of this device
@@ -76,8 +76,8 @@ pub(crate) fn run(arguments: &ShowArguments, json: bool) -> Result<(), ToolError
     if let Some(signature) = &signature {
         verify(&identity, &nonce, signature)?;
     }
-    for notice in identity.deviations(&device.settings) {
-        eprintln!("hardware-identity: warning: {notice}.");
+    for warning in identity.ignored_settings(&device.settings.identity()) {
+        failure::warn(PROGRAM, &warning);
     }
     let facts = facts(&device, &identity, signature.is_some());
     let text = match json {
@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &ShowArguments, json: bool) -> Result<(), ToolError
     Ok(output::write(None, &text)?)
 }
 
-fn facts(device: &LocalDevice, identity: &Identity, checked: bool) -> Value {
+fn facts(device: &LocalDevice, identity: &HardwareIdentity, checked: bool) -> Value {
     let key = identity.public_key();
     let record = device.records.as_ref().filter(|_| identity.recorded);
     json!({
@@ -148,7 +148,7 @@ fn random_nonce() -> Result<[u8; 32], CheckFailure> {
     Ok(nonce)
 }
 
-fn verify(identity: &Identity, nonce: &[u8], signature: &[u8]) -> Result<(), CheckFailure> {
+fn verify(identity: &HardwareIdentity, nonce: &[u8], signature: &[u8]) -> Result<(), CheckFailure> {
     let key = identity.public_key();
     let algorithm: &'static dyn VerificationAlgorithm = match key.kind() {
         KeyKind::EcdsaP256 => &ECDSA_P256_SHA256_ASN1,

@@ -16,7 +16,13 @@ const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../snap-assertions/t
 fn tool(arguments: &[&str]) -> Command {
     let mut command = Command::new(TOOL);
     command.args(arguments);
-    for name in ["SNAP", "SNAP_SAVE_DATA", "SNAP_COMMON", "SNAP_COOKIE", "SNAP_CONTEXT"] {
+    for name in [
+        "SNAP",
+        "SNAP_SAVE_DATA",
+        "SNAP_COMMON",
+        "SNAP_COOKIE",
+        "SNAP_CONTEXT",
+    ] {
         command.env_remove(name);
     }
     command.env("TCTI", "device:/no/such/tpm");
@@ -42,7 +48,10 @@ fn fails_with(arguments: &[&str], status: i32, code: &str) {
     let object: Value = serde_json::from_str(&last_line(&output.stdout)).unwrap();
     assert_eq!(object["code"], code, "{arguments:?}");
     for member in ["cause", "advice"] {
-        assert!(!object[member].as_str().unwrap().is_empty(), "{arguments:?}: {object}");
+        assert!(
+            !object[member].as_str().unwrap().is_empty(),
+            "{arguments:?}: {object}"
+        );
     }
 }
 
@@ -61,7 +70,10 @@ fn every_command_reports_its_failure_as_json() {
         let output = run(&[arguments, &["--json"]].concat());
         let object: Value = serde_json::from_str(&last_line(&output.stdout)).unwrap();
         let code = object["code"].as_str().unwrap();
-        assert!(last_line(&output.stderr).ends_with(&format!(" [{code}]")), "{arguments:?}");
+        assert!(
+            last_line(&output.stderr).ends_with(&format!(" [{code}]")),
+            "{arguments:?}"
+        );
         assert!(matches!(output.status.code(), Some(1 | 3)), "{arguments:?}");
     }
 }
@@ -89,7 +101,10 @@ fn a_wrong_command_line_is_reported_as_json() {
 fn help_is_not_a_failure() {
     for arguments in [&["--help"][..], &["sign", "--help"], &["--version"]] {
         let output = run(arguments);
-        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}");
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -128,5 +143,9 @@ fn a_named_fifo_is_refused() {
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let fifo = fifo.to_str().unwrap();
     fails_with(&["verify", "--json", fifo], 1, "file-not-regular");
-    fails_with(&["verify", "--json", "--issuer-key", fifo, "-"], 1, "file-not-regular");
+    fails_with(
+        &["verify", "--json", "--issuer-key", fifo, "-"],
+        1,
+        "file-not-regular",
+    );
 }

@@ -95,7 +95,9 @@ fn vector(name: &str) -> Vec<u8> {
 fn code(output: &Output) -> String {
     let stderr = stderr(output);
     let last = stderr.lines().last().unwrap_or_default();
-    let code = last.rsplit_once(" [").and_then(|(_, code)| code.strip_suffix(']'));
+    let code = last
+        .rsplit_once(" [")
+        .and_then(|(_, code)| code.strip_suffix(']'));
     code.unwrap_or_else(|| panic!("no code: {stderr}")).to_owned()
 }
 
@@ -246,37 +248,19 @@ fn wrong_exports() -> Vec<(Value, &'static str)> {
                 VfPBsv8aTf/Op9t8qQZy9KWlGMh1DPvW8ZTMO3wgP4o=";
     vec![
         (changed("type", "model".into()), "export-wrong-type"),
-        (
-            changed("authority-id", "other".into()),
-            "header-differs",
-        ),
+        (changed("authority-id", "other".into()), "header-differs"),
         (changed("issuer-id", "Acme!".into()), "header-pattern-mismatch"),
-        (
-            changed("manufacturer", "".into()),
-            "header-empty",
-        ),
-        (
-            changed("hardware-name", "a--b".into()),
-            "header-pattern-mismatch",
-        ),
-        (
-            changed("hardware-id", "SN-0000".into()),
-            "duplicate-hardware-id",
-        ),
+        (changed("manufacturer", "".into()), "header-empty"),
+        (changed("hardware-name", "a--b".into()), "header-pattern-mismatch"),
+        (changed("hardware-id", "SN-0000".into()), "duplicate-hardware-id"),
         (
             changed("hardware-id-key-sha3-384", "A".into()),
             "header-key-digest-wrong",
         ),
         (changed("timestamp", "yesterday".into()), "export-bad-timestamp"),
-        (
-            changed("serial", "1".into()),
-            "export-unknown-header",
-        ),
+        (changed("serial", "1".into()), "export-unknown-header"),
         (changed("body", "text".into()), "export-unknown-header"),
-        (
-            changed("manufacturer", 7.into()),
-            "export-malformed",
-        ),
+        (changed("manufacturer", 7.into()), "export-malformed"),
         (with_key(1, p521), "key-kind-unsupported"),
         (
             with_key(
@@ -352,11 +336,17 @@ fn a_duplicate_key_is_refused() {
     let mut again = export(1);
     again["hardware-id"] = "another".into();
     let text = stderr(&station.sign(&[], &lines([export(1), again.clone()])));
-    assert!(has_problem(&text, "stdin:2: ", "duplicate-hardware-key"), "{text}");
+    assert!(
+        has_problem(&text, "stdin:2: ", "duplicate-hardware-key"),
+        "{text}"
+    );
     assert!(text.contains("(first at stdin:1)"), "{text}");
     // Both on one line.
     let text = stderr(&station.sign(&[], format!("{}{again}", export(1)).as_bytes()));
-    assert!(has_problem(&text, "stdin:1: ", "duplicate-hardware-key"), "{text}");
+    assert!(
+        has_problem(&text, "stdin:1: ", "duplicate-hardware-key"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -387,22 +377,14 @@ fn bad_input_has_its_line_and_leaves_no_output() {
     for (input, line, problem) in [
         (&b"aaaaaaaa"[..], 1, "export-not-object"),
         (b"\n\n[{}]", 3, "export-not-object"),
-        (
-            b"{\"type\": \"hardware-identity\"",
-            1,
-            "export-truncated",
-        ),
+        (b"{\"type\": \"hardware-identity\"", 1, "export-truncated"),
         (b"{\"type\": \"\xff\"}", 1, "export-not-json"),
         (
             b"{\"type\": \"hardware-identity\", \"type\": \"model\"}",
             1,
             "export-malformed",
         ),
-        (
-            long.as_bytes(),
-            1,
-            "export-too-large",
-        ),
+        (long.as_bytes(), 1, "export-too-large"),
     ] {
         let output = station.sign(&["--output", "out"], input);
         let text = stderr(&output);
@@ -473,10 +455,7 @@ fn verification_names_the_reason() {
         (&empty, "no-assertions"),
         (&crlf, "stream-crlf"),
         (&unsigned, "unsigned-export"),
-        (
-            &format!("{VECTORS}/model.assert"),
-            "assertion-type-wrong",
-        ),
+        (&format!("{VECTORS}/model.assert"), "assertion-type-wrong"),
     ] {
         let output = verify(&[file]);
         let rows = String::from_utf8(output.stdout.clone()).unwrap();
@@ -519,10 +498,7 @@ fn verification_needs_the_right_key_in_its_time() {
         .output();
     assert!(with_key(&station.write("public.pem", pem.unwrap().stdout)).0);
     let (verified, text) = with_key(&format!("{VECTORS}/brand.public-key"));
-    assert!(
-        !verified && text.contains("[signature-by-other-key]"),
-        "{text}"
-    );
+    assert!(!verified && text.contains("[signature-by-other-key]"), "{text}");
     let (verified, text) = with_key(&format!("{VECTORS}/model.assert"));
     assert!(!verified && text.contains("[issuer-key-invalid]"), "{text}");
     let account_key = String::from_utf8(vector("account-key-issuer.assert")).unwrap();

@@ -1,7 +1,8 @@
 //! Reading and writing files, as every program of this project does it.
 //!
-//! - [`open`], [`read`] and [`read_text`] take regular files and this process's own descriptors only,
-//!   and never wait for a named FIFO or a terminal; [`read`] and [`read_text`] have a size limit.
+//! - [`open`], [`open_no_follow`], [`read`] and [`read_text`] take regular files and descriptors of
+//!   this process only, and never wait for a named FIFO or a terminal; [`read`] and [`read_text`]
+//!   have a size limit.
 //! - [`read_private`] also refuses a file that others than its owner can read or write.
 //! - [`NewFile`] and [`write`] replace a file as a whole: after a power cut the old or the new
 //!   content is there, and what was reported as written is on the disk.
@@ -13,5 +14,5 @@ mod read;
 mod write;
 
 pub use error::FileError;
-pub use read::{open, read, read_private, read_text};
+pub use read::{open, open_no_follow, read, read_private, read_text};
 pub use write::{NewFile, directory_of, sync_directory, write, write_new};

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::FileError;
@@ -23,20 +24,37 @@ const ACCESS_OF_OTHERS: u32 = 0o066;
 /// # Errors
 /// [`FileError::Unreadable`] and [`FileError::NotRegular`].
 pub fn open(path: &Path) -> Result<File, FileError> {
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    open_with(path, OFlags::empty())
+}
+
+/// Opens a regular file for reading, as [`open`], but not through a symbolic link at `path`.
+///
+/// # Errors
+/// [`FileError::Unreadable`] and, for a link too, [`FileError::NotRegular`].
+pub fn open_no_follow(path: &Path) -> Result<File, FileError> {
+    open_with(path, OFlags::NOFOLLOW)
+}
+
+fn open_with(path: &Path, further: OFlags) -> Result<File, FileError> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | further;
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(flags.bits().cast_signed())
         .open(path)
         .and_then(|file| Ok((file.metadata()?, file)));
-    let (metadata, file) = opened.map_err(|reason| unreadable(path, reason))?;
+    let not_regular = || FileError::NotRegular {
+        path: path.to_owned(),
+    };
+    let (metadata, file) = opened.map_err(|reason| match reason.raw_os_error() {
+        // open(2): the error of O_NOFOLLOW for a link.
+        Some(code) if code == Errno::LOOP.raw_os_error() => not_regular(),
+        _ => unreadable(path, reason),
+    })?;
     if metadata.is_file() {
         return Ok(file);
     }
     if !is_own_descriptor(path) || metadata.is_dir() {
-        return Err(FileError::NotRegular {
-            path: path.to_owned(),
-        });
+        return Err(not_regular());
     }
     // Reads wait for the program at the other end.
     fcntl_getfl(&file)
@@ -175,6 +193,18 @@ mod tests {
             open(Path::new("/proc/self/fd")),
             Err(FileError::NotRegular { .. })
         ));
+    }
+
+    #[test]
+    fn a_link_is_followed_unless_it_must_not_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let [file, link] = ["file", "link"].map(|name| directory.path().join(name));
+        fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        open(&link).unwrap();
+        open_no_follow(&file).unwrap();
+        let error = open_no_follow(&link).unwrap_err();
+        assert!(matches!(error, FileError::NotRegular { .. }), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hardware_identity::config::ProposedSerial;
-use hardware_identity::delivery::Target;
+use hardware_identity::factory::ExportTarget;
 use hardware_identity::hardware_id::HardwareIdSource;
 
 use crate::Gadget;
@@ -53,8 +53,8 @@ fn needs(gadget: &Gadget<'_>, program: &str) -> Vec<&'static str> {
     };
     let observes = reads_hardware_id && is_of_system(settings.hardware_id.as_ref());
     let exports = match (program, &settings.factory.export) {
-        ("install-device", Some(Target::Volume(_))) => Some("mount-observe"),
-        ("install-device", Some(Target::Console(path))) if path != Path::new("/dev/console") => {
+        ("install-device", Some(ExportTarget::Volume(_))) => Some("mount-observe"),
+        ("install-device", Some(ExportTarget::Console(path))) if path != Path::new("/dev/console") => {
             Some("serial-port")
         }
         _ => None,

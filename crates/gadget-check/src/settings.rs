@@ -1,7 +1,7 @@
 //! Whether the settings parse, and whether they are enough for a registration.
 
 use hardware_identity::config::{self, ConfigError, OPTION, ProposedSerial, Settings};
-use hardware_identity::contradictions::contradictions;
+use hardware_identity::conflicts::conflicts;
 use hardware_identity::hardware_id::HardwareIdSource;
 use identity_key::DigestForm;
 use serde_json::Value;
@@ -42,15 +42,19 @@ pub(crate) fn read(gadget: &Gadget<'_>) -> Result<Settings, Vec<Finding>> {
 fn bad(error: ConfigError) -> Finding {
     match error {
         ConfigError::Line { line, problem, .. } => {
-            bad_settings(format!("{}, line {line}", config::FILE), &problem)
+            bad_settings(format!("{}, line {line}", config::FILE), &problem.to_string())
         }
-        ConfigError::Unreadable { reason, .. } => bad_settings(config::FILE.to_owned(), &reason.to_string()),
+        ConfigError::Unreadable(error) => bad_settings(config::FILE.to_owned(), &error.to_string()),
         ConfigError::Option { option, problem } => {
-            bad_settings(format!("{}, defaults: {option}", gadget_yaml::FILE), &problem)
+            bad_settings(
+            format!("{}, defaults: {option}", gadget_yaml::FILE),
+            &problem.to_string(),
+        )
         }
-        ConfigError::Variable(problem) => {
-            bad_settings(format!("{}, environment.TCTI", snap_yaml::FILE), &problem)
-        }
+        ConfigError::Variable(problem) => bad_settings(
+            format!("{}, environment.TCTI", snap_yaml::FILE),
+            &problem.to_string(),
+        ),
     }
 }
 
@@ -77,10 +81,14 @@ pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<Finding> {
     if !offline && settings.proposed_serial.is_none() && !told.has("registration.proposed-serial") {
         findings.push(no_proposed_serial());
     }
-    let contradictions = contradictions(settings);
-    match contradictions.is_empty() {
+    let conflicts = conflicts(settings);
+    match conflicts.is_empty() {
         true => findings.extend(same_serial(settings)),
-        false => findings.extend(contradictions.into_iter().map(contradictory)),
+        false => findings.extend(
+            conflicts
+                .into_iter()
+                .map(|conflict| contradictory(conflict.to_string())),
+        ),
     }
     if settings.digest_form == DigestForm::Der {
         findings.push(der());

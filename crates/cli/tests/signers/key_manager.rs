@@ -71,35 +71,23 @@ fn a_wrong_answer_of_a_key_manager_is_refused() {
                 "key-names",
             ],
         ),
-        ("FAULT=silent-failure", "signer-program-failed", &["exit status: 4"]),
         (
-            "FAULT=no-features",
-            "key-manager-bad-features",
-            &["usage: hsm"],
+            "FAULT=silent-failure",
+            "signer-program-failed",
+            &["exit status: 4"],
         ),
+        ("FAULT=no-features", "key-manager-bad-features", &["usage: hsm"]),
         (
             "FAULT=no-public-key",
             "key-manager-bad-public-key",
             &["SubjectPublicKeyInfo"],
         ),
-        (
-            "FAULT=garbage",
-            "key-manager-bad-signature",
-            &["512"],
-        ),
-        (
-            "FAULT=garbage MECHANISM=OPENPGP",
-            "key-manager-bad-packet",
-            &[],
-        ),
+        ("FAULT=garbage", "key-manager-bad-signature", &["512"]),
+        ("FAULT=garbage MECHANISM=OPENPGP", "key-manager-bad-packet", &[]),
         ("FAULT=lie", "signer-signature-wrong", &[]),
         ("FAULT=lie MECHANISM=OPENPGP", "signer-signature-wrong", &[]),
         ("FAULT=flood", "signer-program-output-too-large", &[]),
-        (
-            "MECHANISM=ECDSA",
-            "key-manager-no-mechanism",
-            &["ECDSA"],
-        ),
+        ("MECHANISM=ECDSA", "key-manager-no-mechanism", &["ECDSA"]),
         ("PUBLIC_KEYS=PEM", "key-manager-no-der", &["PEM"]),
     ];
     for (settings, code, values) in cases {

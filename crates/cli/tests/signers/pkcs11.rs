@@ -180,7 +180,11 @@ fn an_unusable_token_or_key_is_refused() {
     );
     refused(&mut hsm.sign(""), "pkcs11-key-ambiguous", &["object=LABEL"]);
     refused(&mut hsm.sign("object=small"), "signing-key-too-small", &["2048"]);
-    refused(&mut hsm.sign("objekt=small"), "pkcs11-uri-attribute", &["\"objekt\""]);
+    refused(
+        &mut hsm.sign("objekt=small"),
+        "pkcs11-uri-attribute",
+        &["\"objekt\""],
+    );
     let missing = "pkcs11:?module-path=/no/such/module.so";
     refused(
         &mut hsm.sign_without_pin(missing, &[]),
@@ -188,7 +192,11 @@ fn an_unusable_token_or_key_is_refused() {
         &["/no/such/module.so", "module-path"],
     );
     let other = format!("pkcs11:?module-path={}", hsm.config);
-    refused(&mut hsm.sign_without_pin(&other, &[]), "pkcs11-module-not-loaded", &[]);
+    refused(
+        &mut hsm.sign_without_pin(&other, &[]),
+        "pkcs11-module-not-loaded",
+        &[],
+    );
     refused(
         hsm.sign("").env("SOFTHSM2_CONF", "/no/such/file"),
         "pkcs11-module-not-initialised",

@@ -1,4 +1,4 @@
-//! An export on a terminal or serial port, between lines that a program at the other end can find.
+//! Delivery to a terminal or serial port, between marker lines that the factory line looks for.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -13,17 +13,19 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::termios::{isatty, tcdrain};
 
-use super::{DeliveryError, Parcel, digest_of};
+use super::{ConsoleError, hex_digest};
+use crate::export::Export;
 
 const BEGIN: &str = "-----BEGIN HARDWARE IDENTITY EXPORT-----";
 const END: &str = "-----END HARDWARE IDENTITY EXPORT";
 const FAILED: &str = "-----HARDWARE IDENTITY FAILED-----";
-/// An export has one or two KiB: two seconds at 9600 baud. A terminal that takes nothing for so long was stopped.
+/// An export has one or two KiB: two seconds at 9600 baud. A terminal that takes no data for so long
+/// was stopped.
 pub(super) const EXPORT_LIMIT: Duration = Duration::from_secs(60);
-/// A failure is told if that is quickly done: it may be the console's own.
+/// Short, because the failure that is announced may be the console's own.
 pub(super) const FAILURE_LIMIT: Duration = Duration::from_secs(5);
 
-/// A terminal or serial port.
+/// An open terminal or serial port.
 #[derive(Debug)]
 pub(super) struct Console {
     file: File,
@@ -33,23 +35,20 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// Opens it, without waiting for a modem and without making it this program's own. `limit` counts from here.
+    /// Opens it without waiting for a modem and without making it the controlling terminal. `limit`
+    /// starts now and covers all later calls.
     ///
     /// # Errors
-    /// Where it cannot be opened, or is no terminal.
-    pub(super) fn open(device: &Path, limit: Duration) -> Result<Self, DeliveryError> {
+    /// [`ConsoleError`].
+    pub(super) fn open(device: &Path, limit: Duration) -> Result<Self, ConsoleError> {
         let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
         let file = OpenOptions::new()
             .write(true)
             .custom_flags(flags.bits().cast_signed())
             .open(device)
-            .map_err(|error| failed(device, &error, limit))?;
+            .map_err(|error| failed(device, error, limit))?;
         if !isatty(&file) {
-            return Err(DeliveryError::Console {
-                device: device.to_owned(),
-                problem: "it is no terminal or serial port".to_owned(),
-                next: "Correct the setting `factory.export`",
-            });
+            return Err(ConsoleError::NotTerminal(device.to_owned()));
         }
         Ok(Console {
             file,
@@ -62,34 +61,31 @@ impl Console {
     /// Writes the export and waits until it has left the device.
     ///
     /// # Errors
-    /// Where that does not happen in time.
-    pub(super) fn put(&self, parcel: &Parcel<'_>) -> Result<(), DeliveryError> {
-        let digest = digest_of(parcel.line);
-        // Whatever was on the line before, the first marker begins one.
-        self.write(&format!(
-            "\n{BEGIN}\n{}\n{END} sha256={digest}-----\n",
-            parcel.line
-        ))
+    /// [`ConsoleError`].
+    pub(super) fn deliver(&self, export: &Export) -> Result<(), ConsoleError> {
+        let line = export.line();
+        let digest = hex_digest(&line);
+        // The console may be in the middle of a line; a marker begins one.
+        self.write(&format!("\n{BEGIN}\n{line}\n{END} sha256={digest}-----\n"))
     }
 
-    /// Writes why there is no export, for whoever waits for one.
+    /// Writes why there is no export.
     ///
     /// # Errors
-    /// As for an export.
-    pub(super) fn say_failure(&self, message: &str) -> Result<(), DeliveryError> {
-        let message = message.replace(char::is_control, " ");
+    /// [`ConsoleError`].
+    pub(super) fn announce_failure(&self, message: &str) -> Result<(), ConsoleError> {
         self.write(&format!("\n{FAILED}\n{message}\n"))
     }
 
-    fn write(&self, text: &str) -> Result<(), DeliveryError> {
+    fn write(&self, text: &str) -> Result<(), ConsoleError> {
         self.write_all(text.as_bytes())
             .and_then(|()| self.drain())
-            .map_err(|error| failed(&self.device, &error, self.limit))
+            .map_err(|error| failed(&self.device, error, self.limit))
     }
 
     fn write_all(&self, mut rest: &[u8]) -> io::Result<()> {
         while !rest.is_empty() {
-            self.wait()?;
+            self.wait_until_writable()?;
             match (&self.file).write(rest) {
                 Ok(length) => rest = &rest[length..],
                 Err(error) if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&error.kind()) => {}
@@ -99,8 +95,7 @@ impl Console {
         Ok(())
     }
 
-    /// Waits until it takes something.
-    fn wait(&self) -> io::Result<()> {
+    fn wait_until_writable(&self) -> io::Result<()> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let limit = Timespec::try_from(left).map_err(io::Error::other)?;
         match poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], Some(&limit)) {
@@ -110,7 +105,8 @@ impl Console {
         }
     }
 
-    /// Waits until everything has left the device. A line that was stopped lets no one wait for a limited time.
+    /// Waits until all data has left the device. A thread does so, because tcdrain(3) has no time
+    /// limit and never returns if the other end has stopped the output.
     fn drain(&self) -> io::Result<()> {
         let file = self.file.try_clone()?;
         let (drained, outcome) = mpsc::channel();
@@ -123,24 +119,14 @@ impl Console {
     }
 }
 
-fn failed(device: &Path, error: &io::Error, limit: Duration) -> DeliveryError {
-    let (problem, next) = match error.kind() {
-        ErrorKind::TimedOut => (
-            format!("it took nothing for {} s", limit.as_secs()),
-            "Check the cable, and that nothing at the other end has stopped it (Ctrl-S)",
-        ),
-        ErrorKind::PermissionDenied => (
-            error.to_string(),
-            "Use the console of the kernel, /dev/console, which needs no plug, or connect the plug serial-port",
-        ),
-        _ => (
-            error.to_string(),
-            "Check the cable and the kernel's parameter console=, or correct the setting `factory.export`",
-        ),
-    };
-    DeliveryError::Console {
-        device: device.to_owned(),
-        problem,
-        next,
+fn failed(device: &Path, reason: io::Error, limit: Duration) -> ConsoleError {
+    let device = device.to_owned();
+    match reason.kind() {
+        ErrorKind::TimedOut => ConsoleError::Timeout {
+            device,
+            seconds: limit.as_secs(),
+        },
+        ErrorKind::PermissionDenied => ConsoleError::PermissionDenied(device),
+        _ => ConsoleError::Unusable { device, reason },
     }
 }

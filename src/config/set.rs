@@ -1,0 +1,100 @@
+//! Sets one setting by its name.
+
+use identity_key::{DigestForm, UnknownKind, is_account_id, is_hardware_name};
+
+use super::value::{choice, handle, is_url, string, wait};
+use super::{ProposedSerial, SettingError, Settings};
+use crate::quote::shortened;
+use crate::snapctl::Shutdown;
+
+/// The names of all settings, as in the settings file; `NAME` stands for the name of an HTTP header.
+pub const NAMES: [&str; 15] = [
+    "algorithm",
+    "handle",
+    "digest-form",
+    "tcti",
+    "tpm-wait",
+    "issuer-id",
+    "manufacturer",
+    "hardware-name",
+    "hardware-id",
+    "device-service.url",
+    "device-service.headers.NAME",
+    "device-service.access",
+    "registration.proposed-serial",
+    "factory.export",
+    "factory.then",
+];
+const HEADERS: &str = "device-service.headers.";
+
+impl Settings {
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
+        match name {
+            "algorithm" => self.algorithm = value.parse().map_err(|_| UnknownKind(shortened(value)))?,
+            "tcti" => self.tcti = value.parse()?,
+            "hardware-id" => self.hardware_id = Some(value.parse()?),
+            "factory.export" => self.factory.export = Some(value.parse()?),
+            _ => match name.strip_prefix(HEADERS) {
+                // HTTP ignores case; from base core26 on, snapd takes only lower case.
+                Some(header) => {
+                    let header = header.to_ascii_lowercase();
+                    self.device_service.headers.insert(header, value.to_owned());
+                }
+                None => self.set_checked(name, value)?,
+            },
+        }
+        Ok(())
+    }
+
+    /// Sets a setting whose allowed values fit into a phrase.
+    fn set_checked(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
+        let allowed = match name {
+            "handle" => "a handle from 0x81000000 to 0x817FFFFF",
+            "digest-form" => "text or der",
+            "tpm-wait" => "0 to 300 seconds",
+            "issuer-id" => {
+                "an account id: 2 to 28 lower-case letters, digits and dashes, or 32 letters and digits"
+            }
+            "manufacturer" => "a string that is not empty",
+            "hardware-name" => "letters and digits, with single dashes between them",
+            "device-service.url" => "an address that begins with https:// or http://",
+            "device-service.access" => "offline",
+            "registration.proposed-serial" => "hardware-id or key-digest",
+            "factory.then" => "halt or poweroff",
+            _ => return Err(SettingError::Unknown(shortened(name))),
+        };
+        self.try_set(name, value).ok_or_else(|| SettingError::Invalid {
+            name: name.to_owned(),
+            value: shortened(value),
+            allowed,
+        })
+    }
+
+    fn try_set(&mut self, name: &str, value: &str) -> Option<()> {
+        match name {
+            "handle" => self.handle = handle(value)?,
+            "digest-form" => {
+                self.digest_form = choice(value, &[("text", DigestForm::Text), ("der", DigestForm::Der)])?;
+            }
+            "tpm-wait" => self.tpm_wait = wait(value)?,
+            "issuer-id" => self.issuer_id = string(value, is_account_id(value))?,
+            "manufacturer" => self.manufacturer = string(value, !value.is_empty())?,
+            "hardware-name" => self.hardware_name = string(value, is_hardware_name(value))?,
+            "device-service.url" => self.device_service.url = string(value, is_url(value))?,
+            "device-service.access" => self.device_service.offline = choice(value, &[("offline", true)])?,
+            "registration.proposed-serial" => {
+                let choices = [
+                    ("hardware-id", ProposedSerial::HardwareId),
+                    ("key-digest", ProposedSerial::KeyDigest),
+                ];
+                self.proposed_serial = Some(choice(value, &choices)?);
+            }
+            "factory.then" => {
+                let choices = Shutdown::ALL.map(|shutdown| (shutdown.name(), shutdown));
+                self.factory.then = Some(choice(value, &choices)?);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,39 @@
+//! Settings that are valid one by one, but contradict each other.
+
+use failure::Diagnostic;
+use thiserror::Error;
+
+use crate::config::Settings;
+use crate::export::{self, MissingSettings};
+use crate::hardware_id::HardwareIdError;
+use crate::serial::{self, SerialError};
+
+/// A conflict between settings, at which a hook would fail.
+#[derive(Debug, Error, Diagnostic)]
+pub enum SettingsConflict {
+    /// The value of `hardware-id` cannot be a hardware id.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    HardwareId(HardwareIdError),
+    /// No serial number can be proposed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Serial(SerialError),
+    /// `factory.export` is set, and settings that an export needs are not.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Export(MissingSettings),
+}
+
+/// The conflicts that are known without the device.
+pub fn conflicts(settings: &Settings) -> Vec<SettingsConflict> {
+    let source = settings.hardware_id.as_ref();
+    if let Some(Err(error)) = source.map(|source| source.check()) {
+        return vec![SettingsConflict::HardwareId(error)];
+    }
+    let serial = serial::check(settings).err().map(SettingsConflict::Serial);
+    let export = export::on_factory_boot(settings)
+        .err()
+        .map(SettingsConflict::Export);
+    serial.into_iter().chain(export).collect()
+}
