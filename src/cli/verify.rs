@@ -8,12 +8,12 @@ use clap::Args;
 use jiff::Timestamp;
 use rayon::prelude::*;
 use serde_json::{Value, json};
-use snap_assertions::types::{HardwareIdentity, HardwareKeyKind};
-use snap_assertions::{Assertion, Decoder, DigestForm};
+use snap_assertions::types::HardwareIdentity;
+use snap_assertions::{Assertion, Decoder};
 
 use crate::explain::Explain as _;
 use crate::exports::Input;
-use crate::issuer_key::{IssuerKey, IssuerKeyFile};
+use crate::issuer_key::IssuerKey;
 
 /// Assertions that are read before they are verified, all cores at work.
 const CHUNK: usize = 1024;
@@ -34,12 +34,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let key_file = arguments
-        .issuer_key
-        .as_deref()
-        .map(IssuerKeyFile::read)
-        .transpose()?;
-    let key = key_file.as_ref().map(IssuerKeyFile::key).transpose()?;
+    let key = arguments.issuer_key.as_deref().map(IssuerKey::read).transpose()?;
     let mut report = Report {
         output: BufWriter::new(io::stdout().lock()),
         json: arguments.json,
@@ -64,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     report.outcome()
 }
 
-fn verify_file(file: &Path, key: Option<&IssuerKey<'_>>, report: &mut Report<'_>) -> anyhow::Result<()> {
+fn verify_file(file: &Path, key: Option<&IssuerKey>, report: &mut Report<'_>) -> anyhow::Result<()> {
     let input = Input::named(file);
     let name = input.to_string();
     let mut assertions = Decoder::new(input.open()?);
@@ -111,7 +106,7 @@ impl Finding {
         }
     }
 
-    fn of(assertion: &Assertion, key: Option<&IssuerKey<'_>>, now: Timestamp) -> Self {
+    fn of(assertion: &Assertion, key: Option<&IssuerKey>, now: Timestamp) -> Self {
         let text = |name: &str| assertion.header(name).unwrap_or_default();
         let mut facts = json!({
             "type": assertion.kind().name(),
@@ -132,30 +127,14 @@ impl Finding {
                 };
             }
         };
-        facts["key"] = key_name(identity.key().kind()).into();
-        facts["digest-form"] = form_name(identity.digest_form()).into();
+        facts["key"] = identity.key().public_key().kind().to_string().into();
+        facts["digest-form"] = identity.digest_form().to_string().into();
         let verified = key.map(|key| key.verify(assertion, now));
         facts["signature-verified"] = matches!(verified, Some(Ok(()))).into();
         Finding {
             facts,
             problem: verified.and_then(Result::err).map(|error| error.to_string()),
         }
-    }
-}
-
-fn key_name(kind: HardwareKeyKind) -> String {
-    match kind {
-        HardwareKeyKind::EcdsaP256 => "ecdsa-p256".to_owned(),
-        HardwareKeyKind::EcdsaP384 => "ecdsa-p384".to_owned(),
-        HardwareKeyKind::Rsa { bits } => format!("rsa-{bits}"),
-    }
-}
-
-/// As in the setting `digest-form`.
-fn form_name(form: DigestForm) -> &'static str {
-    match form {
-        DigestForm::Text => "text",
-        DigestForm::Der => "der",
     }
 }
 
