@@ -78,7 +78,7 @@ impl Batch {
     /// # Errors
     /// All that is wrong with it, each with the header's name.
     pub(crate) fn take(&mut self, json: &str, place: Place) -> Result<Statement, Vec<Problem>> {
-        let mut statement = Statement::from_json(json).map_err(|error| vec![without_place(&error)])?;
+        let mut statement = Statement::from_json(json).map_err(|error| vec![error.reason.into()])?;
         check_type(&statement).map_err(|problem| vec![problem])?;
         let mut problems = unknown_names(&statement);
         problems.extend(self.complete(&mut statement).err());
@@ -95,7 +95,7 @@ impl Batch {
 
     /// What of an export does not go with those before; they are then compared with this one too.
     fn clashes(&mut self, identity: &HardwareIdentity<'_>, place: Place) -> Vec<Problem> {
-        let key = fingerprint(identity.key().spki_der());
+        let key = fingerprint(identity.key().public_key().der());
         let hardware_id = fingerprint(identity.hardware_id().as_bytes());
         let problems = [
             self.check_form(identity.digest_form(), place).err(),
@@ -190,15 +190,6 @@ fn check_timestamp(statement: &Statement) -> Result<(), Problem> {
             "header \"timestamp\": {text:?} is not a date and time of RFC 3339, such as 2026-01-31T12:00:00Z"
         )
         .into()),
-    }
-}
-
-/// The error without its line and column, which count from the beginning of the export.
-fn without_place(error: &serde_json::Error) -> Problem {
-    let text = error.to_string();
-    match text.rsplit_once(" at line ") {
-        Some((text, _)) => text.to_owned().into(),
-        None => text.into(),
     }
 }
 

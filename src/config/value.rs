@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use snap_assertions::types::{is_account_id, is_hardware_name};
+use identity_key::{is_account_id, is_hardware_name};
 
 use crate::tpm::PersistentHandle;
 

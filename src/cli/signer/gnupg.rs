@@ -72,9 +72,12 @@ impl Signer for GnuPg {
             &key,
             "--detach-sign",
         ];
-        let packet = self.keyring.gpg(&arguments, content)?;
+        let packet = self
+            .keyring
+            .gpg(&arguments, content)
+            .map_err(|error| error.to_string())?;
         Ok(SignaturePacket::from_bytes(&packet)
-            .map_err(|error| anyhow!("what gpg gave as a signature {error}. Check gpg.conf"))?)
+            .map_err(|error| format!("what gpg gave as a signature {error}. Check gpg.conf"))?)
     }
 }
 

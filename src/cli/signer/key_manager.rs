@@ -140,6 +140,6 @@ impl Signer for KeyManager {
             Mechanism::RsaPkcs => self.sign_rsa_pkcs(content, time),
             Mechanism::OpenPgp => self.sign_openpgp(content),
         };
-        Ok(signature?)
+        Ok(signature.map_err(|error| error.to_string())?)
     }
 }

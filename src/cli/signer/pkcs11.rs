@@ -58,7 +58,8 @@ impl Signer for Token {
         let info = pending.digest_info();
         let signed = self
             .sessions
-            .with(|session| session.sign(&Mechanism::RsaPkcs, self.private, &info))?;
+            .with(|session| session.sign(&Mechanism::RsaPkcs, self.private, &info))
+            .map_err(|error| error.to_string())?;
         let raw = signed.map_err(|error| {
             format!("the token did not sign: {error}. Check that it is still there and that the key may sign by CKM_RSA_PKCS")
         })?;
