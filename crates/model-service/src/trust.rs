@@ -110,7 +110,7 @@ mod tests {
         }
         assert!(last.is(&model));
         for wrong in ["2034-01-01T00:00:00Z", "2023-12-31T23:59:59Z"] {
-            assert!(verify(wrong).unwrap_err().contains("valid"));
+            assert!(verify(wrong).is_err());
         }
     }
 }
