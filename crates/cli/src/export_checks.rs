@@ -11,7 +11,7 @@ use snap_assertions::types::HardwareIdentity;
 use snap_assertions::{DigestForm, HeaderError, InvalidHeaderName, Statement};
 use thiserror::Error;
 
-use crate::export_reader::{Location, UnreadableReason, without_position};
+use crate::export_reader::{Location, UnreadableReason};
 
 /// The headers that an export may have.
 const HEADERS: [&str; 11] = [
@@ -138,9 +138,9 @@ impl CheckedExport {
     }
 
     fn check(&mut self, json: &str, defaults: &Defaults) -> Result<(), ExportProblem> {
-        let malformed = |text: String| ExportProblem::Malformed(text);
+        // Line and column of the error count from the start of the export.
         let mut statement =
-            Statement::from_json(json).map_err(|error| malformed(without_position(&error)))?;
+            Statement::from_json(json).map_err(|error| ExportProblem::Malformed(error.reason))?;
         check_type(&statement)?;
         self.problems.extend(unknown_headers(&statement));
         self.problems.extend(complete(&mut statement, defaults).err());
@@ -151,7 +151,8 @@ impl CheckedExport {
             key: fingerprint(identity.key().public_key().der()),
             form: identity.digest_form(),
         });
-        self.statement = serde_json::to_string(&statement).map_err(|error| malformed(error.to_string()))?;
+        self.statement =
+            serde_json::to_string(&statement).map_err(|error| ExportProblem::Malformed(error.to_string()))?;
         Ok(())
     }
 }

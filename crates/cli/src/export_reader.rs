@@ -213,7 +213,7 @@ impl<R: BufRead> ExportReader<R> {
 }
 
 /// The message without line and column, which count from the start of the export.
-pub(crate) fn without_position(error: &impl fmt::Display) -> String {
+fn without_position(error: &serde_json::Error) -> String {
     let mut text = error.to_string();
     if let Some(position) = text.rfind(" at line ") {
         text.truncate(position);

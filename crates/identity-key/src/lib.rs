@@ -5,7 +5,7 @@
 //!
 //! | item | meaning |
 //! |---|---|
-//! | [`KeyKind`] | the kinds of identity keys, and the [`Hash`] that each signs |
+//! | [`KeyKind`] | the kinds of identity keys, and the [`Hash`](enum@Hash) that each signs |
 //! | [`IdentityPublicKey`] | SubjectPublicKeyInfo, read and made |
 //! | [`DigestForm`] | the two forms of the header `hardware-id-key-sha3-384` |
 //! | [`is_account_id`], [`is_hardware_name`] | snapd's rules for the headers that both sides write |

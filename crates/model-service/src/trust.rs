@@ -28,7 +28,7 @@ impl LastVerified {
 }
 
 /// Account-keys by the id of their key.
-pub(crate) struct AccountKeys(HashMap<String, AccountKey<'static>>);
+pub(crate) struct AccountKeys(HashMap<String, AccountKey>);
 
 impl AccountKeys {
     /// Reads files that hold account-keys, and perhaps other assertions beside them.
@@ -45,9 +45,7 @@ impl AccountKeys {
                 if assertion.kind().name() != "account-key" {
                     continue;
                 }
-                // A few keys that live as long as the process does, parsed once and not for each signature.
-                let assertion: &'static Assertion = Box::leak(Box::new(assertion));
-                let key = AccountKey::try_from(assertion)
+                let key = AccountKey::try_from(&assertion)
                     .explain(format_args!("{name} holds a broken account-key"), next)?;
                 keys.insert(key.public_key().id().to_owned(), key);
             }
@@ -60,7 +58,7 @@ impl AccountKeys {
     }
 
     /// The account-key of the key with the id `key`.
-    pub(crate) fn get(&self, key: &str) -> Option<&AccountKey<'static>> {
+    pub(crate) fn get(&self, key: &str) -> Option<&AccountKey> {
         self.0.get(key)
     }
 
@@ -112,7 +110,7 @@ mod tests {
         }
         assert!(last.is(&model));
         for wrong in ["2034-01-01T00:00:00Z", "2023-12-31T23:59:59Z"] {
-            assert!(verify(wrong).unwrap_err().contains("valid"));
+            assert!(verify(wrong).is_err());
         }
     }
 }

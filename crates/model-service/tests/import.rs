@@ -181,7 +181,7 @@ fn keys_count_only_while_they_are_valid() {
     );
     let answer = bench.serve().import(&Device::new("p256").identity());
     assert_eq!(counts(&answer), [0, 0, 0, 0, 1]);
-    assert!(answer.body.contains("not valid"), "{}", answer.body);
+    assert!(answer.body.contains("expired"), "{}", answer.body);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA512, RsaKeyPair};
+use snap_assertions::types::HardwareIdentity;
 use snap_assertions::{Decoder, Encoder, LocalSigner, SignOptions, Signer, Statement};
 
 const TURNS: usize = 4;
@@ -66,6 +67,9 @@ fn main() {
         count
     );
     print("decode, one core", count, start.elapsed());
+    let start = Instant::now();
+    (0..count).for_each(|_| drop(HardwareIdentity::try_from(&assertion).unwrap()));
+    print("check, one core", count, start.elapsed());
     let start = Instant::now();
     (0..count).for_each(|_| assertion.verify(signer.public_key()).unwrap());
     print("verify, one core", count, start.elapsed());

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use jiff::Timestamp;
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -85,28 +86,28 @@ pub enum VerifyError {
     )]
     Constraints,
     /// The current time is before the validity of the account-key.
-    #[error("the account-key is valid from {since}, but it is {now}")]
+    #[error("the account-key is valid only from {since}, and now is {now}")]
     #[diagnostic(
         code("key-not-yet-valid"),
         help("Check the clock of this machine, or use an account-key that is valid now")
     )]
     NotYetValid {
         /// The current time.
-        now: String,
+        now: Timestamp,
         /// The start of the validity.
-        since: String,
+        since: Timestamp,
     },
     /// The current time is after the validity of the account-key.
-    #[error("the account-key expired at {until}; it is {now}")]
+    #[error("the account-key expired at {until}, and now is {now}")]
     #[diagnostic(
         code("key-expired"),
         help("Get the current account-key of the account, or sign again with a valid key")
     )]
     Expired {
         /// The current time.
-        now: String,
+        now: Timestamp,
         /// The end of the validity.
-        until: String,
+        until: Timestamp,
     },
     /// The timestamp of the assertion is outside the validity of the account-key.
     #[error("the timestamp {time} is outside the validity of the account-key, {validity}")]
@@ -116,7 +117,7 @@ pub enum VerifyError {
     )]
     TimestampOutside {
         /// The header `timestamp`.
-        time: String,
+        time: Timestamp,
         /// The validity of the key.
         validity: String,
     },

@@ -39,7 +39,12 @@ pub enum PrivateKeyError {
     NotRsa,
     /// The key is too small to sign with.
     #[error("the signing key has {0} bits, but at least 4096 are needed")]
-    #[diagnostic(code("signing-key-too-small"), help("Use an RSA key of 4096 bits or more"))]
+    #[diagnostic(
+        code("signing-key-too-small"),
+        help(
+            "Sign with a larger key: `openssl genrsa -out KEY.pem 4096` or `snap create-key NAME` makes one"
+        )
+    )]
     TooSmall(usize),
     /// The public half is not usable.
     #[error("the public half of the private key {0}")]

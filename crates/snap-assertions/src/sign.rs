@@ -40,7 +40,12 @@ pub enum SignError {
     },
     /// The key has less than [`MIN_SIGNING_BITS`] bits.
     #[error("the signing key has {0} bits, but at least 4096 are needed")]
-    #[diagnostic(code("signing-key-too-small"), help("Use an RSA key of 4096 bits or more"))]
+    #[diagnostic(
+        code("signing-key-too-small"),
+        help(
+            "Sign with a larger key: `openssl genrsa -out KEY.pem 4096` or `snap create-key NAME` makes one"
+        )
+    )]
     KeyTooSmall(usize),
     /// The signer failed.
     #[error("cannot sign: {0}")]

@@ -23,7 +23,7 @@ use crate::headers::{Headers, InvalidHeaderName, Value, is_header_name};
 /// assert_eq!(statement.body, "text");
 ///
 /// let error = Statement::from_json(r#"{"series": 16}"#).unwrap_err();
-/// assert!(error.to_string().contains("\"series\""));
+/// assert!(error.reason.contains("\"series\""));
 /// # Ok::<(), snap_assertions::InvalidStatement>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,12 +36,32 @@ pub struct Statement {
 
 /// The text is not the JSON form of a statement.
 #[derive(Debug, Error, Diagnostic)]
-#[error("the input is not a statement in JSON: {0}")]
+#[error("the input is not a statement in JSON: {reason} (line {line}, column {column})")]
 #[diagnostic(
     code("statement-invalid"),
     help("Write a JSON object of headers whose values are strings, lists or objects of strings")
 )]
-pub struct InvalidStatement(serde_json::Error);
+pub struct InvalidStatement {
+    /// What the JSON parser reports, with the name of the header.
+    pub reason: String,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column in the line, counted from 1.
+    pub column: usize,
+}
+
+impl From<serde_json::Error> for InvalidStatement {
+    fn from(error: serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        let text = error.to_string();
+        let place = format!(" at line {line} column {column}");
+        Self {
+            reason: text.strip_suffix(&place).unwrap_or(&text).to_owned(),
+            line,
+            column,
+        }
+    }
+}
 
 impl Statement {
     /// Reads the JSON form.
@@ -52,7 +72,7 @@ impl Statement {
     /// If the text is not JSON, or if a value has a type that headers cannot have. The error names
     /// header, line and column.
     pub fn from_json(json: &str) -> Result<Self, InvalidStatement> {
-        serde_json::from_str(json).map_err(InvalidStatement)
+        Ok(serde_json::from_str(json)?)
     }
 }
 

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
-use snap_assertions::types::NonceHash;
+use snap_assertions::Hash;
 
 use crate::refusal::{Code, Refusal};
 
@@ -19,7 +19,7 @@ pub(super) struct Proof {
     pub(super) digest: String,
     /// The signature over the nonce.
     pub(super) signature: Vec<u8>,
-    pub(super) hash: NonceHash,
+    pub(super) hash: Hash,
 }
 
 impl Proof {
@@ -68,9 +68,9 @@ fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str
 
 /// The values are not documented; they are taken as this project writes them and as libraries call them
 /// (`SHA-256`), and none stands for SHA-256, the hash of the documentation's example.
-fn hash(name: Option<&str>) -> Result<NonceHash, Refusal> {
+fn hash(name: Option<&str>) -> Result<Hash, Refusal> {
     let Some(name) = name else {
-        return Ok(NonceHash::Sha256);
+        return Ok(Hash::Sha256);
     };
     let plain = name.to_ascii_lowercase().replace('-', "");
     plain.parse().map_err(|_| {
@@ -117,9 +117,9 @@ mod tests {
     #[test]
     fn hashes_by_name() {
         for (name, expected) in [
-            (None, Ok(NonceHash::Sha256)),
-            (Some("sha256"), Ok(NonceHash::Sha256)),
-            (Some("SHA-384"), Ok(NonceHash::Sha384)),
+            (None, Ok(Hash::Sha256)),
+            (Some("sha256"), Ok(Hash::Sha256)),
+            (Some("SHA-384"), Ok(Hash::Sha384)),
             (Some("sha1"), Err(Code::HashAlgorithm)),
             (Some(""), Err(Code::HashAlgorithm)),
         ] {

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use rusqlite::{Connection, Row, Statement, params};
-use snap_assertions::Assertion;
 use snap_assertions::types::HardwareIdentity;
+use snap_assertions::{Assertion, DigestForm};
 
 /// A hardware identity as it is imported.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Identity {
         Self {
             issuer: view.issuer_id().to_owned(),
             digest: view.key_digest().to_owned(),
-            key_digest: view.key().der_digest(),
+            key_digest: view.key().public_key().digest(DigestForm::Der),
             revision: assertion.revision(),
             hardware_id: view.hardware_id().to_owned(),
             hardware_name: view.hardware_name().to_owned(),

@@ -91,7 +91,10 @@ impl Device {
     /// The header `hardware-id-key-sha3-384` in this device's form.
     pub fn digest(&self) -> String {
         if self.form == DigestForm::Der {
-            return HardwareKey::from_spki_der(&self.spki).unwrap().der_digest();
+            return HardwareKey::from_der(&self.spki)
+                .unwrap()
+                .public_key()
+                .digest(DigestForm::Der);
         }
         use base64::prelude::BASE64_URL_SAFE_NO_PAD;
         let text = BASE64_STANDARD.encode(&self.spki);

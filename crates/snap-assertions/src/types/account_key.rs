@@ -148,23 +148,19 @@ impl AccountKey {
             .timestamp("timestamp")
             .map_err(Box::new)?;
         if !self.is_valid_at(time) {
-            let (time, validity) = (time.to_string(), self.validity());
+            let validity = self.validity();
             return Err(VerifyError::TimestampOutside { time, validity });
         }
         Ok(())
     }
 
     fn check_valid_at(&self, now: Timestamp) -> Result<(), VerifyError> {
-        let text = |time: Timestamp| time.to_string();
-        if now < self.since {
-            let (now, since) = (text(now), text(self.since));
+        let since = self.since;
+        if now < since {
             return Err(VerifyError::NotYetValid { now, since });
         }
         match self.until {
-            Some(until) if until <= now => {
-                let (now, until) = (text(now), text(until));
-                Err(VerifyError::Expired { now, until })
-            }
+            Some(until) if until <= now => Err(VerifyError::Expired { now, until }),
             _ => Ok(()),
         }
     }
