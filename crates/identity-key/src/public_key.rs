@@ -150,7 +150,10 @@ impl IdentityPublicKey {
     /// [`IdentityKeyError::NotBase64`], and those of [`Self::from_der`].
     #[inline]
     pub fn from_header(text: &str) -> Result<Self, IdentityKeyError> {
-        let flat: Vec<u8> = text.bytes().filter(|byte| !b" \t\r\n".contains(byte)).collect();
+        let mut flat = Vec::with_capacity(text.len());
+        for part in text.as_bytes().split(|byte| b" \t\r\n".contains(byte)) {
+            flat.extend_from_slice(part);
+        }
         let der = STANDARD.decode(flat).map_err(|_| IdentityKeyError::NotBase64)?;
         Self::from_der(&der)
     }

@@ -32,7 +32,10 @@ pub(crate) fn encode_text(packet: &[u8]) -> String {
 
 /// The packet in `text`, which may have line breaks anywhere.
 pub(crate) fn decode_text(text: &str) -> Result<Vec<u8>, PacketError> {
-    let flat: Vec<u8> = text.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
+    let mut flat = Vec::with_capacity(text.len());
+    for line in text.as_bytes().split(|byte| matches!(byte, b'\r' | b'\n')) {
+        flat.extend_from_slice(line);
+    }
     let mut bytes = BASE64_STANDARD.decode(flat).map_err(|_| PacketError::NotBase64)?;
     match bytes.first() {
         None => Err(PacketError::Truncated),
