@@ -325,15 +325,17 @@ impl Signing<'_> {
         };
         let bar = progress::bar(checked.accepted, "signing");
         let lines = BufReader::new(checked.file).lines();
+        let mut is_started = false;
         let take = |assertion: Result<Assertion, SignFailure>| {
             output.write(&assertion?)?;
+            is_started = true;
             bar.inc(1);
             Ok(())
         };
         let signed = pipeline::run(lines, workers, |line| self.sign(line), take);
-        let is_stdout = output.is_stdout();
+        let is_partial = is_started && output.is_stdout();
         let result = signed.and_then(|()| Ok(output.finish()?));
-        if is_stdout
+        if is_partial
             && let Err(error) = &result
             && !matches!(error, ToolError::Output(OutputError::Stdout(_)))
         {

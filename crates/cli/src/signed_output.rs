@@ -64,7 +64,7 @@ impl SignedOutput {
         }
     }
 
-    /// Returns true if an incomplete result is left behind when signing stops.
+    /// Returns true if what was written cannot be taken back.
     pub(crate) fn is_stdout(&self) -> bool {
         matches!(self, SignedOutput::Stdout(_))
     }

@@ -21,7 +21,7 @@ use crate::output::OutputError;
 use crate::pipeline::{self, Workers};
 
 /// The number of assertions that a thread verifies at a time.
-const GROUP: usize = 32;
+const GROUP: usize = 64;
 /// The number of failed assertions that the last line names.
 const NAMED_FAILURES: usize = 5;
 /// Buffer size of stdout in bytes.

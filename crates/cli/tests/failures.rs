@@ -6,25 +6,29 @@ use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 const TOOL: &str = env!("CARGO_BIN_EXE_hardware-identity");
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../snap-assertions/tests/vectors");
 
-/// Runs the tool outside of a snap, and without a TPM.
+/// A settings directory; the tool does not wait for the TPM, which is missing.
+static SNAP: LazyLock<TempDir> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("hardware-identity.toml"), "tpm-wait = 0\n").unwrap();
+    directory
+});
+
+/// Runs the tool without a record and without a TPM.
 fn tool(arguments: &[&str]) -> Command {
     let mut command = Command::new(TOOL);
     command.args(arguments);
-    for name in [
-        "SNAP",
-        "SNAP_SAVE_DATA",
-        "SNAP_COMMON",
-        "SNAP_COOKIE",
-        "SNAP_CONTEXT",
-    ] {
+    for name in ["SNAP_SAVE_DATA", "SNAP_COMMON", "SNAP_COOKIE", "SNAP_CONTEXT"] {
         command.env_remove(name);
     }
+    command.env("SNAP", SNAP.path());
     command.env("TCTI", "device:/no/such/tpm");
     command
 }
