@@ -12,8 +12,9 @@ use std::thread;
 use miette::Diagnostic;
 use thiserror::Error;
 
-/// Groups of results that wait for the caller, for each worker. More waiting results only need memory.
-const WAITING_GROUPS: usize = 2;
+/// Groups of results that wait for the caller, for each worker. While one worker is late, because the
+/// system runs another program on its core, the others go on for so long.
+const WAITING_GROUPS: usize = 16;
 
 /// The system starts no more threads.
 #[derive(Debug, Error, Diagnostic)]
@@ -141,7 +142,9 @@ mod tests {
     #[test]
     fn no_more_is_read_than_the_caller_can_take() {
         let read = AtomicUsize::new(0);
-        let items = (0..1000).inspect(|_| drop(read.fetch_add(1, Ordering::Relaxed)));
+        let items = (0..1000).inspect(|_| {
+            read.fetch_add(1, Ordering::Relaxed);
+        });
         let mut most = 0;
         let mut taken = 0;
         let take = |_| {
@@ -151,8 +154,8 @@ mod tests {
             Ok::<_, ThreadsError>(())
         };
         run(items, workers(2), |item| item, take).unwrap();
-        // Waiting, in work, and handed out at the moment.
-        assert!(most <= 2 * (2 * 3 + 3 + 1), "{most}");
+        // Waiting, in work, and with the caller.
+        assert!(most <= 2 * (3 * WAITING_GROUPS + 3 + 1), "{most}");
     }
 
     #[test]
