@@ -4,7 +4,7 @@
 //!   this process only, and never wait for a named FIFO or a terminal; [`read`] and [`read_text`]
 //!   have a size limit.
 //! - [`read_private`] also refuses a file that others than its owner can read or write.
-//! - [`NewFile`] and [`write`] replace a file as a whole: after a power cut the old or the new
+//! - [`NewFile`] and [`write`](fn@write) replace a file as a whole: after a power cut the old or the new
 //!   content is there, and what was reported as written is on the disk.
 //! - [`write_new`] writes one of many files that get their names together, later.
 #![forbid(unsafe_code)]
