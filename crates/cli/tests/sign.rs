@@ -19,13 +19,13 @@ const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../snap-assertions/t
 
 /// A station with the issuer's key and a directory for files.
 struct Station {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Station {
     fn new() -> Self {
         let station = Station {
-            folder: tempfile::tempdir().unwrap(),
+            directory: tempfile::tempdir().unwrap(),
         };
         let converted = Command::new("openssl")
             .args([
@@ -43,7 +43,7 @@ impl Station {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
@@ -54,7 +54,7 @@ impl Station {
     /// Runs `sign` in the station's directory, with `input` on stdin.
     fn sign(&self, arguments: &[&str], input: &[u8]) -> Output {
         let mut child = Command::new(TOOL)
-            .current_dir(self.folder.path())
+            .current_dir(self.directory.path())
             .args(["sign", "--key", "issuer.pem"])
             .args(arguments)
             .stdin(Stdio::piped())
@@ -69,7 +69,7 @@ impl Station {
 
     /// Checks that there are no files but these.
     fn holds_only(&self, names: &[&str]) {
-        let mut found: Vec<_> = fs::read_dir(self.folder.path())
+        let mut found: Vec<_> = fs::read_dir(self.directory.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
@@ -402,7 +402,7 @@ fn bad_input_has_its_line_and_leaves_no_output() {
 fn a_signal_ends_the_wait_for_input() {
     let station = Station::new();
     let mut child = Command::new(TOOL)
-        .current_dir(station.folder.path())
+        .current_dir(station.directory.path())
         .args(["sign", "--key", "issuer.pem", "--output", "out"])
         .stdin(Stdio::piped())
         .spawn()
@@ -425,12 +425,12 @@ fn an_interrupt_leaves_nothing_behind() {
     // More work than the test waits for; the interrupt comes when the output has been begun.
     station.write("batch.json", lines((0..5_000).map(export)));
     let child = Command::new(TOOL)
-        .current_dir(station.folder.path())
+        .current_dir(station.directory.path())
         .args(["sign", "--key", "issuer.pem", "--output", "out", "batch.json"])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    while fs::read_dir(station.folder.path()).unwrap().count() < 3 {
+    while fs::read_dir(station.directory.path()).unwrap().count() < 3 {
         std::thread::yield_now();
     }
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();

@@ -253,7 +253,7 @@ fn home() -> Result<PathBuf, GnuPgError> {
 fn gpg_command() -> OsString {
     let given = env::var_os("SNAP_GNUPG_CMD").filter(|value| !value.is_empty());
     let path = env::var_os("PATH").unwrap_or_default();
-    let has_gpg1 = || env::split_paths(&path).any(|folder| folder.join("gpg1").is_file());
+    let has_gpg1 = || env::split_paths(&path).any(|directory| directory.join("gpg1").is_file());
     given.unwrap_or_else(|| if has_gpg1() { "gpg1" } else { "gpg" }.into())
 }
 

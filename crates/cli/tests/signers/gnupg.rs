@@ -30,7 +30,7 @@ impl Keyring {
     }
 
     fn home(&self) -> &str {
-        self.world.folder.path().to_str().unwrap()
+        self.world.directory.path().to_str().unwrap()
     }
 
     fn gpg(&self) -> Command {
@@ -137,7 +137,7 @@ fn the_passphrase_is_asked_for_once() {
     );
 }
 
-/// snapd uses the primary key alone; GnuPG by itself prefers a subkey that can sign.
+/// snapd uses the primary key alone; GnuPG alone prefers a subkey that can sign.
 #[test]
 fn a_signing_subkey_is_not_used() {
     let keyring = Keyring { world: World::new() };

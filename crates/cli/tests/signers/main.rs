@@ -33,20 +33,20 @@ fn issuer() -> PublicKey {
     PublicKey::decode(&vector("issuer.public-key")).unwrap()
 }
 
-/// A folder with keys that nobody else can read.
+/// A directory with keys that nobody else can read.
 struct World {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl World {
     fn new() -> Self {
         World {
-            folder: tempfile::Builder::new().prefix("hi").tempdir_in("/tmp").unwrap(),
+            directory: tempfile::Builder::new().prefix("hi").tempdir_in("/tmp").unwrap(),
         }
     }
 
     fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().unwrap().to_owned()
+        self.directory.path().join(name).to_str().unwrap().to_owned()
     }
 
     fn write(&self, name: &str, content: &[u8], mode: u32) -> String {
