@@ -1,20 +1,26 @@
-//! `hardware-identity completions`: what a shell needs to complete command lines.
+//! `hardware-identity completions`: completion scripts for shells.
 
 use clap::Args;
 use clap_complete::Shell;
 
+use crate::error::ToolError;
 use crate::output;
 
-/// Prints the completions for a shell, to be put where that shell looks for them
+/// Print the completion script of a shell
 #[derive(Args, Debug)]
-pub(crate) struct Arguments {
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CompletionsArguments {
     /// The shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
-pub(crate) fn run(arguments: &Arguments, command: &mut clap::Command) -> anyhow::Result<()> {
+const EXAMPLES: &str = "\
+Example:
+  hardware-identity completions bash >~/.local/share/bash-completion/completions/hardware-identity";
+
+pub(crate) fn run(arguments: &CompletionsArguments, command: &mut clap::Command) -> Result<(), ToolError> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, command, "hardware-identity", &mut script);
-    output::write(None, &String::from_utf8(script)?)
+    Ok(output::write(None, &String::from_utf8_lossy(&script))?)
 }

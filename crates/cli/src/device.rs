@@ -1,27 +1,54 @@
-//! This device as the tool sees it: settings, record, and how long to wait for the TPM.
+//! The device that the tool runs on: its settings, its record and its TPM.
 
 use std::env;
 use std::time::Duration;
 
-use hardware_identity::config::{OPTION, Settings};
+use failure::Status;
+use hardware_identity::config::{ConfigError, OPTION, Settings};
 use hardware_identity::environment::SnapEnvironment;
 use hardware_identity::identity::{self, HardwareIdentity, IdentityError, KeyCheck, RecordDirectory};
 use hardware_identity::retry::RetryBudget;
-use hardware_identity::snapctl;
+use hardware_identity::snapctl::{self, SnapctlError};
 use hardware_identity::tpm::Tpm;
+use miette::Diagnostic;
+use thiserror::Error;
 
-/// Somebody is watching: no time to wait as long as an unattended hook does.
+/// Longest time to wait for the TPM. A person is waiting; an unattended hook waits longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-pub(crate) struct Device {
+/// Why settings or identity of this device cannot be used.
+#[derive(Debug, Error, Diagnostic)]
+pub(crate) enum DeviceFailure {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Settings(#[from] ConfigError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Snapctl(#[from] SnapctlError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+impl DeviceFailure {
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            DeviceFailure::Settings(_) => Status::BadInput,
+            DeviceFailure::Snapctl(_) | DeviceFailure::Identity(_) => Status::Device,
+        }
+    }
+}
+
+/// Settings and record of this device.
+pub(crate) struct LocalDevice {
     pub(crate) settings: Settings,
     pub(crate) records: Option<RecordDirectory>,
 }
 
-impl Device {
-    /// Reads the settings as the hooks do; the snap's configuration only where this runs as an app of the
-    /// snap.
-    pub(crate) fn read() -> anyhow::Result<Self> {
+impl LocalDevice {
+    /// Reads the settings as the hooks do. snapd gives the configuration of the snap only to an app of
+    /// the snap.
+    pub(crate) fn read() -> Result<Self, DeviceFailure> {
         let environment = SnapEnvironment::read();
         let in_snap = ["SNAP_COOKIE", "SNAP_CONTEXT"]
             .iter()
@@ -30,27 +57,22 @@ impl Device {
             true => snapctl::get(&[OPTION])?,
             false => serde_json::Map::new(),
         };
-        Ok(Device {
+        Ok(LocalDevice {
             settings: environment.settings(options.get(OPTION))?,
             records: environment.record_directory(),
         })
     }
 
-    /// Opens the identity and hands it to `work`. What the tool says of it leaves the device, so that nothing is taken on
-    /// trust.
+    /// Opens the identity and passes it to `work`. It is derived from the TPM's seed, as the results
+    /// leave the device.
     pub(crate) fn open<T>(
         &self,
         work: impl FnMut(&mut Tpm<'_>, &HardwareIdentity) -> Result<T, IdentityError>,
-    ) -> anyhow::Result<T> {
+    ) -> Result<T, DeviceFailure> {
         let mut budget = RetryBudget::new(self.settings.tpm_wait.min(LONGEST_WAIT));
+        let parameters = self.settings.identity();
         let records = self.records.as_ref();
-        let outcome = identity::open(
-            &self.settings.identity(),
-            &mut budget,
-            records,
-            KeyCheck::Derivation,
-            work,
-        );
-        Ok(outcome?)
+        let result = identity::open(&parameters, &mut budget, records, KeyCheck::Derivation, work);
+        Ok(result?)
     }
 }

@@ -1,72 +1,124 @@
-//! `hardware-identity export`: the unsigned hardware-identity assertion of this device, or its public key.
+//! `hardware-identity export`: the unsigned hardware-identity assertion of this device, or its public
+//! key.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use failure::Status;
 use hardware_identity::config::Settings;
-use hardware_identity::export::{Export, ExportHeaders};
-use hardware_identity::hardware_id::HardwareIdSource;
-use hardware_identity::identity::HardwareIdentity as Identity;
+use hardware_identity::export::{Export, ExportHeaders, MissingSettings};
+use hardware_identity::hardware_id::{HardwareIdError, HardwareIdSource};
+use hardware_identity::identity;
 use hardware_identity::time::utc_now;
-use identity_key::DigestForm;
+use identity_key::{DigestForm, IdentityKeyError};
+use miette::Diagnostic;
 use snap_assertions::types::HardwareIdentity;
-use snap_assertions::{SignOptions, Statement};
+use snap_assertions::{HeaderError, InvalidStatement, SignError, SignOptions, Statement};
+use thiserror::Error;
 
-use crate::device::Device;
-use crate::explain::Explain as _;
+use crate::device::LocalDevice;
+use crate::error::{PROGRAM, ToolError};
 use crate::output;
 use crate::signing_key::SignerArguments;
 
-/// Writes the unsigned hardware-identity assertion of this device, as the JSON object that `snap sign` takes
+/// Export the unsigned hardware-identity assertion of this device, as the JSON object that `snap sign` reads
 #[derive(Args, Debug)]
-pub(crate) struct Arguments {
-    /// Write to FILE, whole or not at all, in place of stdout
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ExportArguments {
+    /// Write to FILE, as a whole or not at all, instead of stdout
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What to write: the assertion's headers, or only the public key
-    #[arg(long, value_enum, default_value_t = Format::Json)]
-    format: Format,
-    /// Account id of the issuer, in place of the setting `issuer-id`
+    /// What to write: the headers of the assertion, or only the public key
+    #[arg(long, value_enum, default_value_t = ExportFormat::Json)]
+    format: ExportFormat,
+    /// Account id of the issuer; overrides the setting `issuer-id`
     #[arg(long, value_name = "ACCOUNT-ID")]
     issuer_id: Option<String>,
-    /// Manufacturer of the device, in place of the setting `manufacturer`
+    /// Manufacturer of the device; overrides the setting `manufacturer`
     #[arg(long, value_name = "TEXT")]
     manufacturer: Option<String>,
-    /// Name of the hardware, in place of the setting `hardware-name`
+    /// Name of the hardware; overrides the setting `hardware-name`
     #[arg(long, value_name = "NAME")]
     hardware_name: Option<String>,
-    /// Hardware id, in place of the setting `hardware-id`: dmi:product_serial, dmi:board_serial, device-tree,
-    /// key-digest, or the value itself
+    /// Hardware id: dmi:product_serial, dmi:board_serial, device-tree, key-digest, or the value itself;
+    /// overrides the setting `hardware-id`
     #[arg(long, value_name = "ID")]
     hardware_id: Option<HardwareIdSource>,
-    /// Sign at once, on a bench: write the assertion in place of its headers. The key as for `sign`, in one
-    /// word: key=FILE, gpg-key=NAME, key-name=NAME or pkcs11=URI
+    /// Sign at once, on a bench: write the signed assertion. The key is that of `sign`, in one word:
+    /// key=FILE, gpg-key=NAME, key-name=NAME or pkcs11=URI
     #[arg(long, value_name = "KEY", conflicts_with = "format")]
     sign_with: Option<SignerArguments>,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  hardware-identity export --output \"/mnt/exports/$SERIAL.json\" --hardware-id \"$SERIAL\"
+  hardware-identity export --format pem
+  hardware-identity export --sign-with key=issuer.pem --output device.assert
+
+Flags override settings.";
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
+enum ExportFormat {
     /// The headers of the assertion, as one JSON object
     Json,
     /// The public key alone, as a PEM block
     Pem,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let device = Device::read()?;
+/// Why no export can be made of the identity.
+#[derive(Debug, Error, Diagnostic)]
+pub(crate) enum ExportFailure {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Missing(#[from] MissingSettings),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    HardwareId(#[from] HardwareIdError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Key(#[from] IdentityKeyError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Statement(#[from] InvalidStatement),
+    #[error("cannot export the assertion: {0}")]
+    #[diagnostic(forward(0))]
+    Header(HeaderError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    NotSigned(#[from] SignError),
+}
+
+impl ExportFailure {
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            ExportFailure::NotSigned(SignError::Signer(_) | SignError::BadSignature(_)) => Status::Device,
+            _ => Status::BadInput,
+        }
+    }
+}
+
+/// The export may have another digest form than the device.
+#[derive(Debug, Error, Diagnostic)]
+#[error(
+    "there is no record of the identity: the digest has the form of the settings, {0}, which may not be that of the \
+     device"
+)]
+#[diagnostic(
+    code("export-without-record"),
+    help("Name the directory of the record: SNAP_SAVE_DATA=/var/lib/snapd/save/snap/GADGET")
+)]
+struct NoRecord(DigestForm);
+
+pub(crate) fn run(arguments: &ExportArguments) -> Result<(), ToolError> {
+    let device = LocalDevice::read()?;
     let identity = device.open(|_, identity| Ok(identity.clone()))?;
     if !identity.recorded {
-        eprintln!(
-            "hardware-identity: warning: there is no record of the identity here, so that the form of its digest is that of the \
-             settings ({}), which may not be the device's own. Name the folder with the record: \
-             SNAP_SAVE_DATA=/var/lib/snapd/save/snap/GADGET.",
-            identity.record.digest_form
-        );
+        failure::warn(PROGRAM, &NoRecord(identity.record.digest_form));
     }
     let text = match arguments.format {
-        Format::Pem => identity.public_key().pem()?,
-        Format::Json => {
+        ExportFormat::Pem => identity.public_key().pem().map_err(ExportFailure::Key)?,
+        ExportFormat::Json => {
             let json = arguments.export(device.settings, &identity)?.document();
             let statement = checked(&json)?;
             match &arguments.sign_with {
@@ -75,12 +127,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             }
         }
     };
-    output::write(arguments.output.as_deref(), &text)
+    Ok(output::write(arguments.output.as_deref(), &text)?)
 }
 
-impl Arguments {
-    /// The export, with the flags over the settings.
-    fn export(&self, mut settings: Settings, identity: &Identity) -> anyhow::Result<Export> {
+impl ExportArguments {
+    /// Makes the export; flags override settings.
+    fn export(
+        &self,
+        mut settings: Settings,
+        identity: &identity::HardwareIdentity,
+    ) -> Result<Export, ExportFailure> {
         let given = [
             (&self.issuer_id, &mut settings.issuer_id),
             (&self.manufacturer, &mut settings.manufacturer),
@@ -90,36 +146,28 @@ impl Arguments {
             *setting = flag.clone().or(setting.take());
         }
         settings.hardware_id = self.hardware_id.clone().or(settings.hardware_id);
-        let headers = ExportHeaders::from_settings(&settings).explain(
-            "the assertion cannot be exported",
-            "Use the flags of these names, or the settings in hardware-identity.toml",
-        )?;
-        Ok(headers.export(identity, &utc_now())?)
+        Ok(ExportHeaders::from_settings(&settings)?.export(identity, &utc_now())?)
     }
 }
 
-/// After all checks that snapd and the model service make.
-fn checked(json: &str) -> anyhow::Result<Statement> {
+/// The statement, after all checks of snapd and the model service.
+fn checked(json: &str) -> Result<Statement, ExportFailure> {
     let statement = Statement::from_json(json)?;
-    HardwareIdentity::check_any_form(&statement.headers).explain(
-        "the assertion cannot be exported",
-        "Correct the flag or the setting of the header's name",
-    )?;
+    HardwareIdentity::check_any_form(&statement.headers).map_err(ExportFailure::Header)?;
     Ok(statement)
 }
 
-fn sign(statement: &Statement, signer: &SignerArguments, identity: &Identity) -> anyhow::Result<String> {
-    let digest_form = match identity.record.digest_form {
-        DigestForm::Text => snap_assertions::DigestForm::Text,
-        DigestForm::Der => snap_assertions::DigestForm::Der,
-    };
+fn sign(
+    statement: &Statement,
+    signer: &SignerArguments,
+    identity: &identity::HardwareIdentity,
+) -> Result<String, ToolError> {
     let options = SignOptions {
-        digest_form,
+        digest_form: identity.record.digest_form,
         ..SignOptions::now()
     };
-    let assertion = statement.sign(signer.open()?.as_ref(), &options).explain(
-        "the assertion was not signed",
-        "Check the key that --sign-with names",
-    )?;
+    let assertion = statement
+        .sign(signer.open()?.as_ref(), &options)
+        .map_err(ExportFailure::NotSigned)?;
     Ok(assertion.to_string())
 }

@@ -2,20 +2,22 @@
 
 #![forbid(unsafe_code)]
 
-mod batch;
 mod check_gadget;
 mod completions;
 mod device;
-mod explain;
+mod error;
 mod export;
-mod exports;
+mod export_checks;
+mod export_reader;
 mod issuer_key;
 mod output;
+mod pipeline;
 mod progress;
 mod show;
 mod sign;
-mod signed;
+mod signed_output;
 mod signing_key;
+mod usage;
 mod verify;
 
 use std::process::ExitCode;
@@ -23,58 +25,87 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use hardware_identity::tpm::silence_tss_log;
 
-/// Hardware identities of Ubuntu Core devices: on a device `export` and `show`, at the issuer's station
-/// `sign` and `verify`, for authors of gadget snaps `check-gadget`.
+use crate::error::ToolError;
+
+/// Hardware identities of Ubuntu Core devices: `export` and `show` on a device, `sign` and `verify` at the
+/// issuer's station, `check-gadget` for authors of gadget snaps.
 #[derive(Debug, Parser)]
-#[command(name = "hardware-identity", version, after_long_help = FURTHER)]
+#[command(name = "hardware-identity", version, after_help = EXAMPLES, after_long_help = DETAILS)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Print JSON on stdout: the results of show, verify and check-gadget, and a failure as the last line
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Export(export::Arguments),
-    Show(show::Arguments),
-    Sign(sign::Arguments),
-    Verify(verify::Arguments),
+    Export(export::ExportArguments),
+    Show(show::ShowArguments),
+    Sign(sign::SignArguments),
+    Verify(verify::VerifyArguments),
     CheckGadget(check_gadget::Arguments),
-    Completions(completions::Arguments),
+    Completions(completions::CompletionsArguments),
 }
 
-const FURTHER: &str = "\
+const EXAMPLES: &str = "\
+Examples:
+  hardware-identity show --check
+  hardware-identity export --output device.json
+  hardware-identity sign --key issuer.pem --output signed.assert exports/
+  hardware-identity verify --issuer-key issuer.account-key signed.assert
+  hardware-identity check-gadget gadget_1.0_amd64.snap";
+
+const DETAILS: &str = "\
+Examples:
+  hardware-identity show --check
+  hardware-identity export --output device.json
+  hardware-identity sign --key issuer.pem --output signed.assert exports/
+  hardware-identity verify --issuer-key issuer.account-key signed.assert
+  hardware-identity check-gadget gadget_1.0_amd64.snap
+
 Environment:
-  TCTI            the way to the TPM, such as device:/dev/tpmrm0 or swtpm:host=127.0.0.1,port=2321
-  SNAP            folder with the settings file hardware-identity.toml
-  SNAP_SAVE_DATA  folder with the record of the identity; else SNAP_COMMON
+  TCTI            connection to the TPM, such as device:/dev/tpmrm0 or swtpm:host=127.0.0.1,port=2321
+  SNAP            directory with the settings file hardware-identity.toml
+  SNAP_SAVE_DATA  directory with the record of the identity; without it SNAP_COMMON
   TSS2_LOG        messages of tpm2-tss, such as all+error; none by default
 
+Failures:
+  The last line on stderr is `hardware-identity: CAUSE. ADVICE. [CODE]`. The code is stable, the wording is
+  not. With --json the last line of stdout is also an object with \"code\", \"cause\" and \"advice\".
+
 Exit status:
-  0  done
-  1  failed: the last line on stderr says what happened and what to do; or check-gadget found errors
-  2  the command line is wrong";
+  0    done
+  1    an input, a file or a setting was refused, an assertion failed, or check-gadget found errors
+  2    the command line is wrong
+  3    the device, its TPM, an HSM, GnuPG, a key manager or snapd failed
+  4    the network or another service failed (no command of today uses them)
+  5    the machine or the program failed: no threads, no random numbers, no temporary file
+  141  the reader of stdout ended early, such as `head`; the result is incomplete";
 
 fn main() -> ExitCode {
     silence_tss_log();
-    let outcome = match Cli::parse().command {
-        Command::Export(arguments) => export::run(&arguments),
-        Command::Show(arguments) => show::run(&arguments),
-        Command::Sign(arguments) => sign::run(&arguments),
-        Command::Verify(arguments) => verify::run(&arguments),
-        Command::CheckGadget(arguments) => match check_gadget::run(&arguments) {
-            Ok(status) => return status,
-            Err(error) => Err(error),
-        },
-        Command::Completions(arguments) => completions::run(&arguments, &mut Cli::command()),
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::finish(&error),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let line = format!("{error:#}").replace(char::is_control, " ");
-            eprintln!("hardware-identity: {line}.");
-            ExitCode::FAILURE
-        }
+    match run(&cli) {
+        Ok(status) => status,
+        Err(error) => error::report(&error, cli.json),
     }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode, ToolError> {
+    match &cli.command {
+        Command::Export(arguments) => export::run(arguments)?,
+        Command::Show(arguments) => show::run(arguments, cli.json)?,
+        Command::Sign(arguments) => sign::run(arguments)?,
+        Command::Verify(arguments) => verify::run(arguments, cli.json)?,
+        Command::CheckGadget(arguments) => return check_gadget::run(arguments, cli.json),
+        Command::Completions(arguments) => completions::run(arguments, &mut Cli::command())?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]
@@ -88,11 +119,10 @@ mod tests {
 
     use super::Cli;
 
-    /// The manual pages are made from the command line's own description; `UPDATE_MAN=1 cargo test man`
-    /// writes them.
+    /// The manual pages are generated from the command line; `UPDATE_MAN=1 cargo test man` writes them.
     #[test]
     fn the_man_pages_are_up_to_date() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../man");
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../man");
         let mut command = Cli::command().disable_help_subcommand(true);
         command.build();
         let subcommands = command.get_subcommands().cloned();
@@ -103,13 +133,13 @@ mod tests {
                 .to_owned();
             let mut page = Vec::new();
             Man::new(command).title(&name).render(&mut page).unwrap();
-            let file = folder.join(format!("{name}.1"));
+            let file = directory.join(format!("{name}.1"));
             if env::var_os("UPDATE_MAN").is_some() {
                 fs::write(&file, &page).unwrap();
             }
-            let standing = fs::read(&file).unwrap_or_default();
+            let found = fs::read(&file).unwrap_or_default();
             assert!(
-                standing == page,
+                found == page,
                 "{} is out of date: UPDATE_MAN=1 cargo test man",
                 file.display()
             );

@@ -1,59 +1,64 @@
-//! Writing a result: to stdout, or to a file that is written whole or not at all.
+//! Results on stdout or in a file, which is replaced as a whole.
 
-use std::fs::{self, File, Permissions};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use tempfile::NamedTempFile;
+use files::FileError;
+use miette::Diagnostic;
+use thiserror::Error;
 
-use crate::explain::Explain as _;
+/// Permission bits of a file with results: nothing in it is secret.
+pub(crate) const MODE: u32 = 0o644;
 
-/// Writes `text` to `file`, or to stdout where there is none.
+/// Why a result was not written.
+#[derive(Debug, Error, Diagnostic)]
+pub(crate) enum OutputError {
+    /// stdout cannot be written.
+    #[error("cannot write to stdout: {0}")]
+    #[diagnostic(
+        code("stdout-unwritable"),
+        help("Check where stdout leads and that it has room")
+    )]
+    Stdout(io::Error),
+    /// The file cannot be written.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] FileError),
+}
+
+impl OutputError {
+    /// Returns true if the reader of stdout has ended, such as `head`.
+    pub(crate) fn is_closed_stdout(&self) -> bool {
+        matches!(self, OutputError::Stdout(reason) if reason.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Writes `text` to `file`, or to stdout if there is none.
 ///
 /// # Errors
-/// Where it cannot be written; an older file is then still there.
-pub(crate) fn write(file: Option<&Path>, text: &str) -> anyhow::Result<()> {
+/// [`OutputError`]; an older file is then unchanged.
+pub(crate) fn write(file: Option<&Path>, text: &str) -> Result<(), OutputError> {
     match file {
-        None => io::stdout()
-            .write_all(text.as_bytes())
-            .explain("stdout cannot be written", "Check where it leads"),
-        Some(file) => write_file(file, text).explain(
-            format_args!("{} cannot be written", file.display()),
-            "Check that its folder exists and has room",
-        ),
+        None => {
+            let mut stdout = io::stdout().lock();
+            stdout
+                .write_all(text.as_bytes())
+                .and_then(|()| stdout.flush())
+                .map_err(OutputError::Stdout)
+        }
+        // A terminal or /dev/stdout cannot be replaced by a file.
+        Some(file) if is_special(file) => fs::write(file, text).map_err(|reason| unwritable(file, reason)),
+        Some(file) => Ok(files::write(file, text.as_bytes(), MODE)?),
     }
 }
 
-fn write_file(file: &Path, text: &str) -> io::Result<()> {
-    // What is no plain file (a terminal, /dev/stdout) cannot be replaced by one.
-    if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file()) {
-        return fs::write(file, text);
-    }
-    let mut new = new_file(file)?;
-    new.write_all(text.as_bytes())?;
-    put_in_place(new, file)
+/// Returns true if something else than a regular file has the name.
+pub(crate) fn is_special(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|metadata| !metadata.is_file())
 }
 
-/// A file beside `file`, which [`put_in_place`] renames to it; otherwise it is removed when dropped.
-pub(crate) fn new_file(file: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(folder_of(file))
-}
-
-/// The folder that the file is in.
-pub(crate) fn folder_of(file: &Path) -> &Path {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
-/// Makes a whole and lasting file of what was written.
-pub(crate) fn put_in_place(new: NamedTempFile, file: &Path) -> io::Result<()> {
-    new.as_file().sync_all()?;
-    new.persist(file)?;
-    // The line takes the medium out.
-    File::open(folder_of(file))?.sync_all()
+pub(crate) fn unwritable(path: &Path, reason: io::Error) -> OutputError {
+    let path = path.to_owned();
+    FileError::Unwritable { path, reason }.into()
 }

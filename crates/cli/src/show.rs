@@ -1,33 +1,70 @@
-//! `hardware-identity show`: what the identity of this device is, and whether it works.
+//! `hardware-identity show`: the hardware identity of this device, and whether its key works.
 
-use anyhow::{Context as _, ensure};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
     VerificationAlgorithm,
 };
 use clap::Args;
-use hardware_identity::identity::HardwareIdentity as Identity;
+use failure::Status;
+use hardware_identity::identity::HardwareIdentity;
 use hardware_identity::tpm::TEMPLATE_VERSION;
 use identity_key::DigestForm;
 use identity_key::KeyKind;
+use miette::Diagnostic;
 use serde_json::{Value, json};
+use thiserror::Error;
 
-use crate::device::Device;
+use crate::device::LocalDevice;
+use crate::error::{PROGRAM, ToolError};
 use crate::output;
 
-/// Shows the hardware identity of this device
+/// Show the hardware identity of this device
 #[derive(Args, Debug)]
-pub(crate) struct Arguments {
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ShowArguments {
     /// Sign a random nonce with the key, and verify the signature with the public half
     #[arg(long)]
     check: bool,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let device = Device::read()?;
+const EXAMPLES: &str = "\
+Examples:
+  hardware-identity show --check
+  hardware-identity show --json | jq -r .digest
+
+With --json the output is one JSON object.";
+
+/// Why the key of the device cannot be checked, or does not work.
+#[derive(Debug, Error, Diagnostic)]
+pub(crate) enum CheckFailure {
+    #[error("the system returned no random numbers")]
+    #[diagnostic(
+        code("no-random-numbers"),
+        help("Check the random number generator of the kernel")
+    )]
+    Random,
+    #[error("the signature of the TPM does not verify with the public half of the key")]
+    #[diagnostic(
+        code("tpm-signature-wrong"),
+        help(
+            "Power the device off and on and check again; if it fails again, the TPM is faulty: take the device off \
+             the line"
+        )
+    )]
+    Signature,
+}
+
+impl CheckFailure {
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            CheckFailure::Random => Status::Internal,
+            CheckFailure::Signature => Status::Device,
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &ShowArguments, json: bool) -> Result<(), ToolError> {
+    let device = LocalDevice::read()?;
     let nonce = random_nonce()?;
     let (identity, signature) = device.open(|tpm, identity| {
         let signature = match arguments.check {
@@ -40,17 +77,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         verify(&identity, &nonce, signature)?;
     }
     for warning in identity.ignored_settings(&device.settings.identity()) {
-        failure::warn("hardware-identity", &warning);
+        failure::warn(PROGRAM, &warning);
     }
     let facts = facts(&device, &identity, signature.is_some());
-    let text = match arguments.json {
-        true => format!("{}\n", serde_json::to_string_pretty(&facts)?),
+    let text = match json {
+        true => format!("{facts:#}\n"),
         false => table(&facts),
     };
-    output::write(None, &text)
+    Ok(output::write(None, &text)?)
 }
 
-fn facts(device: &Device, identity: &Identity, checked: bool) -> Value {
+fn facts(device: &LocalDevice, identity: &HardwareIdentity, checked: bool) -> Value {
     let key = identity.public_key();
     let record = device.records.as_ref().filter(|_| identity.recorded);
     json!({
@@ -81,14 +118,14 @@ fn table(facts: &Value) -> String {
     };
     let persistent = match facts["persistent"] == true {
         true => "",
-        false => "  (empty: the key is derived anew each time)",
+        false => "  (empty: the key is derived again each time)",
     };
     let record = match facts["record"].is_null() {
         true => "none".to_owned(),
         false => format!("{}, since {}", text("record"), text("created")),
     };
     let mut lines = vec![
-        ("KeyKind", text("algorithm")),
+        ("Algorithm", text("algorithm")),
         ("Digest (text form)", text("digest-text") + in_use("text")),
         ("Digest (DER form)", text("digest-der") + in_use("der")),
         ("Persistent handle", text("handle") + persistent),
@@ -105,26 +142,20 @@ fn table(facts: &Value) -> String {
         .collect()
 }
 
-fn random_nonce() -> anyhow::Result<[u8; 32]> {
+fn random_nonce() -> Result<[u8; 32], CheckFailure> {
     let mut nonce = [0; 32];
-    aws_lc_rs::rand::fill(&mut nonce)
-        .ok()
-        .context("the system gave no random numbers. Check the kernel's random number generator")?;
+    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| CheckFailure::Random)?;
     Ok(nonce)
 }
 
-fn verify(identity: &Identity, nonce: &[u8], signature: &[u8]) -> anyhow::Result<()> {
+fn verify(identity: &HardwareIdentity, nonce: &[u8], signature: &[u8]) -> Result<(), CheckFailure> {
     let key = identity.public_key();
     let algorithm: &'static dyn VerificationAlgorithm = match key.kind() {
         KeyKind::EcdsaP256 => &ECDSA_P256_SHA256_ASN1,
         KeyKind::EcdsaP384 => &ECDSA_P384_SHA384_ASN1,
         KeyKind::Rsa { .. } => &RSA_PKCS1_2048_8192_SHA256,
     };
-    let verified = UnparsedPublicKey::new(algorithm, key.der()).verify(nonce, signature);
-    ensure!(
-        verified.is_ok(),
-        "the TPM's signature does not verify with the public half of the key. Power the device off and on \
-         and check again; take it off the line if it fails again, its TPM is faulty"
-    );
-    Ok(())
+    UnparsedPublicKey::new(algorithm, key.der())
+        .verify(nonce, signature)
+        .map_err(|_| CheckFailure::Signature)
 }

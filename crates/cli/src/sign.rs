@@ -1,52 +1,60 @@
-//! `hardware-identity sign`: a heap of exports becomes signed hardware-identity assertions.
+//! `hardware-identity sign`: signs a batch of exports as hardware-identity assertions.
 //!
-//! Everything is checked before anything is signed. In between the exports stand in a temporary file, so that
-//! what is signed is what was checked, and the memory stays small whatever the size of the heap.
+//! All exports are checked before any is signed. Between the two steps they are in a temporary file:
+//! the bytes that are signed are those that were checked, and the memory does not grow with the batch.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
+use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{anyhow, bail, ensure};
 use clap::Args;
+use failure::Status;
+use files::FileError;
 use jiff::Timestamp;
-use rayon::prelude::*;
-use snap_assertions::{Assertion, DigestForm, SignOptions, Signer, Statement};
+use miette::Diagnostic;
+use serde_json::{Value, json};
+use snap_assertions::{Assertion, DigestForm, SignError, SignOptions, Signer, Statement};
+use thiserror::Error;
 
-use crate::batch::{Batch, Place, Problem};
-use crate::explain::Explain as _;
-use crate::exports::{Exports, Input};
-use crate::output::folder_of;
+use crate::error::{PROGRAM, ToolError};
+use crate::export_checks::{BatchChecks, CheckedExport, Defaults};
+use crate::export_reader::{ExportReader, Input, InputError, Location, RawExport, UnreadableExport};
+use crate::output::OutputError;
+use crate::pipeline::{self, Workers};
 use crate::progress;
-use crate::signed::Signed;
+use crate::signed_output::SignedOutput;
 use crate::signing_key::SignerArguments;
 
-/// Exports that are signed before the next are read, for each thread: enough to keep all threads at work.
-const CHUNK: usize = 64;
+/// The number of exports that a thread checks at a time.
+const CHECK_GROUP: usize = 32;
+/// A signature takes long enough for a thread to fetch one export at a time.
+const SIGN_GROUP: usize = 1;
 
-/// Signs exports: makes hardware-identity assertions of them
+/// Sign exports: make hardware-identity assertions of them
 #[derive(Args, Debug)]
-pub(crate) struct Arguments {
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SignArguments {
     #[command(flatten)]
     signer: SignerArguments,
-    /// Write one stream of assertions to FILE, whole or not at all, in place of stdout
+    /// Write one stream of assertions to FILE, as a whole or not at all, instead of stdout
     #[arg(long, short, value_name = "FILE", conflicts_with = "output_dir")]
     output: Option<PathBuf>,
-    /// Write one file for each device to DIR, named for its hardware id
+    /// Write one file for each device to DIR, named after its hardware id
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
-    /// The assertions' revision, higher than that of earlier assertions for the same keys
+    /// Revision of the assertions, higher than that of earlier assertions for the same keys
     #[arg(long, value_name = "N")]
     revision: Option<u64>,
-    /// Time of signing, in place of now: RFC 3339, such as 2026-01-31T12:00:00Z
+    /// Time of signing, instead of now: RFC 3339, such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     timestamp: Option<Timestamp>,
-    /// How many signatures to make at a time; the number of cores by default
+    /// Number of signatures to make at a time; the number of cores by default
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
-    /// Sign the good exports where others are wrong; the exit status is 1 all the same
+    /// Sign the good exports even if others are refused; the exit status is still 1
     #[arg(long)]
     keep_going: bool,
     /// Exports: files, directories with .json files, or - for stdin, which is also the default
@@ -54,206 +62,304 @@ pub(crate) struct Arguments {
     inputs: Vec<PathBuf>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let time = arguments.timestamp.unwrap_or_else(Timestamp::now);
-    let seconds = u32::try_from(time.as_second()).map_err(|_| {
-        anyhow!(
-            "{time} is no time for a signature, which is from 1970 to 2106. Correct --timestamp or the clock"
-        )
-    })?;
-    let signer = arguments.signer.open()?;
-    let checked = Checked::read(arguments, time)?;
-    if checked.bad > 0 && !arguments.keep_going {
-        bail!(
-            "{} of {} exports cannot be signed, so nothing was signed. Correct them, or sign the others with \
-             --keep-going",
-            checked.bad,
-            checked.bad + checked.good
-        );
+const EXAMPLES: &str = "\
+Examples:
+  hardware-identity sign --key issuer.pem --output signed.assert exports/
+  hardware-identity sign --gpg-key issuer --output-dir signed exports/
+  hardware-identity sign --key <(openssl pkey -in encrypted.pem) one.json >one.assert
+  PKCS11_PIN=… hardware-identity sign \\
+    --pkcs11 'pkcs11:token=issuer;object=key?module-path=/usr/lib/libhsm.so' -o signed.assert exports/
+
+Each refused export has a line on stderr: FILE:LINE: CAUSE. ADVICE. [CODE]";
+
+/// Why a batch was not signed, or not completely.
+#[derive(Debug, Error, Diagnostic)]
+pub(crate) enum SignFailure {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Input(#[from] InputError),
+    #[error("{0} is not a time for a signature, which is from 1970 to 2106")]
+    #[diagnostic(code("signing-time-out-of-range"), help("Correct --timestamp or the clock"))]
+    Time(Timestamp),
+    #[error("{refused} of {all} exports were refused, and nothing was signed")]
+    #[diagnostic(
+        code("exports-refused"),
+        help("Correct these exports, or sign the others with --keep-going")
+    )]
+    Refused { refused: u64, all: u64 },
+    #[error("{signed} exports were signed and {refused} were refused")]
+    #[diagnostic(code("exports-left-out"), help("Correct the refused exports and sign them"))]
+    LeftOut { signed: u64, refused: u64 },
+    #[error("there is nothing to sign")]
+    #[diagnostic(
+        code("nothing-to-sign"),
+        help("Pass exports as files, directories or on stdin")
+    )]
+    Nothing,
+    #[error("cannot sign the export with the hardware id {hardware_id:?}: {reason}")]
+    #[diagnostic(forward(reason))]
+    NotSigned { hardware_id: String, reason: SignError },
+    #[error("cannot use the temporary file for the checked exports: {0}")]
+    #[diagnostic(
+        code("temporary-file"),
+        help("Make room on its disk, or set TMPDIR to another directory")
+    )]
+    TemporaryFile(io::Error),
+    #[error("cannot handle signals: {0}")]
+    #[diagnostic(code("signals-not-handled"), help("Run the command in an ordinary shell"))]
+    Signals(ctrlc::Error),
+    #[error("interrupted")]
+    #[diagnostic(code("interrupted"), help("Run the command again"))]
+    Interrupted,
+}
+
+impl SignFailure {
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            SignFailure::NotSigned {
+                reason: SignError::Signer(_) | SignError::BadSignature(_),
+                ..
+            } => Status::Device,
+            SignFailure::TemporaryFile(_) | SignFailure::Signals(_) => Status::Internal,
+            _ => Status::BadInput,
+        }
     }
-    ensure!(
-        checked.good > 0,
-        "there is nothing to sign. Give exports as files, directories or on stdin"
-    );
+
+    /// Members of the JSON object beside code, cause and advice.
+    pub(crate) fn details(&self) -> Value {
+        match self {
+            SignFailure::Refused { refused, all } => json!({"refused": refused, "all": all}),
+            SignFailure::LeftOut { signed, refused } => json!({"signed": signed, "refused": refused}),
+            SignFailure::NotSigned { hardware_id, .. } => json!({"hardware-id": hardware_id}),
+            _ => json!({}),
+        }
+    }
+}
+
+/// The assertions have a form that snapd refuses.
+#[derive(Debug, Error, Diagnostic)]
+#[error("the key digests of these assertions have the DER form, which `snap ack` refuses")]
+#[diagnostic(
+    code("digest-form-der"),
+    help("Set digest-form to text before the first export if snapd has to accept the assertions")
+)]
+struct DerForm;
+
+/// The reader of stdout has got a part of the result.
+#[derive(Debug, Error, Diagnostic)]
+#[error("the result on stdout is incomplete")]
+#[diagnostic(
+    code("output-incomplete"),
+    help("Discard it and run the command again; --output never leaves an incomplete file")
+)]
+struct IncompleteOutput;
+
+pub(crate) fn run(arguments: &SignArguments) -> Result<(), ToolError> {
+    let time = arguments.timestamp.unwrap_or_else(Timestamp::now);
+    let seconds = u32::try_from(time.as_second()).map_err(|_| SignFailure::Time(time))?;
+    let signer = arguments.signer.open()?;
+    let checked = CheckedExports::read(arguments, time)?;
+    let (accepted, refused) = (checked.accepted, checked.refused);
+    if refused > 0 && !arguments.keep_going {
+        let all = accepted + refused;
+        return Err(SignFailure::Refused { refused, all }.into());
+    }
+    if accepted == 0 {
+        return Err(SignFailure::Nothing.into());
+    }
     if checked.form == DigestForm::Der {
-        eprintln!(
-            "hardware-identity: warning: these assertions have the key digest in the DER form, which snapd \
-             refuses (`snap ack`)."
-        );
+        failure::warn(PROGRAM, &DerForm);
     }
     let options = SignOptions {
         time: seconds,
         digest_form: checked.form,
     };
-    // Until here an interrupt ends the program at once: there was nothing to tidy up.
+    // Before, there is nothing to remove, and a signal ends the program at once.
     let stop = stop_on_signal()?;
-    let mut signed = Signed::create(arguments.output.as_deref(), arguments.output_dir.as_deref())?;
-    let (good, bad) = (checked.good, checked.bad);
-    sign_all(
-        checked,
-        signer.as_ref(),
-        &options,
-        arguments.jobs,
-        &stop,
-        &mut signed,
-    )
-    .map_err(|error| anyhow!("{error}. {}", signed.remains()))?;
-    signed.finish()?;
-    ensure!(
-        bad == 0,
-        "{good} exports were signed, {bad} were left out. Correct those and sign them"
-    );
-    Ok(())
+    let output = SignedOutput::create(arguments.output.as_deref(), arguments.output_dir.as_deref())?;
+    let signing = Signing {
+        signer: signer.as_ref(),
+        options,
+        stop: &stop,
+    };
+    signing.sign_all(checked, arguments.jobs, output)?;
+    match refused {
+        0 => Ok(()),
+        _ => Err(SignFailure::LeftOut {
+            signed: accepted,
+            refused,
+        }
+        .into()),
+    }
 }
 
-/// Set when the user or the system wants the program to end; what was written so far is then removed.
-fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+/// Returns a flag that is set when the user or the system wants the program to end.
+fn stop_on_signal() -> Result<Arc<AtomicBool>, SignFailure> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
-        .explain("signals cannot be handled", "Run it in an ordinary shell")?;
+    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).map_err(SignFailure::Signals)?;
     Ok(stop)
 }
 
-fn check_stop(stop: &AtomicBool) -> anyhow::Result<()> {
-    ensure!(!stop.load(Ordering::Relaxed), "interrupted");
-    Ok(())
-}
-
 /// The exports that passed all checks, as JSON lines in a temporary file.
-struct Checked {
+struct CheckedExports {
     file: File,
     form: DigestForm,
-    good: u64,
-    bad: u64,
+    accepted: u64,
+    refused: u64,
 }
 
-impl Checked {
-    fn read(arguments: &Arguments, time: Timestamp) -> anyhow::Result<Self> {
-        let inputs = Input::all(&arguments.inputs)?;
-        let mut batch = Batch::new(arguments.revision, time);
-        let mut file = BufWriter::new(temporary_file(arguments)?);
-        let (mut good, mut bad) = (0, 0);
-        for (number, input) in inputs.iter().enumerate() {
-            for export in Exports::new(input.open()?) {
-                let place = |line: u64| Place {
-                    input: u32::try_from(number).unwrap_or(u32::MAX),
-                    line: u32::try_from(line).unwrap_or(u32::MAX),
+impl CheckedExports {
+    fn read(arguments: &SignArguments, time: Timestamp) -> Result<Self, ToolError> {
+        let inputs = Input::all(&arguments.inputs).map_err(SignFailure::Input)?;
+        let defaults = Defaults {
+            revision: arguments.revision,
+            time,
+        };
+        let file = temporary_file(arguments).map_err(SignFailure::TemporaryFile)?;
+        let mut file = BufWriter::new(file);
+        let mut batch = BatchChecks::default();
+        let (mut accepted, mut refused) = (0, 0);
+        let workers = Workers {
+            count: 0,
+            group: CHECK_GROUP,
+        };
+        let check = |export: Result<LocatedExport, FileError>| {
+            export.map(|(location, export)| {
+                let checked = match export {
+                    Ok(export) => CheckedExport::new(&export.json, &defaults),
+                    Err(error) => CheckedExport::unreadable(error.reason),
                 };
-                let (line, taken) = match export {
-                    Ok(export) => (export.line, batch.take(&export.json, place(export.line))),
-                    Err(error) => (
-                        error.line,
-                        Err(vec![
-                            format!("{}; nothing after it was read", error.problem).into(),
-                        ]),
-                    ),
-                };
-                match taken {
-                    Ok(statement) => {
-                        good += 1;
-                        write_line(&mut file, &statement).explain(TEMPORARY_FILE, MAKE_ROOM)?;
-                    }
-                    Err(problems) => {
-                        bad += 1;
-                        for problem in problems {
-                            report(&inputs, place(line), &problem);
-                        }
-                    }
-                }
+                (location, checked)
+            })
+        };
+        let take = |checked: Result<(Location, CheckedExport), FileError>| {
+            let (location, mut export) = checked?;
+            batch.compare(&mut export, location, |first| show(&inputs, first));
+            for problem in &export.problems {
+                failure::report(&show(&inputs, location), problem);
             }
-        }
-        let mut file = file
+            if !export.problems.is_empty() {
+                refused += 1;
+                return Ok(());
+            }
+            accepted += 1;
+            writeln!(file, "{}", export.statement)
+                .map_err(|error| ToolError::from(SignFailure::TemporaryFile(error)))
+        };
+        pipeline::run(located_exports(&inputs), workers, check, take)?;
+        let rewound = file
             .into_inner()
             .map_err(io::IntoInnerError::into_error)
-            .explain(TEMPORARY_FILE, MAKE_ROOM)?;
-        file.rewind().explain(TEMPORARY_FILE, MAKE_ROOM)?;
-        Ok(Checked {
-            file,
+            .and_then(|mut file| file.rewind().map(|()| file));
+        Ok(CheckedExports {
+            file: rewound.map_err(SignFailure::TemporaryFile)?,
             form: batch.form(),
-            good,
-            bad,
+            accepted,
+            refused,
         })
     }
 }
 
-const TEMPORARY_FILE: &str = "the temporary file for the checked exports cannot be used";
-const MAKE_ROOM: &str = "Make room on its disk, or name another with TMPDIR";
+type LocatedExport = (Location, Result<RawExport, UnreadableExport>);
 
-/// Without a name, so that nothing is left of it however this program ends.
-fn temporary_file(arguments: &Arguments) -> anyhow::Result<File> {
-    // Beside the output, which has room for the assertions; /tmp may be a memory file system.
-    let output = arguments.output.as_deref().map(folder_of);
+/// The exports of all inputs; each input is opened when the one before has ended.
+fn located_exports(inputs: &[Input]) -> impl Iterator<Item = Result<LocatedExport, FileError>> + Send {
+    type Exports<'a> = Box<dyn Iterator<Item = Result<LocatedExport, FileError>> + Send + 'a>;
+    inputs.iter().zip(0..).flat_map(|(input, number)| -> Exports<'_> {
+        let located = move |export: Result<RawExport, UnreadableExport>| {
+            let line = match &export {
+                Ok(export) => export.line,
+                Err(error) => error.line,
+            };
+            let location = Location {
+                input: number,
+                line: u32::try_from(line).unwrap_or(u32::MAX),
+            };
+            Ok((location, export))
+        };
+        match input.open() {
+            Ok(reader) => Box::new(ExportReader::new(reader).map(located)),
+            Err(error) => Box::new(iter::once(Err(error))),
+        }
+    })
+}
+
+fn show(inputs: &[Input], location: Location) -> String {
+    match inputs.get(location.input as usize) {
+        Some(input) => format!("{input}:{}", location.line),
+        None => location.line.to_string(),
+    }
+}
+
+/// A file without a name, so that nothing of it remains when the program ends.
+fn temporary_file(arguments: &SignArguments) -> io::Result<File> {
+    // The disk of the output has room for the assertions; /tmp may be in memory.
+    let output = arguments.output.as_deref().map(files::directory_of);
     match output
         .or(arguments.output_dir.as_deref())
-        .filter(|folder| folder.is_dir())
+        .filter(|directory| directory.is_dir())
     {
-        Some(folder) => tempfile::tempfile_in(folder),
+        Some(directory) => tempfile::tempfile_in(directory),
         None => tempfile::tempfile(),
     }
-    .explain(TEMPORARY_FILE, MAKE_ROOM)
 }
 
-fn write_line(file: &mut impl io::Write, statement: &Statement) -> io::Result<()> {
-    serde_json::to_writer(&mut *file, statement)?;
-    file.write_all(b"\n")
+/// Signs what was checked.
+struct Signing<'a> {
+    signer: &'a dyn Signer,
+    options: SignOptions,
+    stop: &'a AtomicBool,
 }
 
-fn report(inputs: &[Input], place: Place, problem: &Problem) {
-    let shown = |place: Place| match inputs.get(place.input as usize) {
-        Some(input) => format!("{input}:{}", place.line),
-        None => place.line.to_string(),
-    };
-    let other = problem.other.map(|other| format!(": {}", shown(other)));
-    eprintln!("{}: {}{}.", shown(place), problem.text, other.unwrap_or_default());
-}
-
-fn sign_all(
-    checked: Checked,
-    signer: &dyn Signer,
-    options: &SignOptions,
-    jobs: Option<usize>,
-    stop: &AtomicBool,
-    signed: &mut Signed,
-) -> anyhow::Result<()> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(jobs.unwrap_or(0))
-        .build()
-        .explain("the threads for signing cannot be started", "Lower --jobs")?;
-    let bar = progress::bar(checked.good, "signing");
-    let mut lines = BufReader::new(checked.file).lines();
-    loop {
-        let chunk: Vec<String> = lines
-            .by_ref()
-            .take(CHUNK * pool.current_num_threads())
-            .collect::<io::Result<_>>()
-            .explain(TEMPORARY_FILE, MAKE_ROOM)?;
-        if chunk.is_empty() {
-            return Ok(());
+impl Signing<'_> {
+    fn sign_all(
+        &self,
+        checked: CheckedExports,
+        jobs: Option<usize>,
+        mut output: SignedOutput,
+    ) -> Result<(), ToolError> {
+        let workers = Workers {
+            count: jobs.unwrap_or(0),
+            group: SIGN_GROUP,
+        };
+        let bar = progress::bar(checked.accepted, "signing");
+        let lines = BufReader::new(checked.file).lines();
+        let mut is_started = false;
+        let take = |assertion: Result<Assertion, SignFailure>| {
+            output.write(&assertion?)?;
+            is_started = true;
+            bar.inc(1);
+            Ok(())
+        };
+        let signed = pipeline::run(lines, workers, |line| self.sign(line), take);
+        let is_partial = is_started && output.is_stdout();
+        let result = signed.and_then(|()| Ok(output.finish()?));
+        if is_partial
+            && let Err(error) = &result
+            && !matches!(error, ToolError::Output(OutputError::Stdout(_)))
+        {
+            failure::warn(PROGRAM, &IncompleteOutput);
         }
-        let assertions: Vec<anyhow::Result<Assertion>> = pool.install(|| {
-            chunk
-                .par_iter()
-                .map(|line| {
-                    check_stop(stop)?;
-                    let assertion = sign_one(line, signer, options)?;
-                    bar.inc(1);
-                    Ok(assertion)
-                })
-                .collect()
-        });
-        for assertion in assertions {
-            signed.write(&assertion?)?;
-        }
+        result
     }
-}
 
-fn sign_one(line: &str, signer: &dyn Signer, options: &SignOptions) -> anyhow::Result<Assertion> {
-    let statement = Statement::from_json(line).explain(TEMPORARY_FILE, MAKE_ROOM)?;
-    statement.sign(signer, options).map_err(|error| {
-        let hardware_id = statement.headers.get_str("hardware-id").unwrap_or_default();
-        anyhow!(
-            "the export with the hardware id {hardware_id:?} was not signed, and no output written: {error}"
-        )
-    })
+    fn sign(&self, line: io::Result<String>) -> Result<Assertion, SignFailure> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(SignFailure::Interrupted);
+        }
+        let line = line.map_err(SignFailure::TemporaryFile)?;
+        let statement = Statement::from_json(&line)
+            .map_err(|error| SignFailure::TemporaryFile(io::Error::other(error)))?;
+        statement
+            .sign(self.signer, &self.options)
+            .map_err(|reason| SignFailure::NotSigned {
+                hardware_id: statement
+                    .headers
+                    .get_str("hardware-id")
+                    .unwrap_or_default()
+                    .to_owned(),
+                reason,
+            })
+    }
 }

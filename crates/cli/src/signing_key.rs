@@ -1,4 +1,4 @@
-//! Who signs: the sources of a signing key that the command line can name.
+//! The sources of a signing key that a command line can name.
 
 use std::env;
 use std::ffi::OsString;
@@ -6,16 +6,30 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args, Parser as _};
+use miette::Diagnostic;
 use signers::KeySource;
 use snap_assertions::Signer;
+use thiserror::Error;
 
-/// Names the key manager where `--key-manager` does not; `snap sign` uses it too.
+use crate::error::ToolError;
+
+/// Names the key manager if `--key-manager` does not; `snap sign` uses it too.
 const KEY_MANAGER: &str = "SNAPD_EXT_KEYMGR";
 
 /// The flags that name a key.
 const SOURCES: [&str; 4] = ["key", "gpg-key", "key-name", "pkcs11"];
+
+/// The command line does not name a key completely.
+#[derive(Debug, Error, Diagnostic)]
+pub(crate) enum KeyChoiceError {
+    #[error("no signing key is named")]
+    #[diagnostic(code("no-signing-key"), help("Use --key, --gpg-key, --key-name or --pkcs11"))]
+    None,
+    #[error("--key-name is given, but no key manager")]
+    #[diagnostic(code("no-key-manager"), help("Use --key-manager or set {KEY_MANAGER}"))]
+    NoKeyManager,
+}
 
 /// The key that signs; exactly one source has to be given.
 #[derive(Args, Clone, Debug)]
@@ -43,7 +57,8 @@ pub(crate) struct SignerArguments {
     /// "pkcs11:token=issuer;object=key?module-path=/usr/lib/libhsm.so"; the PIN is never part of it
     #[arg(long, value_name = "URI", group = "signer", help_heading = "Signing key")]
     pkcs11: Option<String>,
-    /// Read the PIN for --pkcs11 from FILE; else from the URI's pin-source, $PKCS11_PIN, or the terminal
+    /// Read the PIN for --pkcs11 from FILE; without this flag from the URI's pin-source, $PKCS11_PIN or the
+    /// terminal
     #[arg(
         long,
         value_name = "FILE",
@@ -52,10 +67,10 @@ pub(crate) struct SignerArguments {
         help_heading = "Signing key"
     )]
     pin_file: Option<PathBuf>,
-    /// Take a key or PIN file that others than its owner can read or write
+    /// Accept a key or PIN file that others than its owner can read or write
     #[arg(long, help_heading = "Signing key")]
     insecure_key_permissions: bool,
-    /// Stop gpg or the key manager when one signature takes longer; somebody may have to type or touch
+    /// Stop gpg or the key manager if one signature takes longer; a person may have to type or touch
     /// something
     #[arg(
         long,
@@ -70,7 +85,7 @@ pub(crate) struct SignerArguments {
 impl FromStr for SignerArguments {
     type Err = String;
 
-    /// One flag and its value in one word, such as `key=issuer.pem`.
+    /// Reads a flag and its value in one word, such as `key=issuer.pem`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         #[derive(clap::Parser)]
         struct Alone {
@@ -87,15 +102,15 @@ impl FromStr for SignerArguments {
 }
 
 impl SignerArguments {
-    /// Opens the key, and asks for a PIN where one is needed.
+    /// Opens the key, and asks for a PIN if one is needed.
     ///
     /// # Errors
     /// If the key cannot be used, or has less than 4096 bits.
-    pub(crate) fn open(&self) -> anyhow::Result<Box<dyn Signer + Send>> {
-        self.source()?.open()
+    pub(crate) fn open(&self) -> Result<Box<dyn Signer + Send>, ToolError> {
+        Ok(self.source()?.open()?)
     }
 
-    fn source(&self) -> anyhow::Result<KeySource> {
+    fn source(&self) -> Result<KeySource, KeyChoiceError> {
         let allow_exposed = self.insecure_key_permissions;
         let time_limit = Duration::from_secs(self.signer_timeout);
         Ok(if let Some(file) = self.key.clone() {
@@ -115,15 +130,16 @@ impl SignerArguments {
                 allow_exposed,
             }
         } else {
-            // clap demands one of them.
-            bail!("no signing key is given. Use --key, --gpg-key, --key-name or --pkcs11")
+            // clap refuses such a command line before.
+            return Err(KeyChoiceError::None);
         })
     }
 
-    fn key_manager(&self) -> anyhow::Result<OsString> {
+    fn key_manager(&self) -> Result<OsString, KeyChoiceError> {
         let inherited = || env::var_os(KEY_MANAGER).filter(|value| !value.is_empty());
-        self.key_manager.clone().or_else(inherited).with_context(|| {
-            format!("--key-name needs to know the key manager. Use --key-manager or set {KEY_MANAGER}")
-        })
+        self.key_manager
+            .clone()
+            .or_else(inherited)
+            .ok_or(KeyChoiceError::NoKeyManager)
     }
 }

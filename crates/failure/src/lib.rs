@@ -5,6 +5,7 @@
 //! program prints, and holds the exit statuses that all programs share.
 #![forbid(unsafe_code)]
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 pub use miette::Diagnostic;
@@ -65,12 +66,17 @@ pub fn json(error: &dyn Diagnostic) -> Value {
 ///
 /// snapd shows the last lines that a failed hook printed, and nothing else.
 pub fn report(program: &str, error: &dyn Diagnostic) {
-    eprintln!("{program}: {}", line(error));
+    print(&format!("{program}: {}", line(error)));
 }
 
 /// Prints a warning on stderr as `PROGRAM: warning: CAUSE. ADVICE. [CODE]`; the work went on.
 pub fn warn(program: &str, warning: &dyn Diagnostic) {
-    eprintln!("{program}: warning: {}", line(warning));
+    print(&format!("{program}: warning: {}", line(warning)));
+}
+
+fn print(line: &str) {
+    // `eprintln!` panics if nobody reads stderr any more.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 #[cfg(test)]

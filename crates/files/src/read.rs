@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -15,9 +15,11 @@ use crate::FileError;
 /// in the group's bits.
 const ACCESS_OF_OTHERS: u32 = 0o066;
 
-/// Opens a regular file for reading.
+/// Opens a regular file for reading, or a descriptor of this process.
 ///
-/// Does not wait for the other end of a FIFO, and makes no terminal the controlling one.
+/// Does not wait for the other end of a FIFO, and makes no terminal the controlling one. A path that
+/// names an open descriptor of this process (`/dev/stdin`, `/dev/fd/N`, `/proc/self/fd/N`) may also
+/// be a pipe: bash passes such paths for `<(COMMAND)`.
 ///
 /// # Errors
 /// [`FileError::Unreadable`] and [`FileError::NotRegular`].
@@ -40,16 +42,31 @@ fn open_with(path: &Path, further: OFlags) -> Result<File, FileError> {
         .custom_flags(flags.bits().cast_signed())
         .open(path)
         .and_then(|file| Ok((file.metadata()?, file)));
-    match opened {
-        Ok((metadata, file)) if metadata.is_file() => Ok(file),
-        // open(2): what O_NOFOLLOW gives for a link.
-        Err(reason) if reason.raw_os_error() != Some(Errno::LOOP.raw_os_error()) => {
-            Err(unreadable(path, reason))
-        }
-        _ => Err(FileError::NotRegular {
-            path: path.to_owned(),
-        }),
+    let not_regular = || FileError::NotRegular {
+        path: path.to_owned(),
+    };
+    let (metadata, file) = opened.map_err(|reason| match reason.raw_os_error() {
+        // open(2): the error of O_NOFOLLOW for a link.
+        Some(code) if code == Errno::LOOP.raw_os_error() => not_regular(),
+        _ => unreadable(path, reason),
+    })?;
+    if metadata.is_file() {
+        return Ok(file);
     }
+    if !is_own_descriptor(path) || metadata.is_dir() {
+        return Err(not_regular());
+    }
+    // Reads wait for the program at the other end.
+    fcntl_getfl(&file)
+        .and_then(|flags| fcntl_setfl(&file, flags - OFlags::NONBLOCK))
+        .map_err(|reason| unreadable(path, reason.into()))?;
+    Ok(file)
+}
+
+/// Returns true if the path names a descriptor that this process has open.
+fn is_own_descriptor(path: &Path) -> bool {
+    let directory = path.parent().unwrap_or(path);
+    path == Path::new("/dev/stdin") || ["/dev/fd", "/proc/self/fd"].map(Path::new).contains(&directory)
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -120,7 +137,11 @@ fn unreadable(path: &Path, reason: io::Error) -> FileError {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::PermissionsExt as _;
+    use std::thread;
+    use std::time::Duration;
 
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -156,6 +177,22 @@ mod tests {
                 "{path:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_descriptor_of_this_process_may_be_a_pipe() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let input = thread::spawn(move || read_private(Path::new(&path), 10, false));
+        // The reader waits for a slow writer.
+        thread::sleep(Duration::from_millis(50));
+        writer.write_all(b"piped").unwrap();
+        drop(writer);
+        assert_eq!(**input.join().unwrap().unwrap(), *b"piped");
+        assert!(matches!(
+            open(Path::new("/proc/self/fd")),
+            Err(FileError::NotRegular { .. })
+        ));
     }
 
     #[test]

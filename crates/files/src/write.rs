@@ -89,6 +89,21 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
     new.commit()
 }
 
+/// Writes a file that does not exist yet and flushes its content, but not its name: for files in a
+/// temporary directory that the caller renames together, before [`sync_directory`].
+///
+/// # Errors
+/// [`FileError::Unwritable`].
+pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
+        .map_err(|reason| unwritable(path, reason))
+}
+
 /// Flushes a directory, so that the names in it survive a power cut.
 ///
 /// # Errors
@@ -187,6 +202,18 @@ mod tests {
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_new_file_replaces_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        write_new(&path, b"new", 0o644).unwrap();
+        assert!(matches!(
+            write_new(&path, b"newer", 0o644),
+            Err(FileError::Unwritable { .. })
+        ));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     }
 
     #[test]

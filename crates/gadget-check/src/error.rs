@@ -33,3 +33,17 @@ pub enum GadgetError {
         path: PathBuf,
     },
 }
+
+impl GadgetError {
+    /// Returns true if this machine cannot unpack the snap, whatever the snap is.
+    pub fn is_of_this_machine(&self) -> bool {
+        matches!(
+            self,
+            GadgetError::Squashfs(
+                SquashfsError::UnsquashfsMissing
+                    | SquashfsError::UnsquashfsFailed { .. }
+                    | SquashfsError::NoTemporaryDirectory { .. }
+            )
+        )
+    }
+}

@@ -150,8 +150,11 @@ impl IdentityPublicKey {
     /// [`IdentityKeyError::NotBase64`], and those of [`Self::from_der`].
     #[inline]
     pub fn from_header(text: &str) -> Result<Self, IdentityKeyError> {
-        let flat: Vec<u8> = text.bytes().filter(|byte| !b" \t\r\n".contains(byte)).collect();
-        let der = STANDARD.decode(flat).map_err(|_| IdentityKeyError::NotBase64)?;
+        // Nearly all are on one line.
+        let der = STANDARD.decode(text).or_else(|_| {
+            let flat: Vec<u8> = text.bytes().filter(|byte| !b" \t\r\n".contains(byte)).collect();
+            STANDARD.decode(flat).map_err(|_| IdentityKeyError::NotBase64)
+        })?;
         Self::from_der(&der)
     }
 

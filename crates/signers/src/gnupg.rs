@@ -1,4 +1,4 @@
-//! A key in the GnuPG keyring of `snap create-key` and `snap sign`.
+//! Keys in the GnuPG keyring of `snap create-key` and `snap sign`.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -7,19 +7,102 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
-use snap_assertions::{PublicKey, SignaturePacket, Signer, SignerError};
+use miette::Diagnostic;
+use snap_assertions::{KeyError, PacketError, PublicKey, SignaturePacket, Signer, SignerError};
+use thiserror::Error;
 
-use crate::check_size;
-use crate::program::Program;
+use crate::program::{ProgramError, SignerProgram};
+use crate::{SigningKeyError, check_size};
 
 /// The number of RSA in GnuPG's lists (RFC 4880, section 9.1).
 const RSA: &str = "1";
-/// What snapd exports: the key without others' signatures and pictures.
+/// snapd's options: the key without signatures of others and pictures.
 const EXPORT_OPTIONS: &str = "export-minimal,export-clean,no-export-attributes";
 
-/// Each signature is a run of `gpg`, which gets it from the one agent. Runs side by side are safe: the agent asks for a
-/// passphrase once, and computes the signatures one after the other.
+/// Why a key of the GnuPG keyring cannot be used.
+#[derive(Debug, Error, Diagnostic)]
+pub enum GnuPgError {
+    /// Nothing says where the keyring is.
+    #[error("cannot find the GnuPG keyring: there is no home directory")]
+    #[diagnostic(
+        code("gnupg-no-home"),
+        help("Name the directory of the keyring in SNAP_GNUPG_HOME")
+    )]
+    NoHome,
+    /// The keyring does not exist.
+    #[error("there is no GnuPG keyring {}", .0.display())]
+    #[diagnostic(
+        code("gnupg-no-keyring"),
+        help("Make a key with `snap create-key NAME`, or name another directory in SNAP_GNUPG_HOME")
+    )]
+    NoKeyring(PathBuf),
+    /// The keyring is empty.
+    #[error("there is no private key in the GnuPG keyring {}", .0.display())]
+    #[diagnostic(
+        code("gnupg-keyring-empty"),
+        help("Make a key with `snap create-key NAME`, or name another directory in SNAP_GNUPG_HOME")
+    )]
+    Empty(PathBuf),
+    /// No key has the name.
+    #[error("there is no private key {name:?} in the GnuPG keyring {}", home.display())]
+    #[diagnostic(code("gnupg-key-unknown"), help("Name one of its keys: {}", names.join(", ")))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The directory of the keyring.
+        home: PathBuf,
+        /// The names of the keys that it holds.
+        names: Vec<String>,
+    },
+    /// Several keys have the name.
+    #[error("there are {} private keys {name:?} in the GnuPG keyring {}", fingerprints.len(), home.display())]
+    #[diagnostic(
+        code("gnupg-key-ambiguous"),
+        help("Name the fingerprint of one of them: {}", fingerprints.join(", "))
+    )]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// The directory of the keyring.
+        home: PathBuf,
+        /// The fingerprints of these keys.
+        fingerprints: Vec<String>,
+    },
+    /// The key is not RSA.
+    #[error("the GnuPG key {name:?} in {} is not an RSA key", home.display())]
+    #[diagnostic(
+        code("gnupg-key-not-rsa"),
+        help("Make an RSA key with `snap create-key NAME`")
+    )]
+    NotRsa {
+        /// The name.
+        name: String,
+        /// The directory of the keyring.
+        home: PathBuf,
+    },
+    /// The public half cannot be used.
+    #[error("the GnuPG key {name:?} {reason}")]
+    #[diagnostic(
+        code("gnupg-key-invalid"),
+        help("Make another key with `snap create-key NAME`")
+    )]
+    PublicKey {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: KeyError,
+    },
+    /// The output of gpg is not a signature of an assertion.
+    #[error("the signature from gpg {0}")]
+    #[diagnostic(
+        code("gnupg-bad-signature"),
+        help("Check gpg.conf for options that change signatures")
+    )]
+    Signature(PacketError),
+}
+
+/// Each signature is a run of `gpg`, which asks the one agent for it. Concurrent runs are safe: the
+/// agent asks for a passphrase once, and computes the signatures one after the other.
 pub(crate) struct GnuPg {
     keyring: Keyring,
     fingerprint: String,
@@ -27,8 +110,8 @@ pub(crate) struct GnuPg {
 }
 
 impl GnuPg {
-    /// The key whose user id is `name`, as `snap sign -k NAME` finds it, or whose fingerprint it is.
-    pub(crate) fn open(name: &str, time_limit: Duration) -> anyhow::Result<Self> {
+    /// Opens the key whose user id is `name`, as `snap sign -k NAME` does, or whose fingerprint it is.
+    pub(crate) fn open(name: &str, time_limit: Duration) -> Result<Self, SigningKeyError> {
         let keyring = Keyring::open(time_limit)?;
         let fingerprint = keyring.find(name)?;
         let selector = format!("0x{fingerprint}");
@@ -40,10 +123,11 @@ impl GnuPg {
             &selector,
         ];
         let packets = keyring.gpg(&export, b"")?;
-        let public = PublicKey::from_openpgp(&packets).map_err(|error| {
-            anyhow!("the GnuPG key \"{name}\" {error}. Make another with `snap create-key`")
+        let public = PublicKey::from_openpgp(&packets).map_err(|reason| GnuPgError::PublicKey {
+            name: name.to_owned(),
+            reason,
         })?;
-        check_size(&public, &format!("the GnuPG key \"{name}\""))?;
+        check_size(&public, || format!("the GnuPG key {name:?}"))?;
         Ok(GnuPg {
             keyring,
             fingerprint,
@@ -59,9 +143,9 @@ impl Signer for GnuPg {
 
     /// GnuPG writes the current time, not `time`.
     fn sign(&self, content: &[u8], _time: u32) -> Result<SignaturePacket, SignerError> {
-        // With the mark GnuPG does not take a subkey in place of the key that was asked for.
+        // With the exclamation mark GnuPG does not use a subkey instead of this key.
         let key = format!("0x{}!", self.fingerprint);
-        // snapd states SHA512 as a preference; as an order it stands over gpg.conf as well.
+        // snapd states SHA512 as a preference; --digest-algo also overrides gpg.conf.
         let arguments = [
             "--personal-digest-preferences",
             "SHA512",
@@ -75,35 +159,31 @@ impl Signer for GnuPg {
         let packet = self
             .keyring
             .gpg(&arguments, content)
-            .map_err(|error| error.to_string())?;
-        Ok(SignaturePacket::from_bytes(&packet)
-            .map_err(|error| format!("what gpg gave as a signature {error}. Check gpg.conf"))?)
+            .map_err(SigningKeyError::from)?;
+        let packet = SignaturePacket::from_bytes(&packet).map_err(GnuPgError::Signature);
+        Ok(packet.map_err(SigningKeyError::from)?)
     }
 }
 
 struct Keyring {
     home: PathBuf,
-    program: Program,
+    program: SignerProgram,
 }
 
 impl Keyring {
-    fn open(time_limit: Duration) -> anyhow::Result<Self> {
+    fn open(time_limit: Duration) -> Result<Self, GnuPgError> {
         let home = home()?;
         if !home.is_dir() {
-            bail!(
-                "there is no GnuPG keyring {}. Make a key with `snap create-key NAME`, or name the folder in \
-                 SNAP_GNUPG_HOME",
-                home.display()
-            );
+            return Err(GnuPgError::NoKeyring(home));
         }
         let name = gpg_command();
         let advice = format!(
-            "A key with a passphrase needs a terminal to ask for it; look at the keyring with `{} --homedir {} \
+            "Run it on a terminal if the key has a passphrase, and list the keys with `{} --homedir {} \
              --list-secret-keys`",
             name.to_string_lossy(),
             home.display()
         );
-        let program = Program {
+        let program = SignerProgram {
             name,
             environment: terminal().into_iter().collect(),
             time_limit,
@@ -112,13 +192,13 @@ impl Keyring {
         Ok(Keyring { home, program })
     }
 
-    fn gpg(&self, arguments: &[&str], input: &[u8]) -> anyhow::Result<Vec<u8>> {
+    fn gpg(&self, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, ProgramError> {
         let general = [
             OsStr::new("--homedir"),
             self.home.as_os_str(),
             OsStr::new("-q"),
             OsStr::new("--no-auto-check-trustdb"),
-            // gpg.conf may ask for text.
+            // gpg.conf may set --armor.
             OsStr::new("--no-armor"),
         ];
         let arguments: Vec<&OsStr> = general
@@ -128,8 +208,8 @@ impl Keyring {
         self.program.run(&arguments, input)
     }
 
-    /// The fingerprint of the one RSA key that is called `name`.
-    fn find(&self, name: &str) -> anyhow::Result<String> {
+    /// The fingerprint of the only RSA key with the name `name`.
+    fn find(&self, name: &str) -> Result<String, SigningKeyError> {
         let list = [
             "--batch",
             "--list-secret-keys",
@@ -139,61 +219,45 @@ impl Keyring {
         ];
         let list = self.gpg(&list, b"")?;
         let keys = secret_keys(&String::from_utf8_lossy(&list));
-        let found: Vec<&SecretKey> = keys.iter().filter(|key| key.is_called(name)).collect();
-        let home = self.home.display();
-        match found.as_slice() {
-            [key] if key.algorithm != RSA => bail!(
-                "the GnuPG key \"{name}\" in {home} is no RSA key. Make an RSA key with `snap create-key NAME`"
-            ),
-            [key] => Ok(key.fingerprint.clone()),
-            [] if keys.is_empty() => bail!(
-                "there is no private key in the GnuPG keyring {home}. Make one with `snap create-key NAME`, or name \
-                 another folder in SNAP_GNUPG_HOME"
-            ),
+        let found: Vec<&GnuPgKey> = keys.iter().filter(|key| key.is_called(name)).collect();
+        let (name, home) = (name.to_owned(), self.home.clone());
+        let error = match found.as_slice() {
+            [key] if key.algorithm == RSA => return Ok(key.fingerprint.clone()),
+            [_] => GnuPgError::NotRsa { name, home },
+            [] if keys.is_empty() => GnuPgError::Empty(home),
             [] => {
-                let names: Vec<&str> = keys
-                    .iter()
-                    .flat_map(|key| &key.names)
-                    .map(String::as_str)
-                    .collect();
-                bail!(
-                    "there is no private key \"{name}\" in the GnuPG keyring {home}. The keys there are: {}",
-                    names.join(", ")
-                )
+                let names = keys.iter().flat_map(|key| key.names.clone()).collect();
+                GnuPgError::Unknown { name, home, names }
             }
-            several => {
-                let fingerprints: Vec<&str> = several.iter().map(|key| key.fingerprint.as_str()).collect();
-                bail!(
-                    "there are {} keys \"{name}\" in the GnuPG keyring {home}. Give the fingerprint of one: {}",
-                    several.len(),
-                    fingerprints.join(", ")
-                )
-            }
-        }
+            several => GnuPgError::Ambiguous {
+                name,
+                home,
+                fingerprints: several.iter().map(|key| key.fingerprint.clone()).collect(),
+            },
+        };
+        Err(error.into())
     }
 }
 
-/// The folder that snapd uses.
-fn home() -> anyhow::Result<PathBuf> {
+/// The directory that snapd uses.
+fn home() -> Result<PathBuf, GnuPgError> {
     let given = env::var_os("SNAP_GNUPG_HOME").filter(|value| !value.is_empty());
     match (given, env::home_dir()) {
         (Some(given), _) => Ok(given.into()),
         (None, Some(home)) => Ok(home.join(".snap/gnupg")),
-        (None, None) => {
-            bail!("there is no home folder to look for a GnuPG keyring in. Name it in SNAP_GNUPG_HOME")
-        }
+        (None, None) => Err(GnuPgError::NoHome),
     }
 }
 
-/// The program that snapd runs: GnuPG 1 keeps its private keys elsewhere, so that it has to be the same.
+/// The program that snapd runs. It has to be the same one: GnuPG 1 stores private keys elsewhere.
 fn gpg_command() -> OsString {
     let given = env::var_os("SNAP_GNUPG_CMD").filter(|value| !value.is_empty());
     let path = env::var_os("PATH").unwrap_or_default();
-    let has_gpg1 = || env::split_paths(&path).any(|folder| folder.join("gpg1").is_file());
+    let has_gpg1 = || env::split_paths(&path).any(|directory| directory.join("gpg1").is_file());
     given.unwrap_or_else(|| if has_gpg1() { "gpg1" } else { "gpg" }.into())
 }
 
-/// Tells the agent on which terminal to ask for the passphrase: gpg itself has none on its pipes.
+/// The variable that tells the agent on which terminal to ask for the passphrase: gpg has pipes only.
 fn terminal() -> Option<(&'static str, OsString)> {
     if env::var_os("GPG_TTY").is_some_and(|value| !value.is_empty()) {
         return None;
@@ -210,23 +274,23 @@ fn terminal() -> Option<(&'static str, OsString)> {
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct SecretKey {
+struct GnuPgKey {
     algorithm: String,
     fingerprint: String,
     names: Vec<String>,
 }
 
-impl SecretKey {
+impl GnuPgKey {
     fn is_called(&self, name: &str) -> bool {
         let fingerprint = name.strip_prefix("0x").unwrap_or(name);
         self.names.iter().any(|own| own == name) || self.fingerprint.eq_ignore_ascii_case(fingerprint)
     }
 }
 
-/// Reads GnuPG's list of private keys (doc/DETAILS of its source): lines of fields, of which the records `sec`, `fpr`
-/// and `uid` matter; those after a subkey's `ssb` are the subkey's.
-fn secret_keys(list: &str) -> Vec<SecretKey> {
-    let mut keys: Vec<SecretKey> = Vec::new();
+/// Reads GnuPG's list of private keys (doc/DETAILS of its source): lines of fields, of which the
+/// records `sec`, `fpr` and `uid` matter; those after `ssb` belong to the subkey.
+fn secret_keys(list: &str) -> Vec<GnuPgKey> {
+    let mut keys: Vec<GnuPgKey> = Vec::new();
     let mut in_subkey = false;
     for line in list.lines() {
         let fields: Vec<&str> = line.split(':').collect();
@@ -234,9 +298,9 @@ fn secret_keys(list: &str) -> Vec<SecretKey> {
         match (field(1), keys.last_mut()) {
             ("sec", _) => {
                 in_subkey = false;
-                keys.push(SecretKey {
+                keys.push(GnuPgKey {
                     algorithm: field(4).to_owned(),
-                    ..SecretKey::default()
+                    ..GnuPgKey::default()
                 });
             }
             ("ssb", _) => in_subkey = true,
@@ -248,7 +312,7 @@ fn secret_keys(list: &str) -> Vec<SecretKey> {
     keys
 }
 
-/// A field's own text: a colon in it is written `\x3a`, other bytes likewise.
+/// The value of a field: a colon in it is written `\x3a`, other bytes likewise.
 fn unescape(field: &str) -> String {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;

@@ -1,4 +1,4 @@
-//! A key behind an external key manager: a program with the protocol that snapd has for `$SNAPD_EXT_KEYMGR`.
+//! Keys of an external key manager: a program with snapd's protocol for `$SNAPD_EXT_KEYMGR`.
 //!
 //! | call | stdin | stdout |
 //! |---|---|---|
@@ -10,15 +10,101 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use miette::Diagnostic;
 use serde::Deserialize;
-use snap_assertions::{PendingSignature, PublicKey, SignaturePacket, Signer, SignerError};
+use snap_assertions::{
+    KeyError, PacketError, PendingSignature, PublicKey, SignaturePacket, Signer, SignerError,
+};
+use thiserror::Error;
 
-use crate::check_size;
-use crate::program::{Program, message};
+use crate::program::{SignerProgram, message};
+use crate::{SigningKeyError, check_size};
+
+/// Why the answer of a key manager cannot be used.
+#[derive(Debug, Error, Diagnostic)]
+pub enum KeyManagerError {
+    /// The answer to `features` is not the protocol's.
+    #[error("the answer of `{program} features` is not that of a key manager ({reason}): {answer}")]
+    #[diagnostic(
+        code("key-manager-bad-features"),
+        help("Check that {program} is a key manager for snapd (SNAPD_EXT_KEYMGR)")
+    )]
+    Features {
+        /// The key manager.
+        program: String,
+        /// What is wrong with the answer.
+        reason: serde_json::Error,
+        /// The end of the answer.
+        answer: String,
+    },
+    /// It has no mechanism for assertions.
+    #[error("the key manager {program} has neither RSA-PKCS nor OPENPGP, only {mechanisms:?}")]
+    #[diagnostic(
+        code("key-manager-no-mechanism"),
+        help("Use another key manager, or store the key elsewhere")
+    )]
+    NoMechanism {
+        /// The key manager.
+        program: String,
+        /// The mechanisms it has.
+        mechanisms: Vec<String>,
+    },
+    /// It has no public keys in DER.
+    #[error("the key manager {program} has no public keys in DER, only in {formats:?}")]
+    #[diagnostic(
+        code("key-manager-no-der"),
+        help("Use another key manager, or store the key elsewhere")
+    )]
+    NoDer {
+        /// The key manager.
+        program: String,
+        /// The formats it has.
+        formats: Vec<String>,
+    },
+    /// The public key cannot be used.
+    #[error("the public key from {program} for {key:?} {reason}")]
+    #[diagnostic(
+        code("key-manager-bad-public-key"),
+        help("Check the key manager and the name of the key: `{program} key-names`")
+    )]
+    PublicKey {
+        /// The key manager.
+        program: String,
+        /// The name of the key.
+        key: String,
+        /// What is wrong with the public key.
+        reason: KeyError,
+    },
+    /// The raw signature has the wrong size.
+    #[error("the key manager {program} returned {found} bytes, a signature by this key has {expected}")]
+    #[diagnostic(
+        code("key-manager-bad-signature"),
+        help("Check the key manager: `{program} sign -m RSA-PKCS` returns the raw RSA signature")
+    )]
+    Size {
+        /// The key manager.
+        program: String,
+        /// The number of bytes it returned.
+        found: usize,
+        /// The size of a signature.
+        expected: usize,
+    },
+    /// The packet cannot be used.
+    #[error("the signature from the key manager {program} {reason}")]
+    #[diagnostic(
+        code("key-manager-bad-packet"),
+        help("Check the key manager: `{program} sign -m OPENPGP` returns a binary OpenPGP signature packet")
+    )]
+    Packet {
+        /// The key manager.
+        program: String,
+        /// What is wrong with the packet.
+        reason: PacketError,
+    },
+}
 
 pub(crate) struct KeyManager {
-    program: Program,
+    program: SignerProgram,
     key_name: String,
     mechanism: Mechanism,
     public: PublicKey,
@@ -40,7 +126,7 @@ struct Features {
 }
 
 impl Features {
-    /// snapd too prefers RSA-PKCS where there are both.
+    /// snapd too prefers RSA-PKCS if a key manager has both.
     fn mechanism(&self) -> Option<Mechanism> {
         let has = |name: &str| self.signing.iter().any(|mechanism| mechanism == name);
         match (has("RSA-PKCS"), has("OPENPGP")) {
@@ -52,10 +138,14 @@ impl Features {
 }
 
 impl KeyManager {
-    pub(crate) fn open(command: OsString, key_name: String, time_limit: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        command: OsString,
+        key_name: String,
+        time_limit: Duration,
+    ) -> Result<Self, SigningKeyError> {
         let shown = command.to_string_lossy().into_owned();
         let advice = format!("Check the key manager, and that it knows the key: `{shown} key-names`");
-        let program = Program {
+        let program = SignerProgram {
             name: command,
             environment: Vec::new(),
             time_limit,
@@ -64,10 +154,12 @@ impl KeyManager {
         let mechanism = mechanism(&program, &shown)?;
         let arguments = ["get-public-key", "-f", "DER", "-k", &key_name].map(OsStr::new);
         let der = program.run(&arguments, b"")?;
-        let public = PublicKey::from_spki_der(&der).map_err(|error| {
-            anyhow!("the public key that {shown} gave for \"{key_name}\" {error}. Check the key manager and the key's name")
+        let public = PublicKey::from_spki_der(&der).map_err(|reason| KeyManagerError::PublicKey {
+            program: shown.clone(),
+            key: key_name.clone(),
+            reason,
         })?;
-        check_size(&public, &format!("the key \"{key_name}\" of {shown}"))?;
+        check_size(&public, || format!("the key {key_name:?} of {shown}"))?;
         Ok(KeyManager {
             program,
             key_name,
@@ -76,56 +168,51 @@ impl KeyManager {
         })
     }
 
-    fn run(&self, mechanism: &str, input: &[u8]) -> anyhow::Result<Vec<u8>> {
+    fn run(&self, mechanism: &str, input: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
         let arguments = ["sign", "-m", mechanism, "-k", &self.key_name].map(OsStr::new);
-        self.program.run(&arguments, input)
+        Ok(self.program.run(&arguments, input)?)
     }
 
-    fn sign_rsa_pkcs(&self, content: &[u8], time: u32) -> anyhow::Result<SignaturePacket> {
+    fn sign_rsa_pkcs(&self, content: &[u8], time: u32) -> Result<SignaturePacket, SigningKeyError> {
         let pending = PendingSignature::new(content, time);
         let raw = self.run("RSA-PKCS", &pending.digest_info())?;
         let size = self.public.bits().div_ceil(8);
         if raw.len() != size {
-            bail!(
-                "the key manager {} gave {} bytes where a signature by this key has {size}. Check the key manager",
-                self.program.name.to_string_lossy(),
-                raw.len()
-            );
+            let error = KeyManagerError::Size {
+                program: self.program.name.to_string_lossy().into_owned(),
+                found: raw.len(),
+                expected: size,
+            };
+            return Err(error.into());
         }
         Ok(pending.finish(&raw))
     }
 
-    fn sign_openpgp(&self, content: &[u8]) -> anyhow::Result<SignaturePacket> {
+    fn sign_openpgp(&self, content: &[u8]) -> Result<SignaturePacket, SigningKeyError> {
         let packet = self.run("OPENPGP", content)?;
-        SignaturePacket::from_bytes(&packet).map_err(|error| {
-            let shown = self.program.name.to_string_lossy();
-            anyhow!("what the key manager {shown} gave as a signature {error}. Check the key manager")
+        SignaturePacket::from_bytes(&packet).map_err(|reason| {
+            let program = self.program.name.to_string_lossy().into_owned();
+            KeyManagerError::Packet { program, reason }.into()
         })
     }
 }
 
-/// The mechanism to sign by, out of those that the key manager has.
-fn mechanism(program: &Program, shown: &str) -> anyhow::Result<Mechanism> {
+/// Asks for the features of the key manager and chooses the mechanism to sign with.
+fn mechanism(program: &SignerProgram, shown: &str) -> Result<Mechanism, SigningKeyError> {
     let answer = program.run(&[OsStr::new("features")], b"")?;
-    let features: Features = serde_json::from_slice(&answer).map_err(|error| {
-        anyhow!(
-            "`{shown} features` did not answer as a key manager does ({error}): {}. Check that it is one",
-            message(&answer)
-        )
+    let shown = || shown.to_owned();
+    let features: Features = serde_json::from_slice(&answer).map_err(|reason| KeyManagerError::Features {
+        program: shown(),
+        reason,
+        answer: message(&answer),
     })?;
     let Some(mechanism) = features.mechanism() else {
-        bail!(
-            "the key manager {shown} signs neither by RSA-PKCS nor by OPENPGP, only by {:?}. Use another key \
-             manager, or another signer",
-            features.signing
-        );
+        let (program, mechanisms) = (shown(), features.signing);
+        return Err(KeyManagerError::NoMechanism { program, mechanisms }.into());
     };
     if !features.public_keys.iter().any(|form| form == "DER") {
-        bail!(
-            "the key manager {shown} gives no public keys in the form DER, only {:?}. Use another key manager, \
-             or another signer",
-            features.public_keys
-        );
+        let (program, formats) = (shown(), features.public_keys);
+        return Err(KeyManagerError::NoDer { program, formats }.into());
     }
     Ok(mechanism)
 }

@@ -1,24 +1,34 @@
-//! Where a signing key is kept: a PEM file, GnuPG, an external key manager, or a PKCS#11 token.
+//! Signing keys in a PEM file, GnuPG, an external key manager or a PKCS#11 token.
 //!
-//! [`KeySource::open`] gives a [`Signer`] for assertions, whatever keeps the key.
+//! [`KeySource::open`] returns a [`Signer`] for assertions, wherever the key is stored.
 #![forbid(unsafe_code)]
 
+mod error;
 mod gnupg;
 mod key_manager;
 mod pem;
 mod pin;
 mod pkcs11;
 mod program;
-mod secret_file;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
 use snap_assertions::{MIN_SIGNING_BITS, PublicKey, Signer};
 
-/// A signing key, by the place where it is kept.
+pub use error::SigningKeyError;
+pub use gnupg::GnuPgError;
+pub use key_manager::KeyManagerError;
+pub use pem::PemError;
+pub use pin::PinError;
+pub use pkcs11::{TokenError, UriError};
+pub use program::ProgramError;
+
+/// Largest size of a key or PIN file in bytes. An RSA key of 16384 bits in PEM has less than 13 KiB.
+const SECRET_SIZE_LIMIT: u64 = 64 * 1024;
+
+/// A signing key, by the place where it is stored.
 #[derive(Clone, Debug)]
 pub enum KeySource {
     /// A private RSA key in a PEM file: PKCS#8 or PKCS#1, without a passphrase.
@@ -59,8 +69,8 @@ impl KeySource {
     /// Opens the key, and asks for a PIN if one is needed.
     ///
     /// # Errors
-    /// If the key cannot be used, or has less than 4096 bits.
-    pub fn open(&self) -> anyhow::Result<Box<dyn Signer + Send>> {
+    /// [`SigningKeyError`] if the key cannot be used, or has less than 4096 bits.
+    pub fn open(&self) -> Result<Box<dyn Signer + Send>, SigningKeyError> {
         Ok(match self {
             KeySource::Pem { file, allow_exposed } => Box::new(pem::open(file, *allow_exposed)?),
             KeySource::GnuPg { name, time_limit } => Box::new(gnupg::GnuPg::open(name, *time_limit)?),
@@ -78,9 +88,9 @@ impl KeySource {
                 pin_file,
                 allow_exposed,
             } => {
-                let pin = pin::Pin {
-                    pin_file: pin_file.as_deref(),
-                    insecure: *allow_exposed,
+                let pin = pin::PinSource {
+                    file: pin_file.as_deref(),
+                    allow_exposed: *allow_exposed,
                 };
                 Box::new(pkcs11::Token::open(uri, &pin)?)
             }
@@ -88,11 +98,11 @@ impl KeySource {
     }
 }
 
-/// Refuses a key that is too small, before anything is done with it; `key` names it.
-fn check_size(public: &PublicKey, key: &str) -> anyhow::Result<()> {
+/// Refuses a key that is too small before anything is signed with it; `key` names it in the error.
+fn check_size(public: &PublicKey, key: impl FnOnce() -> String) -> Result<(), SigningKeyError> {
     let bits = public.bits();
-    if bits < MIN_SIGNING_BITS {
-        bail!("{key} has {bits} bits, at least {MIN_SIGNING_BITS} are needed. Sign with a larger key");
+    match bits < MIN_SIGNING_BITS {
+        true => Err(SigningKeyError::TooSmall { key: key(), bits }),
+        false => Ok(()),
     }
-    Ok(())
 }

@@ -1,68 +1,99 @@
-//! The PIN of a token, from wherever it may come but the command line.
+//! The PIN of a token, from a file, the environment or the terminal, never from the command line.
 
 use std::env;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use anyhow::{anyhow, bail};
 use cryptoki::types::AuthPin;
+use files::FileError;
+use miette::Diagnostic;
+use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::secret_file;
+use crate::SECRET_SIZE_LIMIT;
 
 const VARIABLE: &str = "PKCS11_PIN";
 
-/// Where to look for the PIN.
-pub(crate) struct Pin<'a> {
-    pub(crate) pin_file: Option<&'a Path>,
-    pub(crate) insecure: bool,
+/// Why no PIN could be read.
+#[derive(Debug, Error, Diagnostic)]
+pub enum PinError {
+    /// The PIN file cannot be read, or others can read it.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] FileError),
+    /// The PIN file does not hold a PIN alone.
+    #[error("the PIN file {} does not hold one line of UTF-8 text", .0.display())]
+    #[diagnostic(code("pin-file-malformed"), help("Write the PIN alone into the file"))]
+    Malformed(PathBuf),
+    /// The variable is not text.
+    #[error("{VARIABLE} is not UTF-8")]
+    #[diagnostic(
+        code("pin-variable-malformed"),
+        help("Set {VARIABLE} to the PIN of the token")
+    )]
+    Variable,
+    /// Nobody can type the PIN.
+    #[error("cannot ask for the PIN of the token {label:?}: {reason}")]
+    #[diagnostic(
+        code("pin-missing"),
+        help("Name a PIN file (the tool: --pin-file; in the URI: pin-source), or set {VARIABLE}")
+    )]
+    Missing {
+        /// The label of the token.
+        label: String,
+        /// Why the terminal cannot be used.
+        reason: io::Error,
+    },
 }
 
-impl Pin<'_> {
-    /// The PIN of the token `label`: from the file of the command line, the file that the URI names, the environment, or
-    /// the terminal; `None` if the token has a keypad of its own and nothing else gives a PIN.
-    pub(crate) fn get(
+/// Where to look for the PIN first.
+pub(crate) struct PinSource<'a> {
+    pub(crate) file: Option<&'a Path>,
+    pub(crate) allow_exposed: bool,
+}
+
+impl PinSource<'_> {
+    /// The PIN of the token `label`: from the file given here, `uri_file` (the URI's `pin-source`),
+    /// the environment, or the terminal; `None` if the token has its own keypad and nothing else
+    /// gives a PIN.
+    pub(crate) fn pin(
         &self,
-        source: Option<&Path>,
+        uri_file: Option<&Path>,
         label: &str,
         keypad: bool,
-    ) -> anyhow::Result<Option<AuthPin>> {
-        if let Some(file) = self.pin_file.or(source) {
-            return from_file(file, self.insecure).map(Some);
+    ) -> Result<Option<AuthPin>, PinError> {
+        if let Some(file) = self.file.or(uri_file) {
+            return from_file(file, self.allow_exposed).map(Some);
         }
         if let Some(value) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
-            let value = value
-                .into_string()
-                .map_err(|_| anyhow!("{VARIABLE} is not UTF-8. Set it to the PIN of the token"))?;
+            let value = value.into_string().map_err(|_| PinError::Variable)?;
             return Ok(Some(secret(value)));
         }
         if keypad {
             return Ok(None);
         }
-        let typed = rpassword::prompt_password(format!("PIN of the token \"{label}\": ")).map_err(|error| {
-            anyhow!(
-                "there is no terminal to ask for the PIN of the token \"{label}\" on ({error}). Use --pin-file, or \
-                 pin-source in the URI, or set {VARIABLE}"
-            )
+        let prompt = format!("PIN of the token \"{label}\": ");
+        let typed = rpassword::prompt_password(prompt).map_err(|reason| PinError::Missing {
+            label: label.to_owned(),
+            reason,
         })?;
         Ok(Some(secret(typed)))
     }
 }
 
-/// Wipes `pin` itself too, which `AuthPin` may copy.
+/// Wipes `pin` too, which `AuthPin` may copy.
 fn secret(pin: String) -> AuthPin {
     AuthPin::from(Zeroizing::new(pin).as_str())
 }
 
-/// The PIN in a file, with or without a line feed after it.
-fn from_file(file: &Path, insecure: bool) -> anyhow::Result<AuthPin> {
-    let bytes = secret_file::read(file, "the PIN file", insecure)?;
-    let shown = file.display();
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| anyhow!("the PIN file {shown} is not UTF-8 text. Write the PIN alone into it"))?;
+/// Reads the PIN in a file, with or without a line feed after it.
+fn from_file(file: &Path, allow_exposed: bool) -> Result<AuthPin, PinError> {
+    let bytes = files::read_private(file, SECRET_SIZE_LIMIT, allow_exposed)?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
     let pin = text.strip_suffix('\n').unwrap_or(text);
     let pin = pin.strip_suffix('\r').unwrap_or(pin);
-    if pin.is_empty() || pin.contains('\n') {
-        bail!("the PIN file {shown} does not hold one line. Write the PIN alone into it");
+    match pin.is_empty() || pin.contains('\n') {
+        true => Err(PinError::Malformed(file.to_owned())),
+        false => Ok(AuthPin::from(pin)),
     }
-    Ok(AuthPin::from(pin))
 }

@@ -366,8 +366,7 @@ fn end_of_empty_line(chunk: &[u8], after_line_feed: bool) -> Option<usize> {
     if after_line_feed && chunk.first() == Some(&b'\n') {
         return Some(1);
     }
-    let pair = chunk.windows(2).position(|pair| pair == b"\n\n")?;
-    Some(pair + 2)
+    Some(memchr::memmem::find(chunk, b"\n\n")? + 2)
 }
 
 /// Returns true if the first line ends with CR LF. Then no empty line can end the headers.
@@ -378,7 +377,7 @@ fn first_line_has_cr(bytes: &[u8]) -> bool {
 }
 
 fn line_feeds(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
 fn body_length(fields: Fields<'_>) -> Result<usize, HeaderError> {

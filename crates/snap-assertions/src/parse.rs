@@ -3,7 +3,7 @@
 //! The parser accepts and refuses what snapd's decoder does. Each level of nesting is indented by
 //! two spaces; a multi-line string by four, relative to the line that introduces it.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -76,7 +76,8 @@ impl<'a> Parser<'a> {
     /// for the line.
     fn entries(&mut self, indent: usize, belongs: impl Fn(&str) -> bool) -> Result<Headers, Located> {
         let mut headers = Headers::new();
-        let mut seen = HashSet::new();
+        // Faster than hashing: an assertion has few headers.
+        let mut seen = BTreeSet::new();
         while let Some(&line) = self.lines.get(self.next).filter(|line| belongs(line)) {
             let at = self.next;
             let entry = line.get(indent..).unwrap_or_default();

@@ -30,7 +30,7 @@ impl Keyring {
     }
 
     fn home(&self) -> &str {
-        self.world.folder.path().to_str().unwrap()
+        self.world.directory.path().to_str().unwrap()
     }
 
     fn gpg(&self) -> Command {
@@ -79,7 +79,7 @@ impl Drop for Keyring {
 
 #[test]
 fn gnupg_signs_and_verifies() {
-    // The second key is the one that GnuPG would not take by itself.
+    // Without a name GnuPG would use the first key.
     let keyring = Keyring::new(&[("first", 4096), ("issuer", 4096)]);
     // Settings that would change what gpg writes do not reach the signature.
     keyring.world.write(
@@ -137,7 +137,7 @@ fn the_passphrase_is_asked_for_once() {
     );
 }
 
-/// snapd uses the primary key alone; GnuPG by itself prefers a subkey that can sign.
+/// snapd uses the primary key alone; GnuPG alone prefers a subkey that can sign.
 #[test]
 fn a_signing_subkey_is_not_used() {
     let keyring = Keyring { world: World::new() };
@@ -149,41 +149,48 @@ fn a_signing_subkey_is_not_used() {
 }
 
 #[test]
-fn what_is_wrong_with_a_key_is_said() {
+fn an_unusable_key_is_refused() {
     let keyring = Keyring::new(&[("small", 2048), ("twin", 2048), ("twin", 2048)]);
     keyring.generate("Key-Type: EDDSA\nKey-Curve: ed25519\nName-Real: curve\n");
     refused(
         &mut keyring.sign("small"),
-        &["\"small\" has 2048 bits, at least 4096"],
+        "signing-key-too-small",
+        &["\"small\"", "2048"],
     );
-    refused(&mut keyring.sign("curve"), &["\"curve\"", "no RSA key"]);
+    refused(&mut keyring.sign("curve"), "gnupg-key-not-rsa", &["\"curve\""]);
     refused(
         &mut keyring.sign("smal"),
-        &["no private key \"smal\"", "small, twin, twin, curve"],
+        "gnupg-key-unknown",
+        &["\"smal\"", "small, twin, twin, curve"],
     );
     let fingerprints = keyring.fingerprints();
     refused(
         &mut keyring.sign("twin"),
-        &["there are 2 keys \"twin\"", &fingerprints[1], &fingerprints[2]],
+        "gnupg-key-ambiguous",
+        &["\"twin\"", &fingerprints[1], &fingerprints[2]],
     );
-    refused(&mut keyring.sign(&fingerprints[2]), &["has 2048 bits"]);
+    refused(&mut keyring.sign(&fingerprints[2]), "signing-key-too-small", &[]);
     refused(
         keyring.sign("small").env("SNAP_GNUPG_CMD", "/no/gpg"),
-        &["/no/gpg", "cannot be started", "--list-secret-keys"],
+        "signer-program-not-started",
+        &["/no/gpg", "--list-secret-keys"],
     );
     refused(
         keyring.sign("small").env("SNAP_GNUPG_CMD", "false"),
-        &["`false --homedir", "failed (exit status: 1)"],
+        "signer-program-failed",
+        &["`false --homedir", "exit status: 1"],
     );
     let empty = Keyring::new(&[]);
     refused(
         &mut empty.sign("small"),
-        &["no private key in the GnuPG keyring", "snap create-key"],
+        "gnupg-keyring-empty",
+        &["snap create-key"],
     );
     let mut absent = sign(&["--gpg-key", "small"]);
     absent.env("HOME", empty.home());
     refused(
         &mut absent,
+        "gnupg-no-keyring",
         &[".snap/gnupg", "snap create-key", "SNAP_GNUPG_HOME"],
     );
 }

@@ -7,14 +7,14 @@ fault=${FAULT:-}
 
 # An OpenPGP signature packet (RFC 4880, section 5.2.3) over stdin, made now.
 openpgp() {
-    folder=$(mktemp -d)
-    trap 'rm -r "$folder"' EXIT
+    directory=$(mktemp -d)
+    trap 'rm -r "$directory"' EXIT
     hashed=0400010a00060502$(printf '%08x' "$(date +%s)")
-    { cat; bytes "${hashed}04ff0000000c"; } >"$folder/data"
-    openssl dgst -sha512 -sign "$KEY" -out "$folder/signature" "$folder/data"
-    tag=$(openssl dgst -sha512 -r "$folder/data" | cut -c 1-4)
+    { cat; bytes "${hashed}04ff0000000c"; } >"$directory/data"
+    openssl dgst -sha512 -sign "$KEY" -out "$directory/signature" "$directory/data"
+    tag=$(openssl dgst -sha512 -r "$directory/data" | cut -c 1-4)
     bytes "c2c152${hashed}0000${tag}1000"
-    cat "$folder/signature"
+    cat "$directory/signature"
 }
 
 # RSA over the DigestInfo on stdin, padded as RFC 8017, section 9.2 says. pkeyutl pads and signs only what is as short as

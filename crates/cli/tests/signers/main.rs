@@ -1,5 +1,5 @@
-//! `hardware-identity sign` with the key wherever an issuer may keep it. snapd's own assertions, made with the same key
-//! for the same time, are the measure.
+//! `hardware-identity sign` with each kind of signing key, compared with assertions that snapd made
+//! with the same key for the same time.
 
 #![allow(clippy::unwrap_used)]
 
@@ -33,20 +33,20 @@ fn issuer() -> PublicKey {
     PublicKey::decode(&vector("issuer.public-key")).unwrap()
 }
 
-/// A folder with keys that nobody else can read.
+/// A directory with keys that nobody else can read.
 struct World {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl World {
     fn new() -> Self {
         World {
-            folder: tempfile::Builder::new().prefix("hi").tempdir_in("/tmp").unwrap(),
+            directory: tempfile::Builder::new().prefix("hi").tempdir_in("/tmp").unwrap(),
         }
     }
 
     fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().unwrap().to_owned()
+        self.directory.path().join(name).to_str().unwrap().to_owned()
     }
 
     fn write(&self, name: &str, content: &[u8], mode: u32) -> String {
@@ -133,15 +133,16 @@ fn signed_assertion(command: &mut Command) -> Assertion {
     decode(signed(command).as_bytes()).unwrap()
 }
 
-/// One line on stderr with all of `parts`, status 1, nothing on stdout.
-fn refused(command: &mut Command, parts: &[&str]) {
+/// Status 1 to 3, nothing on stdout, and one line on stderr with this code and all of `values`.
+fn refused(command: &mut Command, code: &str, values: &[&str]) {
     let output = run_any(command, vector(&format!("{ASSERTION}.json")).as_bytes());
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(matches!(output.status.code(), Some(1..=3)), "{stderr}");
     assert!(output.stdout.is_empty(), "{stderr}");
+    assert!(stderr.ends_with(&format!(" [{code}]\n")), "{code}: {stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    for part in parts {
-        assert!(stderr.contains(part), "`{part}` is missing: {stderr}");
+    for value in values {
+        assert!(stderr.contains(value), "`{value}` is missing: {stderr}");
     }
 }
 

@@ -33,12 +33,8 @@ fn a_key_that_others_can_read_or_write_is_refused() {
     let key = fs::read(world.issuer_key()).unwrap();
     for mode in [0o640, 0o604, 0o620, 0o602, 0o644] {
         let file = world.write("key.pem", &key, mode);
-        let parts = [
-            "can be read or written by others",
-            &format!("mode {mode:04o}"),
-            "chmod 600",
-        ];
-        refused(&mut sign(&["--key", &file]), &parts);
+        let mode = format!("{mode:04o}");
+        refused(&mut sign(&["--key", &file]), "file-exposed", &[&mode]);
         signs_as_snapd(&mut sign(&["--key", &file, "--insecure-key-permissions"]));
     }
     for mode in [0o600, 0o400, 0o711] {
@@ -47,7 +43,7 @@ fn a_key_that_others_can_read_or_write_is_refused() {
 }
 
 #[test]
-fn what_is_no_usable_key_is_refused_with_its_reason() {
+fn an_unusable_key_is_refused_with_its_reason() {
     let world = World::new();
     let issuer = world.issuer_key();
     let aes = ["-aes-256-cbc", "-passout", "pass:secret"];
@@ -83,23 +79,23 @@ fn what_is_no_usable_key_is_refused_with_its_reason() {
     let empty = world.write("empty", b"", 0o600);
     let large = world.write("large", &vec![b'a'; 1 << 20], 0o600);
     let missing = world.path("missing");
-    for (file, part) in [
-        (&encrypted, "encrypted with a passphrase"),
-        (&old, "encrypted with a passphrase"),
-        (&small, "has 2048 bits, at least 4096"),
-        (&ec, "does not hold a private RSA key"),
-        (&ec_old, "a block \"EC PRIVATE KEY\""),
-        (&public, "a block \"PUBLIC KEY\""),
-        (&der, "not in PEM"),
-        (&empty, "not in PEM"),
-        (&large, "larger than 64 KiB"),
-        (&missing, "No such file"),
+    for (file, code) in [
+        (&encrypted, "key-file-encrypted"),
+        (&old, "key-file-encrypted"),
+        (&small, "signing-key-too-small"),
+        (&ec, "key-file-not-rsa"),
+        (&ec_old, "key-file-wrong-block"),
+        (&public, "key-file-wrong-block"),
+        (&der, "key-file-not-pem"),
+        (&empty, "key-file-not-pem"),
+        (&large, "file-too-large"),
+        (&missing, "file-unreadable"),
     ] {
-        refused(&mut sign(&["--key", file]), &[part, file]);
+        refused(&mut sign(&["--key", file]), code, &[file]);
     }
 }
 
-/// What the error for an encrypted key advises: the key passes through a pipe.
+/// The advice for an encrypted key.
 #[test]
 fn a_key_is_read_from_a_pipe() {
     let world = World::new();
@@ -119,7 +115,18 @@ fn a_key_is_read_from_a_pipe() {
     );
 }
 
-/// With nothing of this project but the form of the packet (RFC 4880, section 5.2.4).
+/// A named FIFO would block until somebody writes to it.
+#[test]
+fn a_named_fifo_is_refused() {
+    let world = World::new();
+    let fifo = world.path("fifo");
+    run(Command::new("mkfifo").args(["-m", "600", &fifo]), b"");
+    refused(&mut sign(&["--key", &fifo]), "file-not-regular", &[&fifo]);
+    let key = world.issuer_key();
+    refused(&mut sign(&["--key", &key, &fifo]), "file-not-regular", &[&fifo]);
+}
+
+/// With nothing of this project but the layout of the packet (RFC 4880, section 5.2.4).
 #[test]
 fn openssl_verifies_a_signature() {
     let world = World::new();

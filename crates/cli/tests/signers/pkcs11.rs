@@ -93,21 +93,23 @@ fn the_pin_comes_from_a_file_or_the_environment() {
     let wrong = hsm.world.write("wrong-pin", b"111111", 0o600);
     signs_as_snapd(&mut hsm.sign_without_pin(&uri, &["--pin-file", &pin]));
     signs_as_snapd(&mut hsm.sign_without_pin(&format!("{uri}&pin-source=file:{pin}"), &[]));
-    // The command line stands over the URI, and both over the environment.
+    // The command line overrides the URI, and both override the environment.
     let mut given = hsm.sign_without_pin(&format!("{uri}&pin-source={wrong}"), &["--pin-file", &pin]);
     signs_as_snapd(given.env("PKCS11_PIN", "111111"));
     let open = hsm.world.write("open-pin", b"123456", 0o640);
     let arguments = ["--pin-file", &open];
     refused(
         &mut hsm.sign_without_pin(&uri, &arguments),
-        &["the PIN file", "mode 0640"],
+        "file-exposed",
+        &[&open, "0640"],
     );
     let arguments = ["--pin-file", &open, "--insecure-key-permissions"];
     signs_as_snapd(&mut hsm.sign_without_pin(&uri, &arguments));
     let lines = hsm.world.write("lines", b"123456\n\n", 0o600);
     refused(
         &mut hsm.sign_without_pin(&uri, &["--pin-file", &lines]),
-        &["does not hold one line"],
+        "pin-file-malformed",
+        &[&lines],
     );
 }
 
@@ -145,7 +147,7 @@ fn a_pin_is_never_taken_from_the_command_line() {
     let hsm = Hsm::new();
     let uri = format!("pkcs11:?module-path={MODULE}&pin-value={PIN}");
     let mut command = hsm.sign_without_pin(&uri, &[]);
-    refused(&mut command, &["pin-value", "list of processes", "--pin-file"]);
+    refused(&mut command, "pkcs11-uri-pin", &["pin-value", "--pin-file"]);
     let output = crate::run_any(&mut command, b"");
     assert!(
         !String::from_utf8_lossy(&output.stderr).contains(PIN),
@@ -154,7 +156,7 @@ fn a_pin_is_never_taken_from_the_command_line() {
 }
 
 #[test]
-fn what_is_wrong_with_token_or_key_is_said() {
+fn an_unusable_token_or_key_is_refused() {
     let hsm = Hsm::new();
     let small = hsm.world.openssl(
         "small.pem",
@@ -163,42 +165,60 @@ fn what_is_wrong_with_token_or_key_is_said() {
     hsm.add_key(&small, "small", "02");
     refused(
         hsm.sign("object=key%201").env("PKCS11_PIN", "111111"),
-        &["PIN", "is wrong", "locks itself"],
+        "pkcs11-pin-wrong",
+        &["\"the issuer\""],
     );
     refused(
         &mut hsm.sign("token=other"),
-        &["no token", "it has: the issuer", "token="],
+        "pkcs11-token-unknown",
+        &["\"the issuer\" (serial ", "token="],
     );
     refused(
         &mut hsm.sign("object=other"),
-        &["no private RSA key", "key 1", "small", "object="],
+        "pkcs11-key-unknown",
+        &["key 1", "small", "object="],
     );
-    refused(&mut hsm.sign(""), &["2 private RSA keys", "object=LABEL"]);
-    refused(&mut hsm.sign("object=small"), &["has 2048 bits, at least 4096"]);
-    refused(&mut hsm.sign("objekt=small"), &["\"objekt\"", "Known are"]);
+    refused(&mut hsm.sign(""), "pkcs11-key-ambiguous", &["object=LABEL"]);
+    refused(&mut hsm.sign("object=small"), "signing-key-too-small", &["2048"]);
+    refused(
+        &mut hsm.sign("objekt=small"),
+        "pkcs11-uri-attribute",
+        &["\"objekt\""],
+    );
     let missing = "pkcs11:?module-path=/no/such/module.so";
     refused(
         &mut hsm.sign_without_pin(missing, &[]),
-        &["/no/such/module.so cannot be loaded", "module-path"],
+        "pkcs11-module-not-loaded",
+        &["/no/such/module.so", "module-path"],
     );
     let other = format!("pkcs11:?module-path={}", hsm.config);
-    refused(&mut hsm.sign_without_pin(&other, &[]), &["cannot be loaded"]);
+    refused(
+        &mut hsm.sign_without_pin(&other, &[]),
+        "pkcs11-module-not-loaded",
+        &[],
+    );
     refused(
         hsm.sign("").env("SOFTHSM2_CONF", "/no/such/file"),
-        &["does not start", "configuration"],
+        "pkcs11-module-not-initialised",
+        &[],
     );
-    hsm.add_token("second");
+    hsm.add_token("the issuer");
+    let output = crate::run_any(&mut hsm.sign("token=the%20issuer"), b"");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let serials: Vec<&str> = stderr.split("\"the issuer\" (serial ").skip(1).collect();
+    assert!(serials.len() == 2 && serials[0] != serials[1], "{stderr}");
     refused(
-        &mut hsm.sign("object=key%201"),
-        &["several tokens", "second", "token=LABEL"],
+        &mut hsm.sign("token=the%20issuer"),
+        "pkcs11-token-ambiguous",
+        &["serial=NUMBER"],
     );
 }
 
-/// Such a key needs its PIN again for each device, and the tool does not keep it.
+/// Such a key needs its PIN for each signature, and the tool does not store the PIN.
 #[test]
 fn a_key_that_demands_its_pin_each_time_is_refused() {
     let hsm = Hsm::new();
-    // softhsm2-util can make no such key.
+    // softhsm2-util cannot make such a key.
     let mut tool = Command::new("pkcs11-tool");
     tool.args([
         "--module",
@@ -218,11 +238,15 @@ fn a_key_that_demands_its_pin_each_time_is_refused() {
         "--always-auth",
     ]);
     run(tool.env("SOFTHSM2_CONF", &hsm.config), b"");
-    refused(&mut hsm.sign("object=demanding"), &["CKA_ALWAYS_AUTHENTICATE"]);
+    refused(
+        &mut hsm.sign("object=demanding"),
+        "pkcs11-key-always-authenticates",
+        &["CKA_ALWAYS_AUTHENTICATE"],
+    );
     signs_as_snapd(&mut hsm.sign("object=key%201"));
 }
 
-/// Without a terminal there is nobody to ask: `setsid` takes it away.
+/// `setsid` starts a process without a terminal.
 #[test]
 fn without_a_terminal_the_ways_to_give_a_pin_are_named() {
     let hsm = Hsm::new();
@@ -240,6 +264,7 @@ fn without_a_terminal_the_ways_to_give_a_pin_are_named() {
         .env_remove("PKCS11_PIN");
     refused(
         &mut setsid,
-        &["no terminal", "--pin-file", "pin-source", "PKCS11_PIN"],
+        "pin-missing",
+        &["--pin-file", "pin-source", "PKCS11_PIN"],
     );
 }

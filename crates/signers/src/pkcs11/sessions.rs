@@ -1,15 +1,16 @@
-//! Sessions with a token: one for each thread that signs at the same time, as many as the token allows.
+//! Sessions with a token: one for each thread that signs, up to the limit of the token.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use anyhow::anyhow;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::Session;
 use cryptoki::slot::Slot;
 
-/// A session is used by one thread at a time, and none is closed before the end: with the last one goes the login,
-/// which all of a process's sessions with a token share (PKCS#11 3.0, section 5.6.8).
+use super::TokenError;
+
+/// A session is used by one thread at a time, and none is closed before the end: closing the last one
+/// ends the login, which all sessions of a process with a token share (PKCS#11 3.0, section 5.6.8).
 pub(super) struct Sessions {
     module: Pkcs11,
     slot: Slot,
@@ -38,11 +39,11 @@ impl Sessions {
         }
     }
 
-    /// Does `work` with a session; waits for one where there can be no more.
+    /// Runs `work` with a session; waits for one if the token allows no more.
     ///
     /// # Errors
-    /// If no session can be opened.
-    pub(super) fn with<T>(&self, work: impl FnOnce(&Session) -> T) -> anyhow::Result<T> {
+    /// [`TokenError::NoSession`].
+    pub(super) fn with<T>(&self, work: impl FnOnce(&Session) -> T) -> Result<T, TokenError> {
         let session = self.take()?;
         let result = work(&session);
         self.pool().idle.push(session);
@@ -50,7 +51,7 @@ impl Sessions {
         Ok(result)
     }
 
-    fn take(&self) -> anyhow::Result<Session> {
+    fn take(&self) -> Result<Session, TokenError> {
         let mut pool = self.pool();
         loop {
             if let Some(session) = pool.idle.pop() {
@@ -63,11 +64,7 @@ impl Sessions {
                         return Ok(session);
                     }
                     Err(Error::Pkcs11(RvError::SessionCount, _)) if pool.open > 0 => pool.most = pool.open,
-                    Err(error) => {
-                        return Err(anyhow!(
-                            "the token opens no session: {error}. Check that no other program holds it"
-                        ));
-                    }
+                    Err(reason) => return Err(TokenError::NoSession(reason)),
                 }
             } else {
                 pool = self.returned.wait(pool).unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +80,7 @@ impl Sessions {
 impl Drop for Sessions {
     fn drop(&mut self) {
         self.pool().idle.clear();
-        // Some modules keep files or connections until they are told. There is nothing to be done if it fails.
+        // Some modules keep files or connections open until then. A failure changes nothing any more.
         let _ = self.module.clone().finalize();
     }
 }

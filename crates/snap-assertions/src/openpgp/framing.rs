@@ -32,7 +32,12 @@ pub(crate) fn encode_text(packet: &[u8]) -> String {
 
 /// The packet in `text`, which may have line breaks anywhere.
 pub(crate) fn decode_text(text: &str) -> Result<Vec<u8>, PacketError> {
-    let flat: Vec<u8> = text.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
+    let mut flat = Vec::with_capacity(text.len());
+    let mut start = 0;
+    for end in memchr::memchr2_iter(b'\r', b'\n', text.as_bytes()).chain([text.len()]) {
+        flat.extend_from_slice(text.as_bytes().get(start..end).unwrap_or_default());
+        start = end + 1;
+    }
     let mut bytes = BASE64_STANDARD.decode(flat).map_err(|_| PacketError::NotBase64)?;
     match bytes.first() {
         None => Err(PacketError::Truncated),
