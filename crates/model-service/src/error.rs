@@ -59,7 +59,10 @@ pub enum Error {
     },
     /// The report of an import cannot be printed.
     #[error("cannot write to stdout: {0}")]
-    #[diagnostic(code("stdout-unwritable"), help("Check where stdout leads"))]
+    #[diagnostic(
+        code("stdout-unwritable"),
+        help("Check where stdout leads and that it has room")
+    )]
     Stdout(io::Error),
     /// The system refuses threads.
     #[error("cannot start threads: {0}")]

@@ -79,7 +79,10 @@ pub enum InitError {
     Random(#[from] RandomError),
     /// The last line cannot be printed.
     #[error("cannot write to stdout: {0}")]
-    #[diagnostic(code("stdout-unwritable"), help("Check where stdout leads"))]
+    #[diagnostic(
+        code("stdout-unwritable"),
+        help("Check where stdout leads and that it has room")
+    )]
     Stdout(io::Error),
 }
 

@@ -227,6 +227,6 @@ impl Signer for KeyManager {
             Mechanism::RsaPkcs => self.sign_rsa_pkcs(content, time),
             Mechanism::OpenPgp => self.sign_openpgp(content),
         };
-        Ok(signature.map_err(|error| error.to_string())?)
+        Ok(signature?)
     }
 }

@@ -15,7 +15,6 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 use miette::Diagnostic;
 use snap_assertions::{KeyError, PendingSignature, PublicKey, SignaturePacket, Signer, SignerError};
-use thiserror::Error as ThisError;
 
 use crate::pin::PinSource;
 use crate::{SigningKeyError, check_size};
@@ -25,7 +24,7 @@ use uri::Pkcs11Uri;
 pub use uri::UriError;
 
 /// Why a token or its PKCS#11 module cannot be used, or did not sign.
-#[derive(Debug, ThisError, Diagnostic)]
+#[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum TokenError {
     /// The library cannot be loaded.
     #[error("cannot load the PKCS#11 module {}: {reason}", module.display())]

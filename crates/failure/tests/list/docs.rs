@@ -52,7 +52,8 @@ fn wrapped(text: &str, indent: &str) -> String {
     )
 }
 
-/// The first cells of tables whose first column is `code`.
+/// The codes in the first column of tables that begin with the column `code`. A prefix of codes, such
+/// as `stream-`, ends with a dash.
 pub(crate) fn codes_in_tables(page: &str) -> Vec<String> {
     let mut codes = Vec::new();
     let mut in_table = false;
@@ -66,8 +67,9 @@ pub(crate) fn codes_in_tables(page: &str) -> Vec<String> {
             continue;
         };
         match cell {
-            "code" => in_table = true,
-            _ if in_table && cell.starts_with('`') => codes.push(cell.replace('`', "")),
+            _ if cell.starts_with("code") => in_table = true,
+            // Every other part is between backquotes.
+            _ if in_table => codes.extend(cell.split('`').skip(1).step_by(2).map(str::to_owned)),
             _ => {}
         }
     }

@@ -87,8 +87,12 @@ fn tables_of_codes_in_the_docs_name_codes_that_exist() {
             continue;
         }
         for code in docs::codes_in_tables(&fs::read_to_string(&file).unwrap()) {
+            let is_known = |known: &String| match code.ends_with('-') {
+                true => known.starts_with(&code),
+                false => *known == code,
+            };
             assert!(
-                codes.contains(&code),
+                codes.iter().any(is_known),
                 "{} has `{code}`, which no error has",
                 file.display()
             );

@@ -34,7 +34,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// All source files of the workspace but those of the testbed, which serves tests alone.
+    /// All source files of the workspace but those of the testbed, which serves tests alone, and
+    /// the linter's findings, which have a page and a test of their own.
     pub(crate) fn all(root: &Path) -> Vec<Source> {
         let mut directories = vec![root.join("src"), root.join("hooks")];
         for package in fs::read_dir(root.join("crates")).unwrap() {
@@ -48,6 +49,7 @@ impl Source {
             for entry in fs::read_dir(directory).into_iter().flatten() {
                 let path = entry.unwrap().path();
                 match path.is_dir() {
+                    true if path.ends_with("findings") => {}
                     true => directories.push(path),
                     false if path.extension().is_some_and(|extension| extension == "rs") => files.push(path),
                     false => {}

@@ -107,7 +107,10 @@ pub enum ServeError {
     Signals(io::Error),
     /// The line with the address cannot be written.
     #[error("cannot write to stdout: {0}")]
-    #[diagnostic(code("stdout-unwritable"), help("Check where stdout leads"))]
+    #[diagnostic(
+        code("stdout-unwritable"),
+        help("Check where stdout leads and that it has room")
+    )]
     Stdout(io::Error),
 }
 
