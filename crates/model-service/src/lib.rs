@@ -137,8 +137,8 @@ fn print_line(out: &mut impl io::Write, line: &ReportLine) -> io::Result<()> {
     if let Some(id) = &line.hardware_id {
         write!(out, " {id:?}")?;
     }
-    match (&line.reason, &line.code) {
-        (Some(reason), Some(code)) => writeln!(out, ": {reason}. [{code}]"),
-        _ => writeln!(out),
+    match &line.reason {
+        Some(reason) => writeln!(out, ": {reason}"),
+        None => writeln!(out),
     }
 }

@@ -16,9 +16,9 @@ pub(crate) fn cause(error: &dyn Diagnostic) -> String {
     cause.replace(char::is_control, " ")
 }
 
-/// The cause and the advice as `CAUSE. ADVICE`, which snapd shows as the error of the change.
+/// The error as `CAUSE. ADVICE. [CODE]`, which snapd shows as the error of the change.
 pub(crate) fn message(error: &dyn Diagnostic) -> String {
-    format!("{}. {}", cause(error), failure::advice(error))
+    format!("{}. {}. [{}]", cause(error), failure::advice(error), failure::code(error))
 }
 
 /// The beginning of a value that a client sent, for a message or the log.

@@ -213,13 +213,9 @@ fn report_markup(session: &Session, counts: &ImportCounts, lines: &[ReportLine])
 
 fn cells(line: &ReportLine) -> [Markup; 3] {
     let good = line.outcome != ImportOutcome::Refused;
-    let reason = match (&line.reason, &line.code) {
-        (Some(reason), Some(code)) => Some(format!("{reason}. [{code}]")),
-        _ => None,
-    };
     [
         html! { (line.number) },
         foreign(line.hardware_id.as_deref().unwrap_or("–")),
-        outcome(good, line.outcome.name(), reason.as_deref()),
+        outcome(good, line.outcome.name(), line.reason.as_deref()),
     ]
 }
