@@ -1,9 +1,9 @@
 //! The checks, one file per topic. A check takes the gadget and returns findings.
 
-mod connections;
+pub(crate) mod connections;
 mod hooks;
-mod metadata;
-mod plugs;
+pub(crate) mod metadata;
+pub(crate) mod plugs;
 mod programs;
 mod settings;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hardware_identity::config::ProposedSerial;
+use hardware_identity::config::{ProposedSerial, Settings};
 use hardware_identity::delivery::Target;
 use hardware_identity::hardware_id::HardwareIdSource;
 
@@ -19,13 +19,18 @@ pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
     for name in ["prepare-device", "prepare-serial-request", "install-device"] {
         if gadget.has_hook(name) {
             let hook = gadget.snap.hook(name);
-            findings.extend(missing(gadget, ("hook", name), &hook, &needs(gadget, name)));
+            findings.extend(missing(
+                gadget,
+                ("hook", name),
+                &hook,
+                &needs(gadget.settings.as_ref(), name),
+            ));
         }
     }
     for (name, app) in gadget.snap.apps() {
         let is_tool = |path: &str| path.rsplit('/').next() == Some(TOOL);
         if app.commands().any(is_tool) {
-            let missing = missing(gadget, ("app", name), app, &needs(gadget, TOOL));
+            let missing = missing(gadget, ("app", name), app, &needs(gadget.settings.as_ref(), TOOL));
             findings.extend(missing.into_iter().map(|finding| finding.warning_if(true)));
         }
     }
@@ -39,8 +44,8 @@ pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
 }
 
 /// The interfaces that a program needs with these settings; docs/hooks.md lists them.
-fn needs(gadget: &Gadget<'_>, program: &str) -> Vec<&'static str> {
-    let Some(settings) = &gadget.settings else {
+pub(crate) fn needs(settings: Option<&Settings>, program: &str) -> Vec<&'static str> {
+    let Some(settings) = settings else {
         return vec!["tpm"];
     };
     let reads_hardware_id = match program {
