@@ -9,6 +9,7 @@ mod interfaces;
 mod libraries;
 mod metadata;
 mod programs;
+mod project;
 mod settings;
 
 pub(crate) use hooks::HookFinding;
@@ -16,4 +17,5 @@ pub(crate) use interfaces::InterfaceFinding;
 pub(crate) use libraries::{LibraryFinding, LibraryFix};
 pub(crate) use metadata::MetadataFinding;
 pub(crate) use programs::ProgramFinding;
+pub(crate) use project::ProjectFinding;
 pub(crate) use settings::SettingsFinding;

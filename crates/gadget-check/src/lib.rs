@@ -5,6 +5,7 @@
 //!
 //! - `snap/` reads the files of a snap, and `gadget.rs` is what the checks see of it;
 //! - `checks/` has one file for each topic;
+//! - `project/` checks a snapcraft project, and finds the lines to add;
 //! - `findings/` declares the codes and texts of all findings;
 //! - `facts/` has the facts about snapd and the bases, from the files in `data/`.
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@ mod facts;
 mod finding;
 mod findings;
 mod gadget;
+mod project;
 mod report;
 mod snap;
 
@@ -26,6 +28,7 @@ use snap::tree::Tree;
 
 pub use error::GadgetError;
 pub use finding::{GadgetFinding, Severity};
+pub use project::{ProjectReport, check_project};
 pub use report::GadgetReport;
 pub use snap::squashfs::SquashfsError;
 
@@ -55,6 +58,5 @@ pub fn check(path: &Path) -> Result<GadgetReport, GadgetError> {
 }
 
 fn is_project(tree: &Tree) -> bool {
-    let sources = ["snap/snapcraft.yaml", "snapcraft.yaml", ".snapcraft.yaml"];
-    !tree.is_file(snap_yaml::FILE) && sources.iter().any(|source| tree.is_file(source))
+    !tree.is_file(snap_yaml::FILE) && project::SOURCES.iter().any(|(file, _)| tree.is_file(file))
 }
