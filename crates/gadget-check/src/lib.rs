@@ -4,6 +4,7 @@
 //! the findings; each [`GadgetFinding`] has a stable code, which docs/check-gadget.md lists.
 //!
 //! - `snap/` reads the files of a snap, and `gadget.rs` is what the checks see of it;
+//! - `trace.rs` follows what the hooks and apps run, through all scripts;
 //! - `checks/` has one file for each topic;
 //! - `findings/` declares the codes and texts of all findings;
 //! - `facts/` has the facts about snapd and the bases, from the files in `data/`.
@@ -17,6 +18,7 @@ mod findings;
 mod gadget;
 mod report;
 mod snap;
+mod trace;
 
 use std::path::Path;
 

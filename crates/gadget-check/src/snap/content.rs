@@ -43,6 +43,14 @@ impl<'a> Contents<'a> {
         Rc::clone(content)
     }
 
+    /// The file as a script of an interpreter that it is an argument of; `None` if it cannot be
+    /// read or is an ELF file.
+    pub(crate) fn script_of(&self, interpreter: &str, path: impl AsRef<Path>) -> Option<Rc<Content>> {
+        let data = self.tree.read(path, MAX_PROGRAM).ok()?;
+        let is_script = !data.starts_with(b"\x7fELF");
+        is_script.then(|| Rc::new(Content::Script(Script::read(interpreter, &data))))
+    }
+
     fn read(&self, path: &Path) -> Content {
         let data = match self.tree.read(path, MAX_PROGRAM) {
             Ok(data) => data,
