@@ -139,14 +139,15 @@ impl Trace {
 
     /// Returns true if a script sets the option, or may set it.
     pub(crate) fn sets(&self, option: &str) -> bool {
-        self.snapctl().any(|(_, snapctl)| snapctl.sets(option)) || self.names_in_other_language(option)
+        let in_gap = !self.gaps.is_empty() && self.mentions(option);
+        in_gap || self.snapctl().any(|(_, snapctl)| snapctl.sets(option))
     }
 
     /// Returns true if a script removes the option, or may remove it.
     pub(crate) fn unsets(&self, option: &str) -> bool {
-        let in_gap = |text| self.mentions(text);
-        self.snapctl().any(|(_, snapctl)| snapctl.unsets(option))
-            || (!self.gaps.is_empty() && in_gap("unset") && in_gap("registration"))
+        let words = ["unset", "registration"];
+        let in_gap = !self.gaps.is_empty() && words.iter().all(|word| self.mentions(word));
+        in_gap || self.snapctl().any(|(_, snapctl)| snapctl.unsets(option))
     }
 
     /// Returns true if a script runs something that could not be followed.

@@ -23,6 +23,7 @@ pub(crate) enum ValueFinding {
     #[error("{snap_id} is not a snap-id of a store, but a placeholder")]
     #[diagnostic(
         code("placeholder-snap-id"),
+        severity(Warning),
         help(
             "Register the name of the gadget, and take the snap-id from `snap info --verbose {gadget}` or \
              from the snap-declaration"
@@ -38,7 +39,7 @@ impl FindingKind for ValueFinding {
                 "snapd's YAML reader follows YAML 1.1: the hooks get another value than the one written"
             }
             ValueFinding::PlaceholderSnapId { .. } => {
-                "snapd applies the entry to the snap with this snap-id, which does not exist: no plug is \
+                "snapd applies the entry only to the snap with this snap-id, which does not exist: no plug is \
                  connected and no default is set"
             }
         }

@@ -1,7 +1,7 @@
 //! Scripts: what can be read from them without running them.
 
 use super::literals::{self, Group};
-use super::shell::{self, ShellScript};
+use super::shell::ShellScript;
 
 /// Programs of this project.
 pub(crate) const OURS: [&str; 5] = [
@@ -16,6 +16,9 @@ pub(crate) const PROGRAM_DIRECTORIES: [&str; 4] = ["bin", "sbin", "usr/bin", "us
 
 /// Names of interpreters of shell scripts.
 const SHELLS: [&str; 4] = ["sh", "bash", "dash", "ash"];
+
+/// Bytes of a script that are read. Hooks have a few KiB.
+pub(crate) const MAX_SCRIPT: usize = 1 << 20;
 
 /// A file that an interpreter runs.
 #[derive(Debug)]
@@ -36,38 +39,34 @@ pub(crate) enum Body {
 }
 
 impl Script {
-    /// Returns `None` if the data does not begin with `#!`.
-    pub(crate) fn parse(data: &[u8]) -> Option<Self> {
-        let text = data.strip_prefix(b"#!")?;
-        let line = text.split(|byte| *byte == b'\n').next()?;
+    /// Reads a script with a first line that names the interpreter. The flag tells whether the data
+    /// is the whole script.
+    pub(crate) fn parse((data, is_whole): (&[u8], bool)) -> Self {
+        let line = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
         // A carriage return stays: to the kernel it is a part of the name.
-        let line = String::from_utf8_lossy(line);
-        let interpreter = line.trim_matches([' ', '\t']).to_owned();
+        let line = String::from_utf8_lossy(line.strip_prefix(b"#!").unwrap_or(line));
+        let interpreter = line.trim_matches([' ', '\t']);
         let words: Vec<&str> = interpreter.split([' ', '\t']).collect();
         let name = command_of(&words).unwrap_or_else(|| words.first().copied().unwrap_or_default());
         let name = name.rsplit('/').next().unwrap_or(name).trim_end();
-        Some(Script {
-            interpreter: interpreter.clone(),
-            ..Script::read(name, data)
-        })
+        Script {
+            interpreter: interpreter.to_owned(),
+            ..Script::read(name, (data, is_whole))
+        }
     }
 
     /// Reads a file that is an argument of an interpreter, with `#!` or without.
-    pub(crate) fn read(interpreter: &str, data: &[u8]) -> Self {
-        // The parser notices by the byte more that the script is too large.
-        let text = String::from_utf8_lossy(&data[..data.len().min(shell::LARGEST + 1)]);
+    pub(crate) fn read(interpreter: &str, (data, is_whole): (&[u8], bool)) -> Self {
+        let text = String::from_utf8_lossy(data);
         let (body, is_complete) = match SHELLS.contains(&interpreter) {
             true => {
                 let script = ShellScript::parse(&text);
-                let is_complete = script.complete;
+                let is_complete = script.complete && is_whole;
                 (Body::Shell(script), is_complete)
             }
             false => {
                 let groups = literals::groups(&text);
-                (
-                    Body::Other(interpreter.to_owned(), groups),
-                    data.len() <= shell::LARGEST,
-                )
+                (Body::Other(interpreter.to_owned(), groups), is_whole)
             }
         };
         Script {
@@ -110,17 +109,20 @@ fn command_of<'a>(words: &[&'a str]) -> Option<&'a str> {
 mod tests {
     use super::*;
 
+    fn parse(data: &[u8]) -> Script {
+        Script::parse((data, true))
+    }
+
     #[test]
     fn the_interpreter_is_read_as_the_kernel_reads_it() {
-        let script = Script::parse(b"#!/usr/bin/env -S bash -e\ntrue").unwrap();
+        let script = parse(b"#!/usr/bin/env -S bash -e\ntrue");
         assert_eq!(script.interpreter(), "/usr/bin/env");
         assert_eq!(script.command(), Some("bash"));
         assert!(matches!(script.body, Body::Shell(_)));
-        let script = Script::parse(b"#! /bin/sh\r\ntrue\r\n").unwrap();
+        let script = parse(b"#! /bin/sh\r\ntrue\r\n");
         assert_eq!(script.interpreter(), "/bin/sh\r");
         assert_eq!(script.command(), None);
-        assert!(Script::parse(b"echo").is_none());
-        let script = Script::parse(b"#!/usr/bin/python3\nprint('a') # b\n").unwrap();
+        let script = parse(b"#!/usr/bin/python3\nprint('a') # b\n");
         assert!(matches!(&script.body, Body::Other(name, _) if name == "python3"));
         assert!(script.mentions("a") && !script.mentions("b"));
     }

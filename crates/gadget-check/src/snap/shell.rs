@@ -16,8 +16,6 @@ use tree_sitter::{ParseOptions, ParseState, Parser, Tree};
 use collect::Collector;
 pub(crate) use word::{Part, UNKNOWN, Word};
 
-/// Bytes of a script that are read. Hooks have a few KiB.
-pub(crate) const LARGEST: usize = 1 << 20;
 /// The longest time for one script. Ordinary scripts take less than a millisecond.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 
@@ -97,17 +95,19 @@ pub(crate) struct Command {
 impl ShellScript {
     /// Reads the text of a script, or of an argument of `sh -c`.
     pub(crate) fn parse(text: &str) -> Self {
-        let end = text.floor_char_boundary(LARGEST);
-        let Some(tree) = parse(&text.as_bytes()[..end]) else {
-            return ShellScript::default();
+        let Some(tree) = parse(text.as_bytes()) else {
+            return ShellScript {
+                code: text.to_owned(),
+                ..ShellScript::default()
+            };
         };
-        let mut collector = Collector::new(&text[..end]);
+        let mut collector = Collector::new(text);
         let complete = collector.collect(tree.root_node());
         ShellScript {
             steps: collector.steps,
             tested: collector.tested,
-            code: without(&text[..end], &collector.comments),
-            complete: complete && end == text.len() && !tree.root_node().has_error(),
+            code: without(text, &collector.comments),
+            complete: complete && !tree.root_node().has_error(),
         }
     }
 
@@ -356,7 +356,6 @@ mod tests {
             "((((((((((".repeat(100_000),
             "a=(".repeat(300_000),
             "[[ ".repeat(300_000),
-            "x".repeat(10 << 20),
         ] {
             assert!(!ShellScript::parse(&text).complete, "{}", text.get(..9).unwrap());
         }

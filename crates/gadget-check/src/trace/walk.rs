@@ -7,7 +7,7 @@ use super::{Call, Exit, Gap, GapReason, Program, Role, Trace, Value};
 use crate::snap::content::{Content, Contents};
 use crate::snap::environment::Environment;
 use crate::snap::script::{Body, PROGRAM_DIRECTORIES, Script};
-use crate::snap::shell::{Command, Condition, ShellScript, Step, Test, UNKNOWN};
+use crate::snap::shell::{Command, Condition, Part, ShellScript, Step, Test, UNKNOWN, Word};
 use crate::snap::snap_yaml::SnapYaml;
 use crate::snap::tree::{Entry, Tree};
 
@@ -40,6 +40,8 @@ struct Frame {
     script: String,
     environment: Rc<Environment>,
     arguments: Vec<Value>,
+    /// Where the arguments are from: another script.
+    called_in: String,
     /// An `exit` under a condition that can end it before the next command.
     exit: Option<Exit>,
     /// True if it runs only under a condition.
@@ -49,6 +51,8 @@ struct Frame {
 /// A command with its words expanded.
 struct Expanded {
     words: Vec<Value>,
+    /// The script that names the program: for `"$@"` the caller of this one.
+    named_in: String,
     environment: Rc<Environment>,
     line: Option<usize>,
     conditional: bool,
@@ -90,6 +94,7 @@ impl<'a> Walk<'a> {
             script: program.path.clone(),
             environment: Rc::clone(&program.environment),
             arguments: arguments.to_vec(),
+            called_in: program.named_in.clone(),
             exit: program.after_exit.clone(),
             conditional: !program.takes_over,
         };
@@ -270,8 +275,18 @@ impl<'a> Walk<'a> {
             .iter()
             .any(|word| script.tested.contains_key(word.text()))
             || tests(script, &words, frame);
+        let is_of_caller = |word: &Word| {
+            let is_argument = |part: &Part| matches!(part, Part::Variable(name) if name == "@");
+            word.parts().first().is_some_and(is_argument)
+        };
+        let mut leading = command.words.iter().filter(|word| word.text() != "exec");
+        let named_in = match leading.next().is_some_and(is_of_caller) {
+            true => frame.called_in.clone(),
+            false => frame.script.clone(),
+        };
         let expanded = Expanded {
             words,
+            named_in,
             environment,
             line: Some(command.line),
             conditional: command.conditional,
@@ -379,7 +394,7 @@ impl<'a> Walk<'a> {
             path,
             role: Role::Called,
             user: frame.user.clone(),
-            named_in: frame.script.clone(),
+            named_in: command.named_in.clone(),
             environment: Rc::clone(&command.environment),
             takes_over: command.takes_over && !frame.conditional,
             is_optional: command.is_optional,
@@ -470,6 +485,7 @@ impl<'a> Walk<'a> {
             script: path,
             environment: command.environment,
             arguments: rest.to_vec(),
+            called_in: frame.script.clone(),
             exit: frame.exit.clone(),
             conditional: frame.conditional || command.conditional,
         };
@@ -516,6 +532,7 @@ impl<'a> Walk<'a> {
             script: frame.script.clone(),
             environment: Rc::clone(&command.environment),
             arguments: Vec::new(),
+            called_in: frame.called_in.clone(),
             exit: frame.exit.clone(),
             conditional: frame.conditional || command.conditional,
         };
@@ -552,6 +569,7 @@ impl<'a> Walk<'a> {
             if is_snapctl(first) || first.contains("SNAP") || first.starts_with('/') {
                 let command = Expanded {
                     words: Vec::new(),
+                    named_in: frame.script.clone(),
                     environment: Rc::clone(&frame.environment),
                     line: None,
                     conditional: true,
