@@ -12,12 +12,13 @@ use crate::facts::hook_names;
 use crate::finding::{FindingKind as _, GadgetFinding};
 use crate::findings::MetadataFinding;
 use crate::snap::HOOKS;
-use crate::snap::content::Contents;
+use crate::snap::content::{Content, Contents};
 use crate::snap::gadget_yaml::{self, GadgetYaml};
+use crate::snap::script::OURS;
 use crate::snap::snap_yaml::{self, Runnable, SnapYaml};
 use crate::snap::tree::{Entry, Tree};
 use crate::snap::yaml;
-use crate::trace::{Role, Trace};
+use crate::trace::{Program, Role, Trace};
 
 /// A gadget snap, with everything that more than one check uses.
 pub(crate) struct Gadget<'a> {
@@ -78,6 +79,27 @@ impl<'a> Gadget<'a> {
     /// What the hooks and apps run.
     pub(crate) fn traces(&self) -> impl Iterator<Item = &Trace> {
         self.hooks.values().chain(self.apps.values())
+    }
+
+    /// Returns true if the program is a script, so that what it does is known.
+    pub(crate) fn is_script(&self, program: &Program) -> bool {
+        matches!(&*self.contents.get(&program.path), Content::Script(_))
+    }
+
+    /// Returns true for a program of this project, and for one that can make a key in the TPM.
+    pub(crate) fn makes_identity(&self, program: &Program) -> bool {
+        match &*self.contents.get(&program.path) {
+            Content::Elf(elf) => {
+                let mut needed = elf.needed.iter();
+                OURS.contains(&program.name()) || needed.any(|library| library.starts_with("libtss2-"))
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns true if a program uses the TPM, or may use it.
+    pub(crate) fn uses_tpm(&self, program: &Program) -> bool {
+        self.makes_identity(program) || (OURS.contains(&program.name()) && !self.is_script(program))
     }
 
     /// The name of the TCTI, without its configuration.

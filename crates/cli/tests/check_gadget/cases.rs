@@ -285,7 +285,7 @@ fn hostile_scripts_end_in_time() {
         "if ; then fi fi",
         "\"$PROGRAM\" a",
         "\u{fffd}'",
-        &"sh -c '".repeat(1000),
+        &"sh -c '".repeat(999),
     ] {
         let checked = gadget(&format!("{UNSET}\n{SET}\n{script}"), REQUEST).check();
         let start = &script[..script.len().min(20)];

@@ -9,6 +9,7 @@ mod gadget;
 mod layouts;
 mod libraries;
 mod packed;
+mod public;
 
 use std::fs;
 use std::path::Path;

@@ -90,9 +90,10 @@ fn duties(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
     let own = |name: &str| {
         let trace = gadget.hooks.get(name)?;
         // What an ELF file does cannot be read.
-        let hands_over = trace.programs.iter().any(|program| {
-            (program.takes_over || program.name() == name) && !bypassed::is_script(gadget, program)
-        });
+        let hands_over = trace
+            .programs
+            .iter()
+            .any(|program| (program.takes_over || program.name() == name) && !gadget.is_script(program));
         (!hands_over).then(|| (trace, format!("{HOOKS}/{name}")))
     };
     let mut findings = Vec::new();

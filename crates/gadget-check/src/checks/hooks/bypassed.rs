@@ -7,7 +7,6 @@ use crate::finding::{FindingKind as _, GadgetFinding};
 use crate::findings::HookFinding;
 use crate::gadget::Gadget;
 use crate::snap::HOOKS;
-use crate::snap::content::Content;
 use crate::snap::script::OURS;
 use crate::trace::{Exit, Program, Trace};
 
@@ -26,7 +25,7 @@ pub(super) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
 fn of_prepare_serial_request(gadget: &Gadget<'_>) -> Option<GadgetFinding> {
     let hook = "prepare-serial-request";
     let trace = gadget.hooks.get(hook)?;
-    let does_task = trace.programs.iter().any(|program| !is_script(gadget, program))
+    let does_task = trace.programs.iter().any(|program| !gadget.is_script(program))
         || trace.sets("registration.body")
         || may_run(trace, hook);
     (!does_task).then(|| bypassed(hook))
@@ -40,7 +39,10 @@ pub(super) fn of_prepare_device(gadget: &Gadget<'_>) -> Option<GadgetFinding> {
     let request = gadget.hooks.get("prepare-serial-request")?;
     let is_needed = ours(gadget, request, "prepare-serial-request").is_some();
     let does_task = ours(gadget, trace, hook).is_some()
-        || trace.programs.iter().any(|program| uses_tpm(gadget, program))
+        || trace
+            .programs
+            .iter()
+            .any(|program| gadget.makes_identity(program))
         || may_run(trace, hook);
     (is_needed && !does_task).then(|| bypassed(hook))
 }
@@ -84,22 +86,7 @@ fn bypassed(hook: &'static str) -> GadgetFinding {
 /// reported as missing.
 pub(super) fn ours<'a>(gadget: &Gadget<'_>, trace: &'a Trace, name: &str) -> Option<&'a Program> {
     let mut programs = trace.programs.iter();
-    programs.find(|program| program.name() == name && !is_script(gadget, program))
-}
-
-pub(super) fn is_script(gadget: &Gadget<'_>, program: &Program) -> bool {
-    matches!(&*gadget.contents.get(&program.path), Content::Script(_))
-}
-
-/// Returns true for a program that can make a key in the TPM.
-fn uses_tpm(gadget: &Gadget<'_>, program: &Program) -> bool {
-    match &*gadget.contents.get(&program.path) {
-        Content::Elf(elf) => {
-            let mut needed = elf.needed.iter();
-            OURS.contains(&program.name()) || needed.any(|library| library.starts_with("libtss2-"))
-        }
-        _ => false,
-    }
+    programs.find(|program| program.name() == name && !gadget.is_script(program))
 }
 
 /// Returns true if the program can be among what could not be followed.
