@@ -60,3 +60,15 @@ fn is_project(tree: &Tree) -> bool {
     let sources = ["snap/snapcraft.yaml", "snapcraft.yaml", ".snapcraft.yaml"];
     !tree.is_file(snap_yaml::FILE) && sources.iter().any(|source| tree.is_file(source))
 }
+
+/// Follows a script of this interpreter in the snap of a directory. For the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub fn follow_script(snap: &Path, interpreter: &str, script: &[u8]) {
+    let Ok(tree) = Tree::open(snap) else { return };
+    let Ok(yaml) = snap::yaml::read(&tree, snap_yaml::FILE) else {
+        return;
+    };
+    let contents = snap::content::Contents::of(&tree);
+    let trace = trace::Trace::of_text((&tree, &contents, &yaml), interpreter, script);
+    let _ = (trace.sets("a.b"), trace.unsets("a.b"), trace.mentions("a"));
+}

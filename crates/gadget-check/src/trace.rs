@@ -130,6 +130,19 @@ impl Trace {
         walk.finish()
     }
 
+    /// Follows the text of a script of this interpreter, as a fuzz target does.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn of_text(
+        (tree, contents, snap): (&Tree, &Contents<'_>, &SnapYaml),
+        interpreter: &str,
+        text: &[u8],
+    ) -> Self {
+        let script = Content::Script(Script::read(interpreter, (text, true)));
+        let mut walk = walk::Walk::new(tree, contents, snap);
+        walk.text(Rc::new(script), Environment::of(snap));
+        walk.finish()
+    }
+
     /// The calls of snapctl.
     pub(crate) fn snapctl(&self) -> impl Iterator<Item = (&Call, Snapctl)> {
         self.calls

@@ -45,7 +45,7 @@ pub(crate) enum HookFinding {
         /// The snap-id that gadget.yaml has defaults of the gadget for.
         defaults_of: Option<String>,
     },
-    #[error("the hook does not run {hook} of this project, and does not do its task")]
+    #[error("the hook does not run {hook} of this project, and does not do its task{}", always_ends(*end))]
     #[diagnostic(
         code("hook-bypassed"),
         help(
@@ -53,7 +53,11 @@ pub(crate) enum HookFinding {
              \"$SNAP/bin/{hook}\""
         )
     )]
-    Bypassed { hook: &'static str },
+    Bypassed {
+        hook: &'static str,
+        /// The line of an `exit` that is always reached.
+        end: Option<usize>,
+    },
     #[error("line {line} can end the hook before it runs {hook} of this project")]
     #[diagnostic(
         code("hook-bypassed"),
@@ -107,7 +111,7 @@ impl FindingKind for HookFinding {
             HookFinding::NoConfigure { defaults_of: None } => {
                 "`snap set` of the gadget fails, and the gadget cannot have defaults".into()
             }
-            HookFinding::Bypassed { hook } | HookFinding::ExitsFirst { hook, .. } => consequence(hook).into(),
+            HookFinding::Bypassed { hook, .. } | HookFinding::ExitsFirst { hook, .. } => consequence(hook).into(),
             HookFinding::BodyNotUnset => "after a failed attempt snapd still has the body, and every later \
                                           attempt fails before snapd runs prepare-serial-request"
                 .into(),
@@ -118,6 +122,10 @@ impl FindingKind for HookFinding {
             }
         }
     }
+}
+
+fn always_ends(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!("; it always ends at line {line}"))
 }
 
 /// What happens if a hook of this project does not run.

@@ -33,8 +33,9 @@ impl Snapctl {
             )),
             // Attributes of plugs and slots are not options.
             "set" if !words.first().is_some_and(|word| word.text().starts_with(':')) => {
-                let is_type = |flag: &&Value| flag.text().contains(['s', 't']);
-                Some(Snapctl::set(&words, flags.iter().any(|flag| is_type(flag))))
+                let mut flags = flags.iter();
+                let is_typed = flags.any(|flag| flag.text().contains(['s', 't']));
+                Some(Snapctl::set(&words, is_typed))
             }
             _ => None,
         }

@@ -109,6 +109,20 @@ impl<'a> Walk<'a> {
         frame.environment
     }
 
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn text(&mut self, script: Rc<Content>, environment: Environment) {
+        let mut frame = Frame {
+            user: String::new(),
+            script: "meta/hooks/configure".to_owned(),
+            environment: Rc::new(environment),
+            arguments: Vec::new(),
+            called_in: String::new(),
+            exit: None,
+            conditional: false,
+        };
+        self.script(&script, &mut frame);
+    }
+
     /// A program can be called more than once: what is certain counts.
     fn add_program(&mut self, program: Program) {
         let is_full = self.trace.programs.len() >= MAX_PROGRAMS;

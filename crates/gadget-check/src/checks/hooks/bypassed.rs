@@ -28,7 +28,7 @@ fn of_prepare_serial_request(gadget: &Gadget<'_>) -> Option<GadgetFinding> {
     let does_task = trace.programs.iter().any(|program| !gadget.is_script(program))
         || trace.sets("registration.body")
         || may_run(trace, hook);
-    (!does_task).then(|| bypassed(hook))
+    (!does_task).then(|| bypassed(trace, hook))
 }
 
 /// Our prepare-serial-request needs what our prepare-device does. An author's own hooks can divide
@@ -44,7 +44,7 @@ pub(super) fn of_prepare_device(gadget: &Gadget<'_>) -> Option<GadgetFinding> {
             .iter()
             .any(|program| gadget.makes_identity(program))
         || may_run(trace, hook);
-    (is_needed && !does_task).then(|| bypassed(hook))
+    (is_needed && !does_task).then(|| bypassed(trace, hook))
 }
 
 fn of_install_device(gadget: &Gadget<'_>) -> Option<GadgetFinding> {
@@ -55,7 +55,7 @@ fn of_install_device(gadget: &Gadget<'_>) -> Option<GadgetFinding> {
         .as_ref()
         .is_some_and(|settings| settings.factory.export.is_some());
     let does_task = ours(gadget, trace, hook).is_some() || may_run(trace, hook);
-    (exports && !does_task).then(|| bypassed(hook))
+    (exports && !does_task).then(|| bypassed(trace, hook))
 }
 
 /// Without it the settings are not validated when they are set; the other hooks still work.
@@ -67,7 +67,7 @@ fn of_configure(gadget: &Gadget<'_>) -> Option<GadgetFinding> {
         trace.is_some_and(|trace| ours(gadget, trace, hook).is_some())
     });
     let does_task = ours(gadget, trace, hook).is_some() || may_run(trace, hook);
-    (uses_ours && !does_task).then(|| bypassed(hook).warning_if(true))
+    (uses_ours && !does_task).then(|| bypassed(trace, hook).warning_if(true))
 }
 
 /// An `exit` that ends the hook before our program runs.
@@ -78,8 +78,10 @@ fn exits_first(gadget: &Gadget<'_>, hook: &'static str) -> Option<GadgetFinding>
     Some(finding.at(script).warning_if(true))
 }
 
-fn bypassed(hook: &'static str) -> GadgetFinding {
-    HookFinding::Bypassed { hook }.at(format!("{HOOKS}/{hook}"))
+fn bypassed(trace: &Trace, hook: &'static str) -> GadgetFinding {
+    let place = trace.end.as_ref().map(|exit| exit.script.clone());
+    let end = trace.end.as_ref().map(|exit| exit.line);
+    HookFinding::Bypassed { hook, end }.at(place.unwrap_or_else(|| format!("{HOOKS}/{hook}")))
 }
 
 /// The program of this project that a hook reaches. A program that is not in the snap counts: it is
