@@ -311,3 +311,22 @@ fn hostile_scripts_end_in_time() {
     gadget.script("meta/hooks/prepare-device", &format!("{UNSET}\n{SET}\n{calls}"));
     assert_eq!(gadget.check().codes(), ["not-checked"]);
 }
+
+#[test]
+fn hostile_values_and_apps_end_in_time() {
+    // Values that grow, and conditions within each other, are read as far as they matter.
+    let doubled = "A=xxxxxxxxxxxxxxxx; ".to_owned() + &"A=$A$A\n".repeat(60) + &"echo $A$A$A\n".repeat(5000);
+    let either = "case $1 in a) A=1;; b) A=2;; esac\n".to_owned() + &"B=$A$A$A; echo $B$B\n".repeat(1000);
+    let negated = "! ".repeat(50_000) + "[ -x a ] && b";
+    for script in [doubled, either, negated, "$SNAP/bin/a ".repeat(50_000)] {
+        let checked = gadget(&format!("{UNSET}\n{SET}\n{script}"), REQUEST).check();
+        assert_eq!(checked.status, 0, "{:#}", checked.report);
+    }
+    let many = gadget(&format!("{UNSET}\n{SET}"), REQUEST);
+    many.script("bin/a", &"A=$A$SNAP; $SNAP/bin/b $A\n".repeat(10_000));
+    let apps: String = (0..5000)
+        .map(|number| format!("  a{number}: {{command: bin/a}}\n"))
+        .collect();
+    many.edit_snap("hooks:", &format!("apps:\n{apps}hooks:"));
+    assert_eq!(many.check().codes(), ["missing-program", "not-checked"]);
+}

@@ -23,7 +23,12 @@ pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
     let mut findings: Vec<GadgetFinding> = traces().flat_map(untyped).collect();
     if gadget.snap.is_strict() {
         let calls = traces().flat_map(|trace| &trace.calls);
-        findings.extend(calls.filter_map(|call| unreachable(gadget, call)));
+        let mut plugs = gadget.snap.plugs().into_values();
+        let reach = Reach {
+            own_mount: format!("/snap/{}/", gadget.snap.name),
+            has_snapd: plugs.any(|interface| interface == "snapd-control"),
+        };
+        findings.extend(calls.filter_map(|call| reach.unreachable(call)));
     }
     findings.extend(traces().flat_map(gaps));
     findings
@@ -71,24 +76,31 @@ fn misread(option: &str, value: &Value, line: Option<usize>) -> Option<ScriptFin
     }
 }
 
-fn unreachable(gadget: &Gadget<'_>, call: &Call) -> Option<GadgetFinding> {
-    let program = call.program.as_str();
-    // A group of literals of one word is not a call.
-    let is_call = call.line.is_some() || !call.arguments.is_empty();
-    let has_control = gadget.snap.plugs().values().any(|name| *name == "snapd-control");
-    let own = format!("/snap/{}/", gadget.snap.name);
-    let own_instance = program.starts_with(&own);
-    let is_of_other_snap = program.starts_with("/snap/") && !own_instance;
-    let name = match program.rsplit_once('/') {
-        Some(("/bin" | "/usr/bin" | "/usr/sbin" | "/sbin", name)) => name,
-        _ => program,
-    };
-    let is_denied = DENIED.contains(&name) && !(name == "snap" && has_control);
-    let finding = ScriptFinding::Unreachable {
-        program: program.to_owned(),
-        line: call.line,
-    };
-    (is_call && (is_of_other_snap || is_denied)).then(|| finding.at(&call.script))
+/// What programs of the gadget can reach.
+struct Reach {
+    /// The directory where its revisions are mounted.
+    own_mount: String,
+    /// True if a plug gives access to snapd.
+    has_snapd: bool,
+}
+
+impl Reach {
+    fn unreachable(&self, call: &Call) -> Option<GadgetFinding> {
+        // A group of literals of one word is not a call.
+        let is_call = call.line.is_some() || !call.arguments.is_empty();
+        let program = call.program.as_str();
+        let is_of_other_snap = program.starts_with("/snap/") && !program.starts_with(&self.own_mount);
+        let name = match program.rsplit_once('/') {
+            Some(("/bin" | "/usr/bin" | "/usr/sbin" | "/sbin", name)) => name,
+            _ => program,
+        };
+        let is_denied = DENIED.contains(&name) && !(name == "snap" && self.has_snapd);
+        let finding = ScriptFinding::Unreachable {
+            program: program.to_owned(),
+            line: call.line,
+        };
+        (is_call && (is_of_other_snap || is_denied)).then(|| finding.at(&call.script))
+    }
 }
 
 fn gaps(trace: &Trace) -> impl Iterator<Item = GadgetFinding> {

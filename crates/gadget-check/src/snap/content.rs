@@ -27,10 +27,17 @@ pub(crate) struct Contents<'a> {
     scripts: RefCell<BTreeMap<(String, PathBuf), Rc<Content>>>,
     /// Bytes of scripts that can still be read.
     rest: Cell<usize>,
+    /// Commands and bytes of their words that can still be followed.
+    steps: Cell<usize>,
+    words: Cell<usize>,
 }
 
 /// Bytes of all scripts of a snap that are read: a few seconds' work for the parser.
 const MAX_SCRIPTS: usize = 8 << 20;
+/// Commands of all hooks and apps that are followed, and bytes of their words. A gadget has a few
+/// hundred commands.
+const MAX_STEPS: usize = 200_000;
+const MAX_WORDS: usize = 32 << 20;
 
 impl<'a> Contents<'a> {
     pub(crate) fn of(tree: &'a Tree) -> Self {
@@ -39,6 +46,8 @@ impl<'a> Contents<'a> {
             cache: RefCell::default(),
             scripts: RefCell::default(),
             rest: Cell::new(MAX_SCRIPTS),
+            steps: Cell::new(MAX_STEPS),
+            words: Cell::new(MAX_WORDS),
         }
     }
 
@@ -65,6 +74,13 @@ impl<'a> Contents<'a> {
             is_script.then(|| Rc::new(Content::Script(Script::read(interpreter, self.taken(&data)))))?;
         self.scripts.borrow_mut().insert(key, Rc::clone(&content));
         Some(content)
+    }
+
+    /// Counts a command with words of this length. Returns false if there were too many.
+    pub(crate) fn count_step(&self, length: usize) -> bool {
+        self.steps.set(self.steps.get().saturating_sub(1));
+        self.words.set(self.words.get().saturating_sub(length));
+        self.steps.get() > 0 && self.words.get() > 0
     }
 
     /// The part of a script that is read, and whether that is all of it.

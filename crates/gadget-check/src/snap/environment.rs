@@ -14,7 +14,7 @@ const SNAP_LIBRARY_PATH: &str = "/var/lib/snapd/lib/gl:/var/lib/snapd/lib/gl32:/
 const MAX_VALUE: usize = 128 * 1024;
 const MAX_DEPTH: usize = 8;
 /// The numbers of variables, and of values of one variable, that a script sets.
-const MAX_VARIABLES: usize = 1000;
+const MAX_VARIABLES: usize = 200;
 const MAX_VALUES: usize = 8;
 
 /// The PATH of hooks and apps, in which nothing is from the snap.

@@ -7,6 +7,10 @@ use crate::snap::shell::{Part, UNKNOWN, Word};
 
 /// The number of values that are followed.
 const MAX_VALUES: usize = 8;
+/// Bytes of a value. What is longer grows from variables, or is data.
+const MAX_VALUE: usize = 16 << 10;
+/// Words of a command.
+const MAX_WORDS: usize = 1000;
 
 /// The value of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +59,21 @@ impl Value {
     }
 
     fn push(&mut self, text: &str) {
+        if self
+            .texts
+            .iter()
+            .any(|value| value.len() + text.len() > MAX_VALUE)
+        {
+            return self.cut();
+        }
         self.texts.iter_mut().for_each(|value| value.push_str(text));
+    }
+
+    /// Marks the rest of a long value as unknown.
+    fn cut(&mut self) {
+        self.is_known = false;
+        let whole = self.texts.iter_mut().filter(|value| !value.ends_with(UNKNOWN));
+        whole.for_each(|value| value.push(UNKNOWN));
     }
 
     fn push_unknown(&mut self) {
@@ -68,6 +86,14 @@ impl Value {
         match texts {
             [] => self.push_unknown(),
             [text] => self.push(text),
+            _ if self
+                .texts
+                .iter()
+                .chain(texts)
+                .any(|text| text.len() > MAX_VALUE / 2) =>
+            {
+                self.push_unknown()
+            }
             _ => {
                 let each = self
                     .texts
@@ -94,7 +120,7 @@ impl Scope<'_> {
             [Part::Variable(name)] if name == "@" || name == "*" => self.arguments.to_vec(),
             _ => vec![self.word(word)],
         });
-        values.collect()
+        values.take(MAX_WORDS).collect()
     }
 
     pub(super) fn word(&self, word: &Word) -> Value {

@@ -1,13 +1,19 @@
 //! Follows scripts from call to call.
 
+mod conditions;
+mod literals;
+mod prefixes;
+
 use std::rc::Rc;
+
+use prefixes::{is_interpreter, is_lookup, prefix_length};
 
 use super::value::Scope;
 use super::{Call, Exit, Gap, GapReason, Program, Role, Trace, Value};
 use crate::snap::content::{Content, Contents};
 use crate::snap::environment::Environment;
 use crate::snap::script::{Body, PROGRAM_DIRECTORIES, Script};
-use crate::snap::shell::{Command, Condition, Part, ShellScript, Step, Test, UNKNOWN, Word};
+use crate::snap::shell::{Command, Part, ShellScript, Step, UNKNOWN, Word};
 use crate::snap::snap_yaml::SnapYaml;
 use crate::snap::tree::{Entry, Tree};
 
@@ -20,6 +26,7 @@ const MAX_PROGRAMS: usize = 200;
 const MAX_TEXT: usize = 1 << 20;
 /// Existence tests that are compared by their values, and not only as they are written.
 const MAX_TESTED: usize = 100;
+const MAX_TESTED_LENGTH: usize = 1000;
 
 pub(super) struct Walk<'a> {
     tree: &'a Tree,
@@ -191,7 +198,7 @@ impl<'a> Walk<'a> {
 
     fn is_exhausted(&mut self, frame: &Frame) -> bool {
         self.steps += 1;
-        let exhausted = self.steps > MAX_STEPS;
+        let exhausted = self.steps > MAX_STEPS || !self.contents.count_step(0);
         if exhausted {
             self.gap(&frame.script, GapReason::TooMany);
         }
@@ -231,55 +238,15 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether all conditions hold; `None` if that is not known.
-    fn holds(&self, conditions: &[Option<Condition>], frame: &Frame) -> Option<bool> {
-        let mut holds = Some(true);
-        for condition in conditions {
-            match condition
-                .as_ref()
-                .and_then(|condition| self.is_met(condition, frame))
-            {
-                Some(false) => return Some(false),
-                Some(true) => {}
-                None => holds = None,
-            }
-        }
-        holds
-    }
-
-    fn is_met(&self, condition: &Condition, frame: &Frame) -> Option<bool> {
-        let scope = frame.scope();
-        let met = match &condition.test {
-            Test::Unary(operator, word) => {
-                let value = scope.word(word);
-                match operator.as_str() {
-                    "-z" => value.only()?.is_empty(),
-                    "-n" => !value.only()?.is_empty(),
-                    "-x" | "-e" | "-f" => {
-                        let path = frame.environment.in_snap(value.only()?)?;
-                        self.tree.entry(path) != Entry::Missing
-                    }
-                    _ => return None,
-                }
-            }
-            Test::Binary(left, operator, right) => {
-                let (left, right) = (scope.word(left), scope.word(right));
-                let equal = left.only()? == right.only()?;
-                match operator.as_str() {
-                    "=" | "==" => equal,
-                    "!=" => !equal,
-                    _ => return None,
-                }
-            }
-        };
-        Some(met != condition.negated)
-    }
-
     fn command(&mut self, script: &ShellScript, command: &Command, frame: &mut Frame) {
         let scope = frame.scope();
         let words = scope.words(&command.words);
         let variables = command.variables.iter();
         let variables: Vec<_> = variables.map(|(name, word)| (name, scope.word(word))).collect();
+        let length = words.iter().flat_map(Value::texts).map(String::len).sum();
+        if !self.contents.count_step(length) {
+            return self.gap(&frame.script, GapReason::TooMany);
+        }
         let mut environment = Rc::clone(&frame.environment);
         for (name, value) in &variables {
             assign(&mut environment, name, value, false);
@@ -561,57 +528,6 @@ impl<'a> Walk<'a> {
         self.shell(&script, &mut inner);
         self.stack.pop();
     }
-
-    /// Literals of one call in another language: the words of a command, a command for a shell, or
-    /// the path of a program.
-    fn literals(&mut self, group: &[String], frame: &mut Frame) {
-        let words: Vec<Value> = group.iter().map(|literal| of_literal(literal)).collect();
-        let is_snapctl = |text: &str| text.rsplit('/').next() == Some("snapctl");
-        if words.len() > 1 && !group[0].contains(char::is_whitespace) {
-            self.trace.calls.push(Call {
-                script: frame.script.clone(),
-                line: None,
-                program: group[0].clone(),
-                arguments: words[1..].to_vec(),
-            });
-        }
-        for literal in group
-            .iter()
-            .filter(|literal| literal.contains(char::is_whitespace))
-        {
-            let first = literal.split_ascii_whitespace().next().unwrap_or_default();
-            if is_snapctl(first) || first.contains("SNAP") || first.starts_with('/') {
-                let command = Expanded {
-                    words: Vec::new(),
-                    named_in: frame.script.clone(),
-                    environment: Rc::clone(&frame.environment),
-                    line: None,
-                    conditional: true,
-                    takes_over: false,
-                    is_optional: true,
-                };
-                self.nested(Some(literal.clone()), &command, frame);
-            }
-        }
-        let all = group.join("/");
-        let paths = group
-            .iter()
-            .chain([&all])
-            .filter_map(|literal| self.literal_path(literal));
-        for path in paths.collect::<Vec<_>>() {
-            self.optional_program(path, frame);
-        }
-    }
-
-    /// The program of the snap that a literal such as `{snap}/bin/a`, `$SNAP/bin/a` or `bin/a` names.
-    fn literal_path(&self, literal: &str) -> Option<String> {
-        let path = literal
-            .rsplit_once(['}', '$', '%'])
-            .map_or(literal, |(_, path)| path);
-        let path = path.strip_prefix("SNAP").unwrap_or(path).trim_start_matches('/');
-        let is_program = matches!(self.tree.entry(path), Entry::File { executable: true });
-        (path.contains('/') && is_program).then(|| path.to_owned())
-    }
 }
 
 impl Frame {
@@ -641,7 +557,11 @@ fn tests(script: &ShellScript, words: &[Value], frame: &Frame) -> bool {
         return false;
     }
     let scope = frame.scope();
-    let tested = script.tested.values().map(|word| scope.word(word));
+    let tested = script
+        .tested
+        .values()
+        .filter(|word| word.text().len() < MAX_TESTED_LENGTH);
+    let tested = tested.map(|word| scope.word(word));
     let tested: Vec<Value> = tested.filter(Value::is_known).collect();
     words.iter().take(MAX_DEPTH).any(|word| tested.contains(word))
 }
@@ -650,62 +570,4 @@ fn tests(script: &ShellScript, words: &[Value], frame: &Frame) -> bool {
 fn joined<'a>(words: impl Iterator<Item = &'a Value>) -> Option<String> {
     let words: Option<Vec<&str>> = words.map(Value::only).collect();
     Some(words?.join(" ")).filter(|text| !text.is_empty())
-}
-
-/// Python, Perl and others insert values by `{name}`, `%s` and `+`.
-fn of_literal(literal: &str) -> Value {
-    let (name, value) = literal.split_once('=').unwrap_or(("", literal));
-    let inserts = |text: &str| {
-        let is_name = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        text.split('{').skip(1).any(is_name) || text.contains("%s") || text.contains('$')
-    };
-    match name.is_empty() {
-        false if value.is_empty() || inserts(value) => Value::partly_known(format!("{name}={UNKNOWN}")),
-        _ if inserts(name) => Value::partly_known(UNKNOWN),
-        _ => Value::known(literal),
-    }
-}
-
-fn is_lookup(word: &str) -> bool {
-    matches!(word, "-v" | "-V")
-}
-
-fn is_interpreter(name: &str) -> bool {
-    ["python", "perl", "ruby", "node", "lua"].iter().any(|known| {
-        name.strip_prefix(known)
-            .is_some_and(|version| version.chars().all(|c| !c.is_alphabetic()))
-    })
-}
-
-/// The words before the command that the program runs: its own name, options and operands. `None`
-/// if it does not run another.
-fn prefix_length(name: &str, arguments: &[Value]) -> Option<usize> {
-    let (with_value, operands): (&[&str], usize) = match name {
-        "exec" => (&["-a"], 0),
-        "command" | "builtin" | "nohup" | "setsid" | "time" | "busybox" => (&[], 0),
-        "env" => (&["-u", "-C"], 0),
-        "timeout" => (&["-k", "-s"], 1),
-        "nice" => (&["-n"], 0),
-        "ionice" => (&["-c", "-n"], 0),
-        "stdbuf" => (&["-i", "-o", "-e"], 0),
-        "chrt" | "taskset" | "chroot" | "flock" => (&[], 1),
-        "sudo" => (&["-u", "-g"], 0),
-        "xargs" => (&["-n", "-I", "-d", "-L"], 0),
-        _ => return None,
-    };
-    let mut position = 0;
-    let mut operands = operands;
-    while let Some(word) = arguments.get(position).map(Value::text) {
-        match word {
-            _ if with_value.contains(&word) => position += 2,
-            _ if word.starts_with('-') => position += 1,
-            _ if name == "env" && word.contains('=') => position += 1,
-            _ if operands > 0 => {
-                operands -= 1;
-                position += 1;
-            }
-            _ => break,
-        }
-    }
-    Some((position + 1).min(arguments.len() + 1))
 }

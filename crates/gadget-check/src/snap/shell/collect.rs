@@ -10,6 +10,9 @@ use super::{Command, Condition, Step, Test, Word};
 /// Constructs within each other. Deeper ones are not looked at.
 const DEEPEST: usize = 100;
 
+/// `!` and brackets around a condition.
+const MAX_NEGATIONS: usize = 8;
+
 /// The operators of `[` that test for a file.
 const FILE_TESTS: [&str; 8] = ["-e", "-f", "-x", "-r", "-s", "-d", "-L", "-h"];
 
@@ -131,7 +134,7 @@ impl<'a> Collector<'a> {
         let Some(first) = children.next() else { return };
         self.node(first, place.deeper(false));
         let condition = match node.kind() {
-            "list" | "if_statement" | "elif_clause" => self.condition(first),
+            "list" | "if_statement" | "elif_clause" => self.condition(first, 0),
             _ => None,
         };
         let is_or = node.child(1).is_some_and(|operator| operator.kind() == "||");
@@ -146,18 +149,21 @@ impl<'a> Collector<'a> {
     }
 
     /// `[ … ]`, `[[ … ]]` and `test …` with one operator.
-    fn condition(&self, node: Node<'_>) -> Option<Condition> {
+    fn condition(&self, node: Node<'_>, depth: usize) -> Option<Condition> {
+        if depth > MAX_NEGATIONS {
+            return None;
+        }
         let mut cursor = node.walk();
         let children: Vec<_> = node.named_children(&mut cursor).collect();
         let text = |node: Node<'_>| self.source.get(node.byte_range()).unwrap_or_default();
         match (node.kind(), children.as_slice()) {
-            ("test_command", [inner]) => self.condition(*inner),
-            ("negated_command", [inner]) => Some(self.condition(*inner)?.negated_if(true)),
+            ("test_command", [inner]) => self.condition(*inner, depth + 1),
+            ("negated_command", [inner]) => Some(self.condition(*inner, depth + 1)?.negated_if(true)),
             ("unary_expression", [operator, word]) if operator.kind() == "test_operator" => {
                 let operator = text(*operator).to_owned();
                 Some(Test::Unary(operator, Word::read(*word, self.source)).into())
             }
-            ("unary_expression", [inner]) => Some(self.condition(*inner)?.negated_if(true)),
+            ("unary_expression", [inner]) => Some(self.condition(*inner, depth + 1)?.negated_if(true)),
             ("binary_expression", [left, right]) => {
                 let operator = text(left.next_sibling()?).to_owned();
                 let (left, right) = (Word::read(*left, self.source), Word::read(*right, self.source));
