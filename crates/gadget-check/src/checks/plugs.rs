@@ -11,13 +11,15 @@ use crate::finding::{FindingKind as _, GadgetFinding};
 use crate::findings::InterfaceFinding;
 use crate::gadget::Gadget;
 use crate::snap::snap_yaml::{self, Runnable};
+use crate::trace::{Call, Trace};
 
 const TOOL: &str = "hardware-identity";
 
 pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
     let mut findings = Vec::new();
     for name in ["prepare-device", "prepare-serial-request", "install-device"] {
-        if gadget.has_hook(name) {
+        let trace = gadget.hooks.get(name);
+        if trace.is_some_and(|trace| uses_tpm(gadget, trace)) {
             let hook = gadget.snap.hook(name);
             findings.extend(missing(
                 gadget,
@@ -41,6 +43,21 @@ pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
         connectors.filter_map(|(kind, (name, interface))| unknown_interface(gadget, kind, name, interface)),
     );
     findings
+}
+
+/// Returns true if a hook uses the TPM, or may use it. An author's own hook can leave it to others,
+/// or have its key elsewhere.
+fn uses_tpm(gadget: &Gadget<'_>, trace: &Trace) -> bool {
+    let is_tool = |call: &Call| {
+        call.program
+            .rsplit('/')
+            .next()
+            .is_some_and(|name| name.starts_with("tpm2"))
+    };
+    (!trace.gaps.is_empty() && trace.mentions("tpm"))
+        || trace.programs.iter().any(|program| gadget.uses_tpm(program))
+        || trace.calls.iter().any(is_tool)
+        || trace.mentions("/dev/tpm")
 }
 
 /// The interfaces that a program needs with these settings; docs/hooks.md lists them.

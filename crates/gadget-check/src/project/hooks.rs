@@ -8,8 +8,9 @@ use super::yaml_value::Yaml;
 use crate::facts::hook_names;
 use crate::finding::FindingKind as _;
 use crate::findings::{HookFinding, ProjectFinding};
-use crate::snap::environment::Environment;
+use crate::snap::content::{Content, Contents};
 use crate::snap::script::Script;
+use crate::trace::{Exit, Role, Trace};
 
 /// The hooks of this project.
 pub(super) const HOOKS: [&str; 4] = [
@@ -46,26 +47,67 @@ pub(super) fn check(project: &Project, plan: &mut Plan) {
 
 /// A hook of the project that replaces that of the part.
 fn shadowed(project: &Project, name: &'static str, path: &str, plan: &mut Plan) {
-    let content = project.tree.read(path, MAX_HOOK).unwrap_or_default();
     let part = part::of_programs(project);
     let moved = part.and_then(|part| Some((part, part.hook_target(name)?)));
-    if !calls(project, &content, name) {
-        // An author can have an identity of another kind, on purpose.
-        let has_own = Script::parse(&content).is_some_and(|script| script.mentions("registration.body"));
-        let is_doubtful = has_own || name == "configure" || name == "install-device";
-        plan.findings
-            .push(ProjectFinding::Shadowed { name }.at(path).warning_if(is_doubtful));
-        plan.edits.extend(call(path, &content, name));
-    } else if let Some((part, _)) = moved {
-        let place = format!("{}, parts.{}.organize", project.file, part.name);
-        plan.findings
-            .push(ProjectFinding::ProgramMoved { name }.at(place));
+    match call_of(project, name, path) {
+        Call::Missing { has_own } => {
+            let is_doubtful = has_own || name == "configure" || name == "install-device";
+            plan.findings
+                .push(ProjectFinding::Shadowed { name }.at(path).warning_if(is_doubtful));
+            let content = project.tree.read(path, MAX_HOOK).unwrap_or_default();
+            plan.edits.extend(call(path, &content, name));
+        }
+        Call::Present { after_exit } => {
+            if let Some((part, _)) = moved {
+                let place = format!("{}, parts.{}.organize", project.file, part.name);
+                plan.findings
+                    .push(ProjectFinding::ProgramMoved { name }.at(place));
+            }
+            if let Some(exit) = after_exit {
+                let line = exit.line;
+                let finding = HookFinding::ExitsFirst { hook: name, line };
+                plan.findings.push(finding.at(exit.script).warning_if(true));
+            }
+        }
     }
     if let Some((part, entry)) = moved {
         let path = ["parts", part.name, "organize"];
         plan.snapcraft
             .remove(&path, [entry.to_owned()], Yaml::Map(Vec::new()));
         keep_others(part, entry, plan, project);
+    }
+}
+
+/// Whether a hook calls the program of the hardware identity.
+enum Call {
+    Missing {
+        /// The hook uses registration.body itself: an author can have an identity of another kind.
+        has_own: bool,
+    },
+    Present {
+        /// An `exit` under a condition, before the call.
+        after_exit: Option<Exit>,
+    },
+}
+
+fn call_of(project: &Project, name: &str, path: &str) -> Call {
+    let contents = Contents::of(&project.tree);
+    let trace = Trace::follow(
+        (&project.tree, &contents, &project.snap),
+        &project.snap.hook(name),
+        (&format!("hook {name}"), path),
+        (Role::Hook, &[path]),
+    );
+    let program = format!("bin/{name}");
+    let call = trace.programs.iter().find(|called| called.path == program);
+    match call {
+        Some(call) => Call::Present {
+            after_exit: call.after_exit.clone(),
+        },
+        None if trace.names_in_other_language(&program) => Call::Present { after_exit: None },
+        None => Call::Missing {
+            has_own: matches!(&*contents.get(path), Content::Script(script) if script.mentions("registration.body")),
+        },
     }
 }
 
@@ -131,29 +173,15 @@ fn language(script: &Script) -> Language {
     }
 }
 
-/// Returns true if the hook calls the program of the hardware identity.
-fn calls(project: &Project, content: &[u8], name: &str) -> bool {
-    let program = format!("bin/{name}");
-    let Some(script) = Script::parse(content) else {
-        return false;
-    };
-    match language(&script) {
-        Language::Shell => {
-            let programs = script.programs(&Environment::of(&project.snap));
-            programs.contains(&program)
-        }
-        Language::Python | Language::Other => String::from_utf8_lossy(content)
-            .lines()
-            .any(|line| !line.trim_start().starts_with('#') && line.contains(&program)),
-    }
-}
-
 /// The lines that call the program, for a hook in a known language.
 ///
 /// The call comes first, since a hook can end early. Only prepare-serial-request comes last if it
 /// can: what it sets counts at once, even if a later command fails.
 fn call(path: &str, content: &[u8], name: &str) -> Option<ProjectEdit> {
-    let script = Script::parse(content)?;
+    if !content.starts_with(b"#!") {
+        return None;
+    }
+    let script = Script::parse((content, true));
     let text = String::from_utf8_lossy(content);
     let ends_early = text.lines().any(|line| {
         let mut words = line.split(|c: char| c.is_whitespace() || ";&|".contains(c));
