@@ -256,6 +256,25 @@ fn a_hook_of_the_project_has_to_call_the_program() {
 }
 
 #[test]
+fn a_call_that_is_not_always_reached_is_found() {
+    let project = page::project("plain");
+    let hook = "#!/bin/sh\n[ -n \"$KEY\" ] || exit 0\n\"$SNAP/bin/prepare-device\"\n";
+    project.write("snap/hooks/prepare-device", hook);
+    project.edit(
+        SOURCE,
+        "      bin/prepare-device: snap/hooks/prepare-device\n",
+        "",
+    );
+    let finding = "warning hook-bypassed snap/hooks/prepare-device";
+    assert_eq!(project.check().findings(), [finding]);
+    // A log file, or an argument, is not a call.
+    for line in ["date >$SNAP/bin/prepare-device", "echo $SNAP/bin/prepare-device"] {
+        project.write("snap/hooks/prepare-device", &format!("#!/bin/sh\n{line}\n"));
+        assert_eq!(project.check().codes(), ["shadowed-hook"]);
+    }
+}
+
+#[test]
 fn the_call_is_where_it_is_reached_and_does_no_harm() {
     for (name, hook, expected) in [
         (
