@@ -1,11 +1,13 @@
 //! The checks, one file per topic. A check takes the gadget and returns findings.
 
-mod connections;
+pub(crate) mod connections;
 mod hooks;
-mod metadata;
-mod plugs;
+pub(crate) mod metadata;
+pub(crate) mod plugs;
 mod programs;
+mod scripts;
 mod settings;
+mod values;
 
 use crate::finding::GadgetFinding;
 use crate::gadget::Gadget;
@@ -17,7 +19,9 @@ pub(crate) fn run(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
         plugs::check,
         connections::check,
         programs::check,
+        scripts::check,
         settings::check,
+        values::check,
         metadata::check,
     ];
     checks.into_iter().flat_map(|check| check(gadget)).collect()

@@ -23,12 +23,19 @@ pub enum GadgetError {
     #[error("{} is a snapcraft project, not a snap", path.display())]
     #[diagnostic(
         code("snapcraft-project"),
-        help(
-            "Run `snapcraft prime` and check its directory prime, or run `snapcraft pack` and check \
-             the .snap"
-        )
+        help("Check the project with `--project`, or run `snapcraft prime` and check its directory prime")
     )]
     SnapcraftProject {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory is not the source of a snap.
+    #[error("{} has no snapcraft.yaml", path.display())]
+    #[diagnostic(
+        code("no-snapcraft-yaml"),
+        help("Name the directory that contains snapcraft.yaml or snap/snapcraft.yaml")
+    )]
+    NoProject {
         /// The directory.
         path: PathBuf,
     },

@@ -5,3 +5,4 @@ pub(crate) mod bases;
 pub(crate) mod hook_names;
 pub(crate) mod interfaces;
 mod similar;
+pub(crate) mod tpm2_tss;

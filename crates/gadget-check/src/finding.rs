@@ -13,6 +13,8 @@ pub enum Severity {
     Error,
     /// It can be intended, or depends on something that the snap does not contain.
     Warning,
+    /// Something that could not be checked.
+    Info,
 }
 
 /// One finding. All fields are strings in JSON; `place` is called `where`.
@@ -20,7 +22,7 @@ pub enum Severity {
 pub struct GadgetFinding {
     /// The stable code, in kebab-case. docs/check-gadget.md lists them all.
     pub code: String,
-    /// Error or warning.
+    /// Error, warning or info.
     pub severity: Severity,
     /// A path in the snap, or a file and a key in it.
     #[serde(rename = "where")]
@@ -57,7 +59,8 @@ pub(crate) trait FindingKind: Diagnostic + Sized {
             code: failure::code(self),
             severity: match self.severity() {
                 None | Some(miette::Severity::Error) => Severity::Error,
-                Some(miette::Severity::Warning | miette::Severity::Advice) => Severity::Warning,
+                Some(miette::Severity::Warning) => Severity::Warning,
+                Some(miette::Severity::Advice) => Severity::Info,
             },
             place: place.into(),
             what: self.to_string(),

@@ -9,11 +9,17 @@ mod interfaces;
 mod libraries;
 mod metadata;
 mod programs;
+mod project;
+mod scripts;
 mod settings;
+mod values;
 
 pub(crate) use hooks::HookFinding;
 pub(crate) use interfaces::InterfaceFinding;
 pub(crate) use libraries::{LibraryFinding, LibraryFix};
 pub(crate) use metadata::MetadataFinding;
 pub(crate) use programs::ProgramFinding;
+pub(crate) use project::ProjectFinding;
+pub(crate) use scripts::ScriptFinding;
 pub(crate) use settings::SettingsFinding;
+pub(crate) use values::ValueFinding;

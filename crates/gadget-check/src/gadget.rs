@@ -2,6 +2,8 @@
 
 mod settings;
 
+use std::collections::BTreeMap;
+
 use hardware_identity::config::Settings;
 use serde_json::Value;
 
@@ -10,11 +12,13 @@ use crate::facts::hook_names;
 use crate::finding::{FindingKind as _, GadgetFinding};
 use crate::findings::MetadataFinding;
 use crate::snap::HOOKS;
-use crate::snap::content::Contents;
+use crate::snap::content::{Content, Contents};
 use crate::snap::gadget_yaml::{self, GadgetYaml};
-use crate::snap::snap_yaml::{self, SnapYaml};
+use crate::snap::script::OURS;
+use crate::snap::snap_yaml::{self, Runnable, SnapYaml};
 use crate::snap::tree::{Entry, Tree};
 use crate::snap::yaml;
+use crate::trace::{Program, Role, Trace};
 
 /// A gadget snap, with everything that more than one check uses.
 pub(crate) struct Gadget<'a> {
@@ -29,8 +33,10 @@ pub(crate) struct Gadget<'a> {
     pub(crate) defaults: Vec<(String, Value)>,
     /// `None` if they do not parse.
     pub(crate) settings: Option<Settings>,
-    /// The hooks that snapd runs.
-    pub(crate) hooks: Vec<String>,
+    /// The hooks that snapd runs, with what they run.
+    pub(crate) hooks: BTreeMap<String, Trace>,
+    /// What the apps run, by name of the app.
+    pub(crate) apps: BTreeMap<String, Trace>,
 }
 
 impl<'a> Gadget<'a> {
@@ -50,24 +56,50 @@ impl<'a> Gadget<'a> {
         let settings = settings::read(tree, &snap, &defaults)
             .map_err(|bad| findings.extend(bad))
             .ok();
-        let mut hooks = tree.names(HOOKS);
-        hooks.retain(|name| hook_names::is_known(name));
+        let contents = Contents::of(tree);
         let gadget = Gadget {
             tree,
-            contents: Contents::of(tree),
+            hooks: hooks(tree, &contents, &snap),
+            apps: apps(tree, &contents, &snap),
+            contents,
             base: Base::named(&snap.base),
             snap,
             yaml,
             defaults,
             settings,
-            hooks,
         };
         Ok((gadget, findings))
     }
 
     /// Returns true if snapd finds a file for the hook.
     pub(crate) fn has_hook(&self, name: &str) -> bool {
-        self.hooks.iter().any(|hook| hook == name)
+        self.hooks.contains_key(name)
+    }
+
+    /// What the hooks and apps run.
+    pub(crate) fn traces(&self) -> impl Iterator<Item = &Trace> {
+        self.hooks.values().chain(self.apps.values())
+    }
+
+    /// Returns true if the program is a script, so that what it does is known.
+    pub(crate) fn is_script(&self, program: &Program) -> bool {
+        matches!(&*self.contents.get(&program.path), Content::Script(_))
+    }
+
+    /// Returns true for a program of this project, and for one that can make a key in the TPM.
+    pub(crate) fn makes_identity(&self, program: &Program) -> bool {
+        match &*self.contents.get(&program.path) {
+            Content::Elf(elf) => {
+                let mut needed = elf.needed.iter();
+                OURS.contains(&program.name()) || needed.any(|library| library.starts_with("libtss2-"))
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns true if a program uses the TPM, or may use it.
+    pub(crate) fn uses_tpm(&self, program: &Program) -> bool {
+        self.makes_identity(program) || (OURS.contains(&program.name()) && !self.is_script(program))
     }
 
     /// The name of the TCTI, without its configuration.
@@ -95,6 +127,43 @@ impl<'a> Gadget<'a> {
                 .values()
                 .any(|interface| *interface == "content")
     }
+}
+
+fn hooks(tree: &Tree, contents: &Contents<'_>, snap: &SnapYaml) -> BTreeMap<String, Trace> {
+    let names = tree.names(HOOKS).into_iter();
+    let follow = |name: String| {
+        let (user, named_in) = (
+            format!("hook {name}"),
+            format!("{}, hooks.{name}", snap_yaml::FILE),
+        );
+        let path = format!("{HOOKS}/{name}");
+        let trace = Trace::follow(
+            (tree, contents, snap),
+            &snap.hook(&name),
+            (&user, &named_in),
+            (Role::Hook, &[&path]),
+        );
+        (name, trace)
+    };
+    names
+        .filter(|name| hook_names::is_known(name))
+        .map(follow)
+        .collect()
+}
+
+fn apps(tree: &Tree, contents: &Contents<'_>, snap: &SnapYaml) -> BTreeMap<String, Trace> {
+    let follow = |(name, app): (&str, &Runnable)| {
+        let (user, named_in) = (format!("app {name}"), format!("{}, apps.{name}", snap_yaml::FILE));
+        let commands: Vec<&str> = app.commands().collect();
+        let trace = Trace::follow(
+            (tree, contents, snap),
+            app,
+            (&user, &named_in),
+            (Role::Command, &commands),
+        );
+        (name.to_owned(), trace)
+    };
+    snap.apps().map(follow).collect()
 }
 
 fn read_snap_yaml(tree: &Tree) -> Result<SnapYaml, Vec<GadgetFinding>> {

@@ -4,7 +4,9 @@
 //! the findings; each [`GadgetFinding`] has a stable code, which docs/check-gadget.md lists.
 //!
 //! - `snap/` reads the files of a snap, and `gadget.rs` is what the checks see of it;
+//! - `trace.rs` follows what the hooks and apps run, through all scripts;
 //! - `checks/` has one file for each topic;
+//! - `project/` checks a snapcraft project, and finds the lines to add;
 //! - `findings/` declares the codes and texts of all findings;
 //! - `facts/` has the facts about snapd and the bases, from the files in `data/`.
 #![forbid(unsafe_code)]
@@ -15,8 +17,10 @@ mod facts;
 mod finding;
 mod findings;
 mod gadget;
+mod project;
 mod report;
 mod snap;
+mod trace;
 
 use std::path::Path;
 
@@ -26,6 +30,7 @@ use snap::tree::Tree;
 
 pub use error::GadgetError;
 pub use finding::{GadgetFinding, Severity};
+pub use project::{ProjectReport, check_project};
 pub use report::GadgetReport;
 pub use snap::squashfs::SquashfsError;
 
@@ -55,6 +60,17 @@ pub fn check(path: &Path) -> Result<GadgetReport, GadgetError> {
 }
 
 fn is_project(tree: &Tree) -> bool {
-    let sources = ["snap/snapcraft.yaml", "snapcraft.yaml", ".snapcraft.yaml"];
-    !tree.is_file(snap_yaml::FILE) && sources.iter().any(|source| tree.is_file(source))
+    !tree.is_file(snap_yaml::FILE) && project::SOURCES.iter().any(|(file, _)| tree.is_file(file))
+}
+
+/// Follows a script of this interpreter in the snap of a directory. For the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub fn follow_script(snap: &Path, interpreter: &str, script: &[u8]) {
+    let Ok(tree) = Tree::open(snap) else { return };
+    let Ok(yaml) = snap::yaml::read(&tree, snap_yaml::FILE) else {
+        return;
+    };
+    let contents = snap::content::Contents::of(&tree);
+    let trace = trace::Trace::of_text((&tree, &contents, &yaml), interpreter, script);
+    let _ = (trace.sets("a.b"), trace.unsets("a.b"), trace.mentions("a"));
 }

@@ -42,16 +42,17 @@ impl GadgetReport {
         findings.filter(|finding| finding.severity == severity).count()
     }
 
-    /// The report as a JSON object with `findings`, `errors` and `warnings`.
+    /// The report as a JSON object with `findings`, `errors`, `warnings` and `infos`.
     pub fn to_json(&self) -> Value {
         json!({
             "findings": self.findings,
             "errors": self.count(Severity::Error),
             "warnings": self.count(Severity::Warning),
+            "infos": self.count(Severity::Info),
         })
     }
 
-    /// The report as text for a terminal: three lines for each finding, then the numbers of both
+    /// The report as text for a terminal: three lines for each finding, then the numbers of all
     /// severities. Control characters are replaced by spaces.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
@@ -59,6 +60,7 @@ impl GadgetReport {
             let severity = match finding.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
+                Severity::Info => "info",
             };
             // A file name in a snap can contain escape sequences for the terminal.
             let plain = |text: &str| text.replace(char::is_control, " ");
@@ -81,13 +83,14 @@ impl GadgetReport {
             1 => format!("1 {name}"),
             count => format!("{count} {name}s"),
         };
-        match self.findings.is_empty() {
-            true => "no problems found\n".to_owned(),
-            false => format!(
-                "{}, {}\n",
-                counted(Severity::Error, "error"),
-                counted(Severity::Warning, "warning")
-            ),
+        let (errors, warnings) = (
+            counted(Severity::Error, "error"),
+            counted(Severity::Warning, "warning"),
+        );
+        match (self.findings.is_empty(), self.count(Severity::Info)) {
+            (true, _) => "no problems found\n".to_owned(),
+            (false, 0) => format!("{errors}, {warnings}\n"),
+            (false, _) => format!("{errors}, {warnings}, {}\n", counted(Severity::Info, "info")),
         }
     }
 }

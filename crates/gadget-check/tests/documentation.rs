@@ -17,9 +17,10 @@ fn declared() -> BTreeMap<String, &'static str> {
             let (_, rest) = attribute.split_once("code(\"").unwrap();
             let (code, rest) = rest.split_once('"').unwrap();
             let severity = rest.trim_start_matches(')').split("help(").next().unwrap();
-            let severity = match severity.contains("severity(Warning)") {
-                true => "warning",
-                false => "error",
+            let severity = match severity {
+                severity if severity.contains("severity(Warning)") => "warning",
+                severity if severity.contains("severity(Advice)") => "info",
+                _ => "error",
             };
             let former = declared.insert(code.to_owned(), severity);
             assert!(former.is_none_or(|former| former == severity), "{code}");
@@ -28,7 +29,8 @@ fn declared() -> BTreeMap<String, &'static str> {
     declared
 }
 
-/// The severities of each code in the table of the page: `error`, `warning` or `error or warning`.
+/// The severities of each code in the table of the page: `error`, `warning`, `info` or `error or
+/// warning`.
 fn documented() -> BTreeMap<String, String> {
     let page = fs::read_to_string(Path::new(ROOT).join("../../docs/check-gadget.md")).unwrap();
     let mut documented = BTreeMap::new();

@@ -18,7 +18,12 @@ pub(crate) fn cause(error: &dyn Diagnostic) -> String {
 
 /// The error as `CAUSE. ADVICE. [CODE]`, which snapd shows as the error of the change.
 pub(crate) fn message(error: &dyn Diagnostic) -> String {
-    format!("{}. {}. [{}]", cause(error), failure::advice(error), failure::code(error))
+    format!(
+        "{}. {}. [{}]",
+        cause(error),
+        failure::advice(error),
+        failure::code(error)
+    )
 }
 
 /// The beginning of a value that a client sent, for a message or the log.

@@ -10,7 +10,7 @@ fn check(cases: &[Case]) {
         let gadget = Gadget::new();
         break_it(&gadget);
         let checked = gadget.check();
-        assert_eq!(checked.codes(), [*code], "{place}: {:#}", checked.report);
+        assert_eq!(checked.problems(), [*code], "{place}: {:#}", checked.report);
         assert_eq!(checked.status, *status, "{:#}", checked.report);
         let places = checked.report["findings"].as_array().unwrap().iter();
         let mut places = places.map(|finding| finding["where"].as_str().unwrap());
@@ -99,6 +99,10 @@ fn hooks() {
             g.script(
                 "meta/hooks/prepare-device",
                 "# snapctl unset registration.body\ntpm2_createprimary",
+            );
+            g.script(
+                "meta/hooks/prepare-serial-request",
+                "snapctl set registration.body={}",
             );
         }),
         ("one-digest-name", 0, "meta/hooks/prepare-serial-request", |g| {
@@ -225,7 +229,10 @@ fn connections() {
             let path = "system:hardware-observe\n";
             g.edit_gadget(
                 path,
-                &format!("{path}  - plug: {}:x\n    slot: {SNAP_ID}:none\n", "a".repeat(32)),
+                &format!(
+                    "{path}  - plug: {}:x\n    slot: {SNAP_ID}:none\n",
+                    SNAP_ID.replace('0', "9")
+                ),
             );
         }),
     ]);
@@ -246,8 +253,8 @@ fn programs() {
         ("missing-program", 1, "meta/hooks/prepare-device", |g| {
             g.script("meta/hooks/prepare-device", "exec $SNAP/bin/prepare-device");
         }),
-        ("missing-program", 0, "meta/hooks/configure", |g| {
-            g.script("meta/hooks/configure", "exec $SNAP/bin/none")
+        ("missing-program", 0, "meta/hooks/remove", |g| {
+            g.script("meta/hooks/remove", "exec $SNAP/bin/none")
         }),
         ("link-leads-out", 1, "meta/hooks/configure", |g| {
             g.link("/bin/true", "meta/hooks/configure")
@@ -297,26 +304,26 @@ fn programs() {
 #[test]
 fn interpreters() {
     fn script(gadget: &Gadget, first: &str) {
-        gadget.write("meta/hooks/configure", first);
-        gadget.set_mode("meta/hooks/configure", 0o755);
+        gadget.write("meta/hooks/remove", first);
+        gadget.set_mode("meta/hooks/remove", 0o755);
     }
     check(&[
-        ("missing-interpreter", 1, "meta/hooks/configure", |g| {
+        ("missing-interpreter", 1, "meta/hooks/remove", |g| {
             script(g, "#!/usr/bin/ruby\n")
         }),
-        ("missing-interpreter", 1, "meta/hooks/configure", |g| {
+        ("missing-interpreter", 1, "meta/hooks/remove", |g| {
             script(g, "#!/usr/bin/env ruby\n")
         }),
-        ("missing-interpreter", 1, "meta/hooks/configure", |g| {
+        ("missing-interpreter", 1, "meta/hooks/remove", |g| {
             script(g, "#!/bin/sh\r\ntrue\r\n")
         }),
-        ("missing-interpreter", 1, "meta/hooks/configure", |g| {
+        ("missing-interpreter", 1, "meta/hooks/remove", |g| {
             script(g, "#!/snap/test-gadget/current/bin/none\n")
         }),
-        ("missing-interpreter", 1, "meta/hooks/configure", |g| {
+        ("missing-interpreter", 1, "meta/hooks/remove", |g| {
             let flags = ["-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1"];
             let program = Parts::get().compile("musl", "int main(void) { return 0; }", &[], &flags);
-            g.copy(&program, "meta/hooks/configure");
+            g.copy(&program, "meta/hooks/remove");
         }),
     ]);
     for right in [
@@ -326,7 +333,8 @@ fn interpreters() {
     ] {
         let gadget = Gadget::new();
         script(&gadget, right);
-        gadget.check().is_clean();
+        let checked = gadget.check();
+        assert_eq!(checked.problems(), [""; 0], "{right}: {:#}", checked.report);
     }
 }
 

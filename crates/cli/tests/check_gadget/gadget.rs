@@ -82,6 +82,9 @@ int open_tcti(void)
 ";
 pub(crate) const PROGRAM: &str = "int open_tcti(void); int main(void) { return open_tcti() ? 0 : 9; }";
 
+/// A program that needs nothing but the C library.
+const PLAIN: &str = "int main(void) { return 0; }";
+
 /// Libraries with the names of tpm2-tss's, and a program that needs them.
 pub(crate) struct Parts {
     /// In the target directory: a temporary directory of all tests would never be removed.
@@ -110,6 +113,7 @@ impl Parts {
             );
             parts.library("libtss2-tctildr.so.0", TCTI_LOADER, &[]);
             parts.compile("program", PROGRAM, &["libtss2-tctildr.so.0"], &[]);
+            parts.compile("plain", PLAIN, &[], &[]);
             parts
         })
     }
@@ -132,9 +136,9 @@ impl Parts {
             .args(["-s", "-o"])
             .arg(&output)
             .arg(&file)
-            .args(needed.iter().map(|name| self.path(name)))
             // Whether the libraries of a library are found shows when the program runs.
             .args(["-Wl,--no-as-needed", "-Wl,--allow-shlib-undefined"])
+            .args(needed.iter().map(|name| self.path(name)))
             .args(flags)
             .status()
             .unwrap();
@@ -149,14 +153,20 @@ pub(crate) struct Gadget {
 }
 
 impl Gadget {
-    pub(crate) fn new() -> Self {
+    /// A tree with settings and gadget.yaml, but without programs and snap.yaml.
+    pub(crate) fn empty() -> Self {
         let gadget = Gadget {
             directory: tempfile::tempdir().unwrap(),
         };
-        let snap_yaml = SNAP_YAML.replace("ARCHITECTURE", &architecture());
-        gadget.write("meta/snap.yaml", &snap_yaml);
         gadget.write("meta/gadget.yaml", &GADGET_YAML.replace("SNAP_ID", SNAP_ID));
         gadget.write("hardware-identity.toml", SETTINGS);
+        gadget
+    }
+
+    pub(crate) fn new() -> Self {
+        let gadget = Gadget::empty();
+        let snap_yaml = SNAP_YAML.replace("ARCHITECTURE", &architecture());
+        gadget.write("meta/snap.yaml", &snap_yaml);
         let parts = Parts::get();
         for library in LIBRARIES {
             gadget.copy(&parts.path(library), &format!("usr/lib/{library}"));
@@ -170,7 +180,7 @@ impl Gadget {
             gadget.copy(&parts.path("program"), program);
         }
         gadget.script("bin/chain", "exec \"$@\"");
-        gadget.script("meta/hooks/configure", "true");
+        gadget.copy(&parts.path("plain"), "meta/hooks/configure");
         gadget
     }
 
@@ -272,6 +282,16 @@ impl Checked {
     pub(crate) fn codes(&self) -> Vec<&str> {
         let findings = self.report["findings"].as_array().unwrap();
         let mut codes: Vec<&str> = findings.iter().map(|f| f["code"].as_str().unwrap()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        codes
+    }
+
+    /// The codes of errors and warnings, sorted, each once.
+    pub(crate) fn problems(&self) -> Vec<&str> {
+        let findings = self.report["findings"].as_array().unwrap().iter();
+        let problems = findings.filter(|finding| finding["severity"] != "info");
+        let mut codes: Vec<&str> = problems.map(|f| f["code"].as_str().unwrap()).collect();
         codes.sort_unstable();
         codes.dedup();
         codes

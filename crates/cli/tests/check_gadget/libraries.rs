@@ -132,13 +132,13 @@ fn build(layout: &Layout, number: usize) -> Gadget {
         &["libtss2-tctildr.so.0"],
         &flags(layout.program),
     );
-    for path in [
-        "meta/hooks/prepare-serial-request",
-        "meta/hooks/install-device",
-        "bin/hardware-identity",
-    ] {
+    for path in ["meta/hooks/install-device", "bin/hardware-identity"] {
         gadget.script(path, "true");
     }
+    gadget.script(
+        "meta/hooks/prepare-serial-request",
+        "snapctl set registration.body='{}'",
+    );
     gadget.copy(&program, HOOK);
     let environment = match layout.library_path {
         Some(path) => format!("environment:\n  LD_LIBRARY_PATH: {path}\n"),

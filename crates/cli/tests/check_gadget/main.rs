@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bypassed;
+mod cases;
 mod findings;
 mod gadget;
+mod layouts;
 mod libraries;
 mod packed;
+mod public;
 
 use std::fs;
 use std::path::Path;
@@ -111,6 +115,7 @@ fn the_json_has_all_values_of_a_finding() {
     assert_eq!(checked.status, 0);
     assert_eq!(checked.report["errors"], 0);
     assert_eq!(checked.report["warnings"], 1);
+    assert_eq!(checked.report["infos"], 0);
     let finding = checked.report["findings"][0].as_object().unwrap();
     let names: Vec<&str> = finding.keys().map(String::as_str).collect();
     assert_eq!(names, ["code", "fix", "severity", "what", "where", "why"]);
@@ -133,11 +138,12 @@ fn hooks_can_be_scripts() {
         "install-device:",
         "install-device:\n    environment: {LD_LIBRARY_PATH: $SNAP/usr/lib}",
     );
+    gadget.script("bin/chain", "export LD_LIBRARY_PATH=$SNAP/usr/lib\nexec \"$@\"");
     gadget.script(
-        "bin/chain",
+        "bin/tool",
         "LD_LIBRARY_PATH=$SNAP/usr/lib exec $SNAP/bin/hardware-identity",
     );
-    gadget.edit_snap("bin/hardware-identity", "bin/chain");
+    gadget.edit_snap("bin/hardware-identity", "bin/tool");
     gadget.check().is_clean();
     gadget.copy(&program, "meta/hooks/prepare-serial-request");
     gadget.check().is_clean();

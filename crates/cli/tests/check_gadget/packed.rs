@@ -11,12 +11,12 @@ use crate::gadget::{Checked, Gadget, tool};
 use crate::{failed, refused};
 
 /// A directory for .snap files, with the temporary directory `tmp` of the tool.
-struct World {
+pub(crate) struct World {
     directory: TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World {
             directory: tempfile::tempdir().unwrap(),
         };
@@ -29,7 +29,7 @@ impl World {
     }
 
     /// Runs the check, which must remove the unpacked files.
-    fn check(&self, snap: &Path) -> Output {
+    pub(crate) fn check(&self, snap: &Path) -> Output {
         let output = tool(&["--json", snap.to_str().unwrap()])
             .env("TMPDIR", self.path("tmp"))
             .output()
@@ -51,7 +51,7 @@ impl World {
     }
 
     /// Packs without the checks of `snap pack`.
-    fn squash(&self, directory: &Path, arguments: &[&str]) -> PathBuf {
+    pub(crate) fn squash(&self, directory: &Path, arguments: &[&str]) -> PathBuf {
         let snap = self.path("x.snap");
         let output = Command::new("mksquashfs")
             .arg(directory)

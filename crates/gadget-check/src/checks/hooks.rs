@@ -1,13 +1,13 @@
 //! The hooks: files under the names that snapd knows, and the duties of a script in their place.
 
+mod bypassed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::hook_names::{is_known, suggestion};
 use crate::finding::{FindingKind as _, GadgetFinding};
 use crate::findings::HookFinding;
 use crate::gadget::Gadget;
-use crate::snap::content::Content;
-use crate::snap::script::Script;
 use crate::snap::{HOOKS, snap_yaml};
 
 /// The hooks that every gadget with a hardware identity needs, and what each does.
@@ -38,8 +38,8 @@ pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
     if !is_present("configure") {
         findings.push(no_configure(gadget));
     }
-    findings.extend(duties(gadget, "prepare-device", unset_body));
-    findings.extend(duties(gadget, "prepare-serial-request", digest_names));
+    findings.extend(bypassed::check(gadget));
+    findings.extend(duties(gadget));
     findings
 }
 
@@ -85,25 +85,31 @@ fn no_configure(gadget: &Gadget<'_>) -> GadgetFinding {
         .warning_if(!has_defaults)
 }
 
-/// The duties of an author's own script that does not call the hook of this project.
-fn duties(
-    gadget: &Gadget<'_>,
-    name: &str,
-    check: fn(&Script) -> Option<HookFinding>,
-) -> Option<GadgetFinding> {
-    let path = format!("{HOOKS}/{name}");
-    match &*gadget.contents.get(&path) {
-        Content::Script(script) if !script.mentions(name) => Some(check(script)?.at(path)),
-        _ => None,
+/// The duties of an author's own scripts that do not call the hooks of this project.
+fn duties(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
+    let own = |name: &str| {
+        let trace = gadget.hooks.get(name)?;
+        // What an ELF file does cannot be read.
+        let hands_over = trace
+            .programs
+            .iter()
+            .any(|program| (program.takes_over || program.name() == name) && !gadget.is_script(program));
+        (!hands_over).then(|| (trace, format!("{HOOKS}/{name}")))
+    };
+    let mut findings = Vec::new();
+    if let Some((trace, path)) = own("prepare-device")
+        && !trace.unsets("registration.body")
+        // The finding about the hook has the same fix.
+        && bypassed::of_prepare_device(gadget).is_none()
+    {
+        findings.push(HookFinding::BodyNotUnset.at(path));
     }
-}
-
-fn unset_body(script: &Script) -> Option<HookFinding> {
-    (!script.mentions("unset registration.body")).then_some(HookFinding::BodyNotUnset)
-}
-
-fn digest_names(script: &Script) -> Option<HookFinding> {
-    let old = script.mentions("hardware-id-key-sha384");
-    let new = script.mentions("hardware-id-key-sha3-384");
-    (old != new).then_some(HookFinding::OneDigestName)
+    if let Some((trace, path)) = own("prepare-serial-request") {
+        let old = trace.mentions("hardware-id-key-sha384");
+        let new = trace.mentions("hardware-id-key-sha3-384");
+        if old != new {
+            findings.push(HookFinding::OneDigestName.at(path));
+        }
+    }
+    findings
 }

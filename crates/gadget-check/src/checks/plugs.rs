@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hardware_identity::config::ProposedSerial;
+use hardware_identity::config::{ProposedSerial, Settings};
 use hardware_identity::factory::ExportTarget;
 use hardware_identity::hardware_id::HardwareIdSource;
 
@@ -11,21 +11,28 @@ use crate::finding::{FindingKind as _, GadgetFinding};
 use crate::findings::InterfaceFinding;
 use crate::gadget::Gadget;
 use crate::snap::snap_yaml::{self, Runnable};
+use crate::trace::{Call, Trace};
 
 const TOOL: &str = "hardware-identity";
 
 pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
     let mut findings = Vec::new();
     for name in ["prepare-device", "prepare-serial-request", "install-device"] {
-        if gadget.has_hook(name) {
+        let trace = gadget.hooks.get(name);
+        if trace.is_some_and(|trace| uses_tpm(gadget, trace)) {
             let hook = gadget.snap.hook(name);
-            findings.extend(missing(gadget, ("hook", name), &hook, &needs(gadget, name)));
+            findings.extend(missing(
+                gadget,
+                ("hook", name),
+                &hook,
+                &needs(gadget.settings.as_ref(), name),
+            ));
         }
     }
     for (name, app) in gadget.snap.apps() {
         let is_tool = |path: &str| path.rsplit('/').next() == Some(TOOL);
         if app.commands().any(is_tool) {
-            let missing = missing(gadget, ("app", name), app, &needs(gadget, TOOL));
+            let missing = missing(gadget, ("app", name), app, &needs(gadget.settings.as_ref(), TOOL));
             findings.extend(missing.into_iter().map(|finding| finding.warning_if(true)));
         }
     }
@@ -38,9 +45,24 @@ pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
     findings
 }
 
+/// Returns true if a hook uses the TPM, or may use it. An author's own hook can leave it to others,
+/// or have its key elsewhere.
+fn uses_tpm(gadget: &Gadget<'_>, trace: &Trace) -> bool {
+    let is_tool = |call: &Call| {
+        call.program
+            .rsplit('/')
+            .next()
+            .is_some_and(|name| name.starts_with("tpm2"))
+    };
+    (!trace.gaps.is_empty() && trace.mentions("tpm"))
+        || trace.programs.iter().any(|program| gadget.uses_tpm(program))
+        || trace.calls.iter().any(is_tool)
+        || trace.mentions("/dev/tpm")
+}
+
 /// The interfaces that a program needs with these settings; docs/hooks.md lists them.
-fn needs(gadget: &Gadget<'_>, program: &str) -> Vec<&'static str> {
-    let Some(settings) = &gadget.settings else {
+pub(crate) fn needs(settings: Option<&Settings>, program: &str) -> Vec<&'static str> {
+    let Some(settings) = settings else {
         return vec!["tpm"];
     };
     let reads_hardware_id = match program {

@@ -10,32 +10,22 @@ use crate::facts::architectures::Architecture;
 use crate::finding::{FindingKind as _, GadgetFinding};
 use crate::findings::{LibraryFinding, LibraryFix};
 use crate::gadget::Gadget;
-use crate::snap::HOOKS;
 use crate::snap::content::Content;
 use crate::snap::elf::Elf;
-use crate::snap::environment::Environment;
 use crate::snap::script::{PROGRAM_DIRECTORIES, Script};
-use crate::snap::snap_yaml::{self, Runnable};
 use crate::snap::tree::Entry;
+use crate::trace::Program;
 use loader::{Loader, MissingLibrary};
-use program::{Program, Role};
 
 pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
     let mut check = Check {
         gadget,
         findings: Vec::new(),
-        pending: Vec::new(),
-        checked: BTreeSet::new(),
         missing: BTreeMap::new(),
         built: None,
     };
-    for name in &gadget.hooks {
-        let path = format!("{HOOKS}/{name}");
-        check.runnable(("hook", name), &gadget.snap.hook(name), Role::Hook, &[&path]);
-    }
-    for (name, app) in gadget.snap.apps() {
-        let commands: Vec<&str> = app.commands().collect();
-        check.runnable(("app", name), app, Role::Command, &commands);
+    for program in gadget.traces().flat_map(|trace| &trace.programs) {
+        check.program(program);
     }
     check.finish()
 }
@@ -43,10 +33,6 @@ pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
 struct Check<'a> {
     gadget: &'a Gadget<'a>,
     findings: Vec<GadgetFinding>,
-    /// Programs that are not checked yet.
-    pending: Vec<Program>,
-    /// Paths and users of checked programs: scripts can call each other.
-    checked: BTreeSet<(String, String)>,
     /// Missing libraries with the hooks and apps that need them.
     missing: BTreeMap<MissingLibrary, BTreeSet<String>>,
     /// A program that runs only on one architecture.
@@ -54,41 +40,9 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Checks the programs of a hook or app, its command-chain, and the programs that its scripts
-    /// call.
-    fn runnable(&mut self, (kind, name): (&str, &str), runnable: &Runnable, role: Role, paths: &[&str]) {
-        let environment = self.environment(runnable);
-        let chain = runnable.command_chain.iter().map(String::as_str);
-        let chain = chain.map(|path| (Role::CommandChain, path));
-        let own = paths.iter().map(|path| (role, *path));
-        self.pending.extend(chain.chain(own).map(|(role, path)| Program {
-            path: path.to_owned(),
-            role,
-            user: format!("{kind} {name}"),
-            named_in: format!("{}, {kind}s.{name}", snap_yaml::FILE),
-            environment: environment.clone(),
-        }));
-        while let Some(program) = self.pending.pop() {
-            if self.checked.insert((program.path.clone(), program.user.clone())) {
-                self.program(&program);
-            }
-        }
-    }
-
-    /// The environment of the programs. A script in the command-chain can set LD_LIBRARY_PATH.
-    fn environment(&self, runnable: &Runnable) -> Environment {
-        let environment = Environment::of(&self.gadget.snap).with(&runnable.environment);
-        let chain = runnable.command_chain.iter();
-        chain.fold(environment, |environment, path| {
-            match &*self.gadget.contents.get(path) {
-                Content::Script(script) => environment.with_library_paths(&script.library_paths()),
-                _ => environment,
-            }
-        })
-    }
-
     fn program(&mut self, program: &Program) {
         match self.gadget.tree.entry(&program.path) {
+            Entry::Missing if program.is_optional => return,
             Entry::Missing => return self.findings.push(program.missing()),
             Entry::Outside => return self.findings.push(program.link_leads_out()),
             Entry::Other => return self.findings.push(program.not_a_program("not a regular file")),
@@ -149,21 +103,6 @@ impl Check<'_> {
             self.findings
                 .push(program.missing_interpreter(self.gadget, interpreter));
         }
-        let environment = program
-            .environment
-            .clone()
-            .with_library_paths(&script.library_paths());
-        for path in script.programs(&environment) {
-            // A bare name that is not found can be any other word of the script.
-            let Some(path) = self.located(path) else { continue };
-            self.pending.push(Program {
-                path,
-                role: Role::Called,
-                user: program.user.clone(),
-                named_in: program.path.clone(),
-                environment: environment.clone(),
-            });
-        }
     }
 
     fn has_interpreter(&self, program: &Program, script: &Script) -> bool {
@@ -171,19 +110,16 @@ impl Check<'_> {
             return self.gadget.tree.is_file(path);
         }
         let Some(base) = self.gadget.base else { return true };
-        let has_command = |name: &str| base.has_command(name) || self.located(name.to_owned()).is_some();
+        let has_command = |name: &str| base.has_command(name) || self.has_program(name);
         base.has_interpreter(script.interpreter()) && script.command().is_none_or(has_command)
     }
 
-    /// The path of a program. A bare name is searched for in the directories of programs.
-    fn located(&self, path: String) -> Option<String> {
-        if path.contains('/') {
-            return Some(path);
-        }
+    /// Returns true if a directory of programs in the snap has the program.
+    fn has_program(&self, name: &str) -> bool {
         let mut paths = PROGRAM_DIRECTORIES
             .iter()
-            .map(|directory| format!("{directory}/{path}"));
-        paths.find(|path| self.gadget.tree.is_file(path))
+            .map(|directory| format!("{directory}/{name}"));
+        paths.any(|path| self.gadget.tree.is_file(path))
     }
 
     fn finish(mut self) -> Vec<GadgetFinding> {

@@ -9,8 +9,6 @@ use serde_json::Value;
 use crate::finding::{FindingKind as _, GadgetFinding};
 use crate::findings::SettingsFinding;
 use crate::gadget::Gadget;
-use crate::snap::HOOKS;
-use crate::snap::content::Content;
 
 pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
     let Some(settings) = &gadget.settings else {
@@ -59,10 +57,9 @@ fn default<'a>(gadget: &'a Gadget<'_>, option: &str) -> Option<&'a str> {
         .find_map(Value::as_str)
 }
 
-/// Returns true if the gadget's defaults or an author's own prepare-device set an option of snapd.
+/// Returns true if the gadget's defaults or scripts of its hooks set an option of snapd.
 fn is_set_elsewhere(gadget: &Gadget<'_>, option: &str) -> bool {
-    let hook = gadget.contents.get(format!("{HOOKS}/prepare-device"));
-    default(gadget, option).is_some() || matches!(&*hook, Content::Script(script) if script.mentions(option))
+    default(gadget, option).is_some() || gadget.hooks.values().any(|hook| hook.sets(option))
 }
 
 fn same_serial(settings: &Settings) -> Option<GadgetFinding> {

@@ -1,9 +1,10 @@
 //! The base snaps: their C library, libraries and interpreters.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
+
+use super::tpm2_tss::Packages;
 
 const DATA: &str = include_str!("../../data/bases.yaml");
 
@@ -26,9 +27,6 @@ pub(crate) struct Base {
     pub(crate) glibc: (u32, u32),
     libraries: Vec<String>,
     interpreters: Vec<String>,
-    /// The package to stage, by library.
-    #[serde(default)]
-    packages: BTreeMap<String, String>,
 }
 
 /// The names of the known bases, separated by commas.
@@ -64,7 +62,7 @@ impl Base {
 
     /// The package to stage for a library.
     pub(crate) fn package_of(&self, soname: &str) -> Option<&str> {
-        self.packages.get(soname).map(String::as_str)
+        Packages::of_base(&self.name)?.package_of(soname)
     }
 }
 

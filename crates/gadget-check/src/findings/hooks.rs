@@ -45,6 +45,28 @@ pub(crate) enum HookFinding {
         /// The snap-id that gadget.yaml has defaults of the gadget for.
         defaults_of: Option<String>,
     },
+    #[error("the hook does not run {hook} of this project, and does not do its task{}", always_ends(*end))]
+    #[diagnostic(
+        code("hook-bypassed"),
+        help(
+            "Put the program at bin/{hook} of the snap, and call it first in the script: \
+             \"$SNAP/bin/{hook}\""
+        )
+    )]
+    Bypassed {
+        hook: &'static str,
+        /// The line of an `exit` that is always reached.
+        end: Option<usize>,
+    },
+    #[error("line {line} can end the hook before it runs {hook} of this project")]
+    #[diagnostic(
+        code("hook-bypassed"),
+        help(
+            "Put the program at bin/{hook} of the snap, and call it first in the script: \
+             \"$SNAP/bin/{hook}\""
+        )
+    )]
+    ExitsFirst { hook: &'static str, line: usize },
     #[error("the script does not remove registration.body")]
     #[diagnostic(
         code("body-not-unset"),
@@ -89,6 +111,7 @@ impl FindingKind for HookFinding {
             HookFinding::NoConfigure { defaults_of: None } => {
                 "`snap set` of the gadget fails, and the gadget cannot have defaults".into()
             }
+            HookFinding::Bypassed { hook, .. } | HookFinding::ExitsFirst { hook, .. } => consequence(hook).into(),
             HookFinding::BodyNotUnset => "after a failed attempt snapd still has the body, and every later \
                                           attempt fails before snapd runs prepare-serial-request"
                 .into(),
@@ -97,6 +120,25 @@ impl FindingKind for HookFinding {
                  hardware-id-key-sha3-384"
                     .into()
             }
+        }
+    }
+}
+
+fn always_ends(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!("; it always ends at line {line}"))
+}
+
+/// What happens if a hook of this project does not run.
+fn consequence(hook: &str) -> &'static str {
+    match hook {
+        "prepare-serial-request" => {
+            "the device requests its serial without a proof of its identity, and the model service refuses it"
+        }
+        "install-device" => "a factory image does not export the identity, although factory.export is set",
+        "configure" => "wrong settings are accepted when they are set, and fail the registration later",
+        _ => {
+            "the hardware identity is not made, snapd does not learn the URL of the model service, and an old \
+             registration.body fails every later attempt"
         }
     }
 }

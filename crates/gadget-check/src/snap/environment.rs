@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::snap_yaml::{SnapYaml, Variables};
 
@@ -12,12 +13,19 @@ const SNAP_LIBRARY_PATH: &str = "/var/lib/snapd/lib/gl:/var/lib/snapd/lib/gl32:/
 /// could double many times, count as empty.
 const MAX_VALUE: usize = 128 * 1024;
 const MAX_DEPTH: usize = 8;
+/// The numbers of variables, and of values of one variable, that a script sets.
+const MAX_VARIABLES: usize = 200;
+const MAX_VALUES: usize = 8;
+
+/// The PATH of hooks and apps, in which nothing is from the snap.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/games:/usr/local/games";
 
 #[derive(Clone, Debug)]
 pub(crate) struct Environment {
     /// The mount point of the snap on a device.
     mount: String,
-    variables: BTreeMap<String, String>,
+    /// A script can set a variable to one of several values.
+    variables: BTreeMap<String, Vec<Rc<str>>>,
 }
 
 impl Environment {
@@ -31,10 +39,15 @@ impl Environment {
             ("SNAP_INSTANCE_NAME", snap.name.clone()),
             ("SNAP_ARCH", architecture),
             ("SNAP_LIBRARY_PATH", SNAP_LIBRARY_PATH.to_owned()),
+            ("SNAP_DATA", format!("/var/snap/{}/current", snap.name)),
+            ("SNAP_COMMON", format!("/var/snap/{}/common", snap.name)),
+            ("PATH", PATH.to_owned()),
         ];
         let environment = Environment {
             mount,
-            variables: variables.map(|(name, value)| (name.to_owned(), value)).into(),
+            variables: variables
+                .map(|(name, value)| (name.to_owned(), vec![value.into()]))
+                .into(),
         };
         environment.with(&snap.environment)
     }
@@ -43,22 +56,42 @@ impl Environment {
     pub(crate) fn with(mut self, variables: &Variables) -> Self {
         for (name, value) in &variables.0 {
             let value = self.expand(value);
-            self.variables.insert(name.clone(), value);
+            self.variables.insert(name.clone(), vec![value.into()]);
         }
         self
     }
 
-    /// Adds values of LD_LIBRARY_PATH that a script sets.
-    pub(crate) fn with_library_paths(mut self, paths: &[String]) -> Self {
-        for path in paths {
-            let path = self.expand(path);
-            self.variables.insert("LD_LIBRARY_PATH".to_owned(), path);
+    /// Sets a variable as a script does: to one of these values, or, if `or_before`, to the value
+    /// that it has.
+    pub(crate) fn set(&mut self, name: &str, values: Vec<String>, or_before: bool) {
+        let is_new = !self.variables.contains_key(name);
+        if is_new && self.variables.len() >= MAX_VARIABLES {
+            return;
         }
-        self
+        let all = self.variables.entry(name.to_owned()).or_default();
+        if !or_before {
+            all.clear();
+        }
+        for value in values.iter().filter(|value| value.len() <= MAX_VALUE / 32) {
+            if all.len() < MAX_VALUES && !all.iter().any(|known| **known == **value) {
+                all.push(value.as_str().into());
+            }
+        }
     }
 
+    /// Forgets a variable whose value is not known any more.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.variables.remove(name);
+    }
+
+    /// The value of a variable; if there are several, the last.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str)
+        self.all(name).last().map(|value| &**value)
+    }
+
+    /// All values that a variable can have.
+    pub(crate) fn all(&self, name: &str) -> &[Rc<str>] {
+        self.variables.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Replaces `$NAME`, `${NAME}`, `${NAME:-OTHER}` and `${NAME:+OTHER}`, as snapd does. A
@@ -93,6 +126,11 @@ impl Environment {
             (Some(("-", _)), false) => value.to_owned(),
             _ => String::new(),
         }
+    }
+
+    /// The path of a file of the snap on a device.
+    pub(crate) fn on_device(&self, path: &str) -> String {
+        format!("{}/{path}", self.mount)
     }
 
     /// The path relative to the snap, if an absolute path leads into the snap.
@@ -164,7 +202,8 @@ mod tests {
             yaml += &format!("  A{level}: $A{0}$A{0}\n", level - 1);
         }
         let grown = environment(&yaml);
-        assert!(grown.variables.values().all(|value| value.len() < 4 * MAX_VALUE));
+        let mut values = grown.variables.values().flatten();
+        assert!(values.all(|value| value.len() < 4 * MAX_VALUE));
         assert_eq!(grown.expand(&"${X:-".repeat(100_000)), "");
     }
 

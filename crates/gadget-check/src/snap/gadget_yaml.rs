@@ -76,6 +76,16 @@ pub(crate) fn is_snap_id(text: &str) -> bool {
 }
 
 impl GadgetYaml {
+    /// The snap-ids of all entries.
+    pub(crate) fn snap_ids(&self) -> impl Iterator<Item = &str> {
+        let ends = self
+            .connections
+            .iter()
+            .filter_map(|connection| connection.ends().ok());
+        let of_connections = ends.flat_map(|(plug, slot)| [plug.snap_id, slot.snap_id]);
+        of_connections.chain(self.defaults.keys().map(String::as_str))
+    }
+
     /// The entries of `defaults:` that are for the gadget itself, by snap-id. No file in a snap has
     /// the snap's own snap-id, but only a gadget has the options of snapd and of this project.
     pub(crate) fn defaults_of_gadgets(&self) -> impl Iterator<Item = (&str, Value)> {

@@ -34,6 +34,8 @@ pub(crate) struct SnapYaml {
     hooks: BTreeMap<String, Option<Runnable>>,
     #[serde(default)]
     pub(crate) layout: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "or_default")]
+    confinement: String,
 }
 
 /// A hook or an app. A hook has no commands.
@@ -72,7 +74,11 @@ impl Runnable {
 #[serde(untagged)]
 enum Connector {
     Interface(String),
-    Attributes { interface: Option<String> },
+    Attributes {
+        interface: Option<String>,
+        /// Where the files of a content snap are.
+        target: Option<String>,
+    },
 }
 
 /// Environment variables in the order of the file: a variable can use those before it.
@@ -112,6 +118,11 @@ impl SnapYaml {
         releases.max()
     }
 
+    /// Returns true if snapd confines the hooks and apps.
+    pub(crate) fn is_strict(&self) -> bool {
+        matches!(self.confinement.as_str(), "" | "strict")
+    }
+
     /// The names of the declared hooks.
     pub(crate) fn hook_names(&self) -> impl Iterator<Item = &str> {
         self.hooks.keys().map(String::as_str)
@@ -131,6 +142,17 @@ impl SnapYaml {
     /// The interfaces of all plugs of the snap, by name of the plug.
     pub(crate) fn plugs(&self) -> BTreeMap<&str, &str> {
         connectors(&self.plugs, self.runnables().flat_map(|runnable| &runnable.plugs))
+    }
+
+    /// The directories in which content snaps put files, as written: `$SNAP/…`.
+    pub(crate) fn content_targets(&self) -> impl Iterator<Item = &str> {
+        self.plugs.values().filter_map(|plug| match plug {
+            Some(Connector::Attributes {
+                interface: Some(interface),
+                target: Some(target),
+            }) if interface == "content" => Some(target.as_str()),
+            _ => None,
+        })
     }
 
     /// The interfaces of all slots of the snap, by name of the slot.
@@ -166,6 +188,7 @@ fn connectors<'a>(
             Some(Connector::Interface(interface)) => interface,
             Some(Connector::Attributes {
                 interface: Some(interface),
+                ..
             }) => interface,
             _ => name,
         };

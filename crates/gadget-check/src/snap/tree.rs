@@ -57,6 +57,14 @@ impl Tree {
         Tree::of_directory(&root, Some(unpacked))
     }
 
+    /// Opens a directory.
+    ///
+    /// # Errors
+    /// [`GadgetError::File`], also if it is not a directory.
+    pub(crate) fn open_directory(path: &Path) -> Result<Self, GadgetError> {
+        Tree::of_directory(path, None)
+    }
+
     fn of_directory(root: &Path, unpacked: Option<TempDir>) -> Result<Self, GadgetError> {
         let directory =
             Dir::open_ambient_dir(root, ambient_authority()).map_err(|reason| unreadable(root, reason))?;

@@ -188,8 +188,8 @@ impl Loading<'_> {
                 link = self.loaded[number].needed_by;
             }
         }
-        let variable = self.loader.environment.get("LD_LIBRARY_PATH").unwrap_or_default();
-        directories.extend(variable.split([':', ';']).map(str::to_owned));
+        let values = self.loader.environment.all("LD_LIBRARY_PATH").iter();
+        directories.extend(values.flat_map(|value| value.split([':', ';']).map(str::to_owned)));
         directories.extend(self.with_origin(own_runpath.map_or(&[], Vec::as_slice), by));
         directories.truncate(MAX_DIRECTORIES);
         directories

@@ -1,34 +1,16 @@
-//! A program of the snap, and the findings about it.
+//! The findings about a program of the snap.
 
 use crate::facts::architectures::Architecture;
 use crate::finding::{FindingKind as _, GadgetFinding};
 use crate::findings::ProgramFinding;
 use crate::gadget::Gadget;
 use crate::snap::elf::Elf;
-use crate::snap::environment::Environment;
 use crate::snap::script::OURS;
 use crate::snap::snap_yaml;
+use crate::trace::{Program, Role};
 
-/// How a program comes to run.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Hook,
-    Command,
-    CommandChain,
-    /// A script calls it.
-    Called,
-}
-
-pub(super) struct Program {
-    /// In the snap.
-    pub(super) path: String,
-    pub(super) role: Role,
-    /// The hook or app that runs it, such as `hook configure`.
-    pub(super) user: String,
-    /// Where it is named: the key of the hook or app in snap.yaml, or a script.
-    pub(super) named_in: String,
-    pub(super) environment: Environment,
-}
+/// The directory of the hooks that snapcraft's scripts in meta/hooks run.
+const PACKED_HOOKS: &str = "snap/hooks/";
 
 impl Program {
     pub(super) fn missing(&self) -> GadgetFinding {
@@ -42,9 +24,8 @@ impl Program {
                 ProgramFinding::MissingCommand { path, user }.at(format!("{key}.command"))
             }
             Role::Called => {
-                let name = self.path.rsplit('/').next().unwrap_or_default();
-                // A script can check first whether another program exists.
-                let doubtful = !OURS.contains(&name);
+                // A script can call another program under a condition.
+                let doubtful = !OURS.contains(&self.name()) && !self.path.starts_with(PACKED_HOOKS);
                 ProgramFinding::MissingProgram { path, user }
                     .at(key)
                     .warning_if(doubtful)
