@@ -70,6 +70,7 @@ fn body_unset_parent_continuation_python_hook_and_unset_in_message() {
         "clean() { snapctl unset registration.body; }\nclean",
         "timeout 5 snapctl unset registration.body || true",
         "sh -c 'snapctl unset registration.body'",
+        "retry() { \"$@\" || \"$@\"; }\nretry 5 snapctl unset registration.body",
         "eval snapctl unset registration.body",
         "trap 'snapctl unset registration.body' EXIT",
         "for key in body other; do snapctl unset registration.$key; done",

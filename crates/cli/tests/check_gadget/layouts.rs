@@ -331,3 +331,33 @@ fn wrappers_within_wrappers_are_followed() {
     assert_eq!(checked.codes(), ["missing-program"], "{:#}", checked.report);
     assert_eq!(checked.report["findings"][0]["where"], "snap/lib.sh");
 }
+
+/// In snapcraft a hook of the project replaces that of a part: those of canonical/pc-gadget replace
+/// ours, and the device gets no identity.
+#[test]
+fn hooks_of_the_project_replace_ours() {
+    let prepare_device = "set -eu\nif [ -z \"$MODEL_APIKEY\" ]; then\n  exit 0\nfi\n\
+                          exec >> $SNAP_COMMON/prepare-device-hook.log 2>&1\n\
+                          snapctl set registration.proposed-serial=\"\\\"$(date -u)\\\"\"";
+    each_tree(|base, architecture, layout| {
+        let gadget = build(base, architecture, layout);
+        gadget.script(&layout.program("configure"), "# This file is for reference.");
+        gadget.script(&layout.program("prepare-device"), prepare_device);
+        let checked = gadget.check();
+        let what = format!("{base} {} {layout:?}: {:#}", architecture.name, checked.report);
+        assert_eq!(checked.codes(), ["hook-bypassed"], "{what}");
+        assert_eq!(
+            (&checked.report["errors"], &checked.report["warnings"]),
+            (&1.into(), &1.into()),
+            "{what}"
+        );
+        // The program of this project under another name does not help; called first, it does.
+        architecture.install(&gadget, "program", "bin/prepare-device");
+        architecture.install(&gadget, "program", "bin/configure");
+        assert_eq!(gadget.check().codes(), ["hook-bypassed"], "{what}");
+        let call = format!("\"$SNAP/bin/prepare-device\"\n{prepare_device}");
+        gadget.script(&layout.program("prepare-device"), &call);
+        gadget.script(&layout.program("configure"), "exec \"$SNAP/bin/configure\"");
+        assert_eq!(gadget.check().codes(), [""; 0], "{what}");
+    });
+}

@@ -58,7 +58,7 @@ impl Script {
     /// Reads a file that is an argument of an interpreter, with `#!` or without.
     pub(crate) fn read(interpreter: &str, (data, is_whole): (&[u8], bool)) -> Self {
         let text = String::from_utf8_lossy(data);
-        let (body, is_complete) = match SHELLS.contains(&interpreter) {
+        let (body, is_complete) = match is_shell(interpreter) {
             true => {
                 let script = ShellScript::parse(&text);
                 let is_complete = script.complete && is_whole;
@@ -93,6 +93,11 @@ impl Script {
             Body::Other(_, groups) => groups.iter().flatten().any(|literal| literal.contains(text)),
         }
     }
+}
+
+/// Returns true for the name of a shell.
+pub(crate) fn is_shell(name: &str) -> bool {
+    SHELLS.contains(&name)
 }
 
 /// The name that `env` looks up, from the words of the first line.

@@ -7,7 +7,7 @@
 mod collect;
 mod word;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ pub(crate) struct ShellScript {
     pub(crate) steps: Vec<Step>,
     /// Paths and names whose existence the script tests: `[ -x PATH ]`, `command -v NAME`.
     pub(crate) tested: BTreeMap<String, Word>,
+    /// The names of its functions.
+    pub(crate) functions: BTreeSet<String>,
     /// The text without comments.
     pub(crate) code: String,
     /// True if the script was read from beginning to end without an error.
@@ -106,6 +108,7 @@ impl ShellScript {
         ShellScript {
             steps: collector.steps,
             tested: collector.tested,
+            functions: collector.functions,
             code: without(text, &collector.comments),
             complete: complete && !tree.root_node().has_error(),
         }
@@ -322,6 +325,13 @@ mod tests {
             ("if [ \"$A\" = b ]; then if c; then exit; fi; fi", "$A = b, ?"),
             ("if [ a != b ]; then c; else exit; fi", "!a != b"),
             ("case $1 in a) exit 0;; esac", "?"),
+            ("for x in a; do exit; done", "?"),
+            ("while [ -z \"$A\" ]; do exit; done", "?"),
+            ("if [ -z $A ]; then b; elif c; then d; else exit; fi", "?"),
+            (
+                "if [ -z $A ]; then b; elif [ -n $C ]; then exit; fi",
+                "!-z $A, -n $C",
+            ),
         ] {
             let exits = exits(text);
             assert_eq!(exits.len(), 1, "{text}");

@@ -4,15 +4,16 @@ mod conditions;
 mod literals;
 mod prefixes;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use prefixes::{is_interpreter, is_lookup, prefix_length};
+use prefixes::{is_builtin, is_interpreter, is_lookup, prefix_length};
 
 use super::value::Scope;
 use super::{Call, Exit, Gap, GapReason, Program, Role, Trace, Value};
 use crate::snap::content::{Content, Contents};
 use crate::snap::environment::Environment;
-use crate::snap::script::{Body, PROGRAM_DIRECTORIES, Script};
+use crate::snap::script::{Body, OURS, PROGRAM_DIRECTORIES, Script, is_shell};
 use crate::snap::shell::{Command, Part, ShellScript, Step, UNKNOWN, Word};
 use crate::snap::snap_yaml::SnapYaml;
 use crate::snap::tree::{Entry, Tree};
@@ -37,6 +38,8 @@ pub(super) struct Walk<'a> {
     text: usize,
     /// The scripts that are being followed.
     stack: Vec<String>,
+    /// The names of the functions of all scripts.
+    functions: BTreeSet<String>,
 }
 
 /// A script that is being followed.
@@ -87,6 +90,7 @@ impl<'a> Walk<'a> {
             steps: 0,
             text: 0,
             stack: Vec::new(),
+            functions: BTreeSet::new(),
         }
     }
 
@@ -183,7 +187,10 @@ impl<'a> Walk<'a> {
             self.gap(&frame.script, GapReason::Incomplete);
         }
         match &script.body {
-            Body::Shell(script) => self.shell(script, frame),
+            Body::Shell(script) => {
+                self.functions.extend(script.functions.iter().cloned());
+                self.shell(script, frame);
+            }
             Body::Other(language, groups) => {
                 self.gap(&frame.script, GapReason::OtherLanguage(language.clone()));
                 for group in groups {
@@ -226,7 +233,7 @@ impl<'a> Walk<'a> {
                     };
                     match self.holds(conditions, frame) {
                         Some(true) => {
-                            self.trace.end.get_or_insert(exit);
+                            self.trace.end = self.trace.end.take().or((!frame.conditional).then_some(exit));
                             return;
                         }
                         Some(false) => {}
@@ -290,7 +297,7 @@ impl<'a> Walk<'a> {
             let base = name.rsplit('/').next().unwrap_or_default().to_owned();
             match (base.as_str(), is_plain) {
                 ("exec", true) => command.takes_over = !command.conditional,
-                ("sh" | "bash" | "dash" | "ash", true) => return self.shell_program(&base, command, frame),
+                (shell, true) if is_shell(shell) => return self.shell_program(&base, command, frame),
                 ("." | "source", true) => return self.source(command, frame),
                 ("eval" | "trap", true) => {
                     let count = if base == "eval" { arguments.len() } else { 1 };
@@ -309,15 +316,29 @@ impl<'a> Walk<'a> {
             if is_interpreter(&base) {
                 return self.interpreted(&base, command, frame);
             }
-            let Some(count) = prefix_length(&base, arguments) else {
-                return;
+            let count = match self.functions.contains(&base) {
+                // A function such as `retry 5 snapctl unset …` can run its arguments.
+                true => self
+                    .command_in(arguments, &command.environment)
+                    .map(|position| position + 1),
+                false => prefix_length(&base, arguments),
             };
+            let Some(count) = count else { return };
             for word in command.words.drain(..count).skip(1) {
                 if let Some((name, value)) = word.text().split_once('=').filter(|_| base == "env") {
                     assign(&mut command.environment, name, &Value::known(value), false);
                 }
             }
         }
+    }
+
+    /// The position of the first argument that is snapctl or a program of the snap.
+    fn command_in(&self, arguments: &[Value], environment: &Environment) -> Option<usize> {
+        arguments.iter().position(|argument| {
+            let is_path = argument.text().contains('/');
+            argument.text() == "snapctl"
+                || (is_path && matches!(self.target(argument, environment), Target::InSnap(_)))
+        })
     }
 
     fn target(&self, word: &Value, environment: &Environment) -> Target {
@@ -343,14 +364,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The path of a program that is called by its name. The directories of programs are searched
+    /// The path of a program that is called by its name. Programs of this project are searched for
     /// also if PATH is set by something that cannot be read.
     fn found_by_name(&self, name: &str, environment: &Environment) -> Option<String> {
+        if is_builtin(name) || is_interpreter(name) || self.functions.contains(name) {
+            return None;
+        }
         let path = environment.all("PATH").iter();
         let path = path.flat_map(|value| value.split(':').map(str::to_owned).collect::<Vec<_>>());
         let in_path = path.filter_map(|directory| Some(environment.in_snap(&directory)?.join(name)));
         let usual = PROGRAM_DIRECTORIES
             .iter()
+            .filter(|_| OURS.contains(&name))
             .map(|directory| format!("{directory}/{name}").into());
         let mut paths = in_path
             .chain(usual)
@@ -381,7 +406,14 @@ impl<'a> Walk<'a> {
             is_optional: command.is_optional,
             after_exit: frame.exit.clone(),
         };
+        let name = program.name().to_owned();
         self.start(program, arguments);
+        // A shell or another interpreter that the snap has.
+        if is_shell(&name) {
+            self.shell_program(&name, command, frame);
+        } else if is_interpreter(&name) {
+            self.interpreted(&name, command, frame);
+        }
     }
 
     /// Returns true if a content snap has the file, which therefore cannot be looked at.

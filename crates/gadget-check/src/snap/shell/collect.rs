@@ -1,6 +1,6 @@
 //! Collects the steps of a script from its syntax tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use tree_sitter::Node;
@@ -21,6 +21,7 @@ pub(super) struct Collector<'a> {
     pub(super) steps: Vec<Step>,
     /// Paths and names whose existence the script tests.
     pub(super) tested: BTreeMap<String, Word>,
+    pub(super) functions: BTreeSet<String>,
     /// Bytes of the source that are comments.
     pub(super) comments: Vec<Range<usize>>,
     /// The conditions of the current place, from the outermost. `None`: one that is not read.
@@ -61,6 +62,7 @@ impl<'a> Collector<'a> {
             source,
             steps: Vec::new(),
             tested: BTreeMap::new(),
+            functions: BTreeSet::new(),
             comments: Vec::new(),
             conditions: Vec::new(),
             complete: true,
@@ -108,14 +110,21 @@ impl<'a> Collector<'a> {
             "list" | "if_statement" | "elif_clause" | "while_statement" | "case_item" => {
                 self.branches(node, place);
             }
-            "else_clause" | "for_statement" | "c_style_for_statement" => {
+            "else_clause" => self.children(node, place.deeper(true)),
+            "for_statement" | "c_style_for_statement" => {
+                self.conditions.push(None);
                 self.children(node, place.deeper(true));
+                self.conditions.pop();
             }
-            "function_definition"
-            | "subshell"
-            | "command_substitution"
-            | "process_substitution"
-            | "pipeline" => self.children(node, place.within()),
+            "function_definition" => {
+                let name = node.child_by_field_name("name").map(|name| name.byte_range());
+                let name = name.and_then(|name| self.source.get(name));
+                self.functions.extend(name.map(str::to_owned));
+                self.children(node, place.within());
+            }
+            "subshell" | "command_substitution" | "process_substitution" | "pipeline" => {
+                self.children(node, place.within());
+            }
             _ => self.children(node, place.deeper(false)),
         }
     }
@@ -137,10 +146,15 @@ impl<'a> Collector<'a> {
             "list" | "if_statement" | "elif_clause" => self.condition(first, 0),
             _ => None,
         };
+        let has_elif = node
+            .named_children(&mut node.walk())
+            .any(|child| child.kind() == "elif_clause");
         let is_or = node.child(1).is_some_and(|operator| operator.kind() == "||");
         for child in children {
             let otherwise = is_or || matches!(child.kind(), "elif_clause" | "else_clause");
-            let condition = condition.clone();
+            // The conditions of all branches before have to fail.
+            let is_known = !(has_elif && child.kind() == "else_clause");
+            let condition = condition.clone().filter(|_| is_known);
             self.conditions
                 .push(condition.map(|condition| condition.negated_if(otherwise)));
             self.node(child, place.deeper(true));

@@ -1,10 +1,21 @@
 //! Programs that run another program, which their arguments name.
 
+use crate::snap::script::is_shell;
 use crate::trace::Value;
 
 /// Returns true if `command` looks the name up, and does not run it.
 pub(super) fn is_lookup(word: &str) -> bool {
     matches!(word, "-v" | "-V")
+}
+
+/// Returns true for commands that a shell has itself, and for those that the base has in any case
+/// and that are looked through.
+pub(super) fn is_builtin(name: &str) -> bool {
+    let builtins = [
+        ".", ":", "[", "cd", "echo", "eval", "exit", "export", "false", "printf", "read", "return", "set",
+        "shift", "source", "test", "trap", "true", "unset", "wait",
+    ];
+    builtins.contains(&name) || is_shell(name) || prefix_length(name, &[]).is_some()
 }
 
 /// Returns true for interpreters whose first operand is a script.
