@@ -71,7 +71,7 @@ impl World {
         line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Sends `count` attacks, and before them the one that needs the most memory: the heap keeps
+    /// Sends `count` attacks, and before them the one that needs the most memory: the allocator keeps
     /// that size. `check` sees the answers to requests.
     fn withstands(
         &self,

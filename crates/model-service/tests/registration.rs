@@ -93,13 +93,13 @@ fn a_reinstalled_device_keeps_its_serial_with_the_new_device_key() {
     let device = Device::new("p256");
     bench.import_text(&device.identity());
     device.accepts(&device.register(&service, "SN-1"));
-    let anew = Device {
+    let reinstalled = Device {
         device_key: "issuer",
         ..device
     };
-    let answer = anew.register(&service, "SN-1");
+    let answer = reinstalled.register(&service, "SN-1");
     // A higher revision, as snapd may still have the assertion with the old key.
-    assert_eq!(anew.accepts(&answer), ("SN-1".to_owned(), 1));
+    assert_eq!(reinstalled.accepts(&answer), ("SN-1".to_owned(), 1));
 }
 
 #[test]

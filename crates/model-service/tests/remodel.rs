@@ -105,12 +105,12 @@ fn the_old_serial_must_be_present_and_match() {
 #[test]
 fn the_old_serial_of_another_device_key() {
     let world = World::new();
-    let anew = Device {
+    let reinstalled = Device {
         device_key: "issuer",
         ..Device::new("p256")
     };
     world
-        .remodel(&anew, NEW, &world.old_serial, json!({}))
+        .remodel(&reinstalled, NEW, &world.old_serial, json!({}))
         .refused(403, "remodel-serial");
 }
 
