@@ -104,7 +104,18 @@ const SETTINGS: [Setting; 15] = [
     Setting {
         name: "manufacturer",
         right: &[r#""Müller & Söhne""#, "7"],
-        wrong: &[(r#""""#, INVALID)],
+        wrong: &[
+            (r#""""#, INVALID),
+            (r#"" A""#, INVALID),
+            (r#""A ""#, INVALID),
+            (r#""A\nB""#, INVALID),
+            (r#""A\u001b[2J""#, INVALID),
+            (r#""A\u0000""#, INVALID),
+            (r#""A\u200bB""#, INVALID),
+            (r#""A\u00adB""#, INVALID),
+            (r#""A\u202eB""#, INVALID),
+            (r#""A\u2066B""#, INVALID),
+        ],
     },
     Setting {
         name: "hardware-name",
@@ -132,6 +143,14 @@ const SETTINGS: [Setting; 15] = [
             ("0", "hardware-id-placeholder"),
             (r#""a\nb""#, "hardware-id-control-character"),
             (r#""  ""#, "hardware-id-empty"),
+            ("1234567890", "hardware-id-placeholder"),
+            (r#""To be filled by the vendor""#, "hardware-id-placeholder"),
+            (r#"" SN-1""#, "hardware-id-outer-space"),
+            (r#""SN-1 ""#, "hardware-id-outer-space"),
+            (r#""SN\u00a01""#, "hardware-id-not-ascii"),
+            (r#""SN\u200b1""#, "hardware-id-not-ascii"),
+            (r#""SN\u202e1""#, "hardware-id-not-ascii"),
+            (r#""S\u041d-1""#, "hardware-id-not-ascii"),
         ],
     },
     Setting {
@@ -230,6 +249,19 @@ fn each_setting_refuses_its_wrong_values() {
             let kept = device.config(&format!("hardware-identity.{name}")).unwrap();
             assert_eq!(kept, Some(value(right[0])), "{name}={wrong} is undone");
         }
+    }
+}
+
+#[test]
+fn reported_placeholders_are_refused_and_real_serial_numbers_are_accepted() {
+    let device = Device::new().unwrap();
+    for id in include_str!("data/hardware-ids-refused.txt").lines() {
+        let outcome = snap_set(&device, &[("hardware-id", json!(id))]);
+        refused(&outcome, &[("hardware-id-placeholder", &[])]);
+    }
+    for id in include_str!("data/hardware-ids-accepted.txt").lines() {
+        let proposed = ("registration.proposed-serial", json!("hardware-id"));
+        snap_set(&device, &[("hardware-id", json!(id)), proposed]).succeeded();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sets one setting by its name.
 
-use identity_key::{DigestForm, UnknownKind, is_account_id, is_hardware_name};
+use identity_key::{DigestForm, UnknownKind, is_account_id, is_hardware_name, is_manufacturer};
 
 use super::value::{choice, handle, is_url, string, wait};
 use super::{ProposedSerial, SettingError, Settings};
@@ -56,7 +56,7 @@ impl Settings {
             "issuer-id" => {
                 "an account id: 2 to 28 lower-case letters, digits and dashes, or 32 letters and digits"
             }
-            "manufacturer" => "a string that is not empty",
+            "manufacturer" => "visible characters, without a space at either end",
             "hardware-name" => "letters and digits, with single dashes between them",
             "device-service.url" => "an address that begins with https:// or http://",
             "device-service.access" => "offline",
@@ -79,7 +79,7 @@ impl Settings {
             }
             "tpm-wait" => self.tpm_wait = wait(value)?,
             "issuer-id" => self.issuer_id = string(value, is_account_id(value))?,
-            "manufacturer" => self.manufacturer = string(value, !value.is_empty())?,
+            "manufacturer" => self.manufacturer = string(value, is_manufacturer(value))?,
             "hardware-name" => self.hardware_name = string(value, is_hardware_name(value))?,
             "device-service.url" => self.device_service.url = string(value, is_url(value))?,
             "device-service.access" => self.device_service.offline = choice(value, &[("offline", true)])?,
