@@ -1,6 +1,7 @@
 //! This device as the tool sees it: settings, record, and how long to wait for the TPM.
 
 use std::env;
+use std::process;
 use std::time::Duration;
 
 use hardware_identity::config::{OPTION, Settings};
@@ -8,10 +9,12 @@ use hardware_identity::environment::SnapEnvironment;
 use hardware_identity::identity::{self, HardwareIdentity, IdentityError, KeyCheck, RecordDirectory};
 use hardware_identity::retry::RetryBudget;
 use hardware_identity::snapctl;
-use hardware_identity::tpm::Tpm;
+use hardware_identity::tpm::{Tpm, TpmDeadline};
 
 /// Somebody is watching: no time to wait as long as an unattended hook does.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The limit for all TPM commands. A slow TPM takes a minute to make an RSA key.
+const TPM_LIMIT: Duration = Duration::from_secs(3 * 60);
 
 pub(crate) struct Device {
     pub(crate) settings: Settings,
@@ -42,7 +45,12 @@ impl Device {
         &self,
         work: impl FnMut(&mut Tpm<'_>, &HardwareIdentity) -> Result<T, IdentityError>,
     ) -> anyhow::Result<T> {
-        let mut budget = RetryBudget::new(self.settings.tpm_wait.min(LONGEST_WAIT));
+        let deadline = TpmDeadline::new(TPM_LIMIT, |error| {
+            failure::report("hardware-identity", &error);
+            process::exit(failure::Status::Device as i32);
+        });
+        let wait = self.settings.tpm_wait.min(LONGEST_WAIT);
+        let mut budget = RetryBudget::new(wait).with_deadline(deadline);
         let records = self.records.as_ref();
         let outcome = identity::open(
             &self.settings.identity(),
