@@ -15,7 +15,7 @@ use hardware_identity::export;
 use hardware_identity::identity::{self, HardwareIdentity, IdentityError, RecordDirectory};
 use hardware_identity::retry::RetryBudget;
 use hardware_identity::snapctl::{self, SystemMode};
-use hardware_identity::tpm::silence_tss_log;
+use hardware_identity::tpm::{TpmDeadline, TpmError, silence_tss_log};
 use thiserror::Error;
 
 const PROGRAM: &str = "install-device";
@@ -96,7 +96,14 @@ impl Installation {
     fn make_and_export(&self) -> Outcome {
         // Checked first, so that no identity is made that cannot be exported.
         let wanted = export::on_factory_boot(&self.settings)?;
-        let identity = self.make()?;
+        let target = self.settings.factory.export.clone();
+        let identity = self.make(move |error| {
+            failure::report(PROGRAM, &error);
+            if let Some(target) = &target {
+                target.announce_failure(&failure::line(&error));
+            }
+            1
+        })?;
         if let Some((target, headers)) = wanted {
             // With the time of the record, a further run gives the same bytes.
             let export = headers.export(&identity, &identity.record.created)?;
@@ -109,7 +116,11 @@ impl Installation {
     /// is only a warning: prepare-device can make the identity too, and an installed device can
     /// report what is wrong with its TPM.
     fn make_early(&self) -> Outcome {
-        match self.make() {
+        let outcome = self.make(|error| {
+            failure::warn(PROGRAM, &Postponed(error.into()));
+            0
+        });
+        match outcome {
             Err(error @ IdentityError::OtherTpm { .. }) => return Err(error.into()),
             Err(error) => failure::warn(PROGRAM, &Postponed(error)),
             Ok(_) => {}
@@ -122,13 +133,21 @@ impl Installation {
         if self.records.load()?.is_none() {
             failure::warn(PROGRAM, &NoRecord);
         }
-        self.make()?;
+        self.make(|error| {
+            failure::report(PROGRAM, &error);
+            1
+        })?;
         Ok(())
     }
 
-    fn make(&self) -> Result<HardwareIdentity, IdentityError> {
+    /// Makes the identity. If the TPM hangs, `report` reports the error and returns the exit status.
+    fn make(
+        &self,
+        report: impl Fn(TpmError) -> i32 + Send + Sync + 'static,
+    ) -> Result<HardwareIdentity, IdentityError> {
         let parameters = self.settings.identity();
-        let mut budget = RetryBudget::new(self.settings.tpm_wait);
+        let deadline = TpmDeadline::of_hook(report);
+        let mut budget = RetryBudget::new(self.settings.tpm_wait).with_deadline(deadline);
         let identity = identity::ensure(&parameters, &mut budget, &self.records)?;
         for warning in identity.warnings(&parameters) {
             failure::warn(PROGRAM, &warning);

@@ -15,7 +15,7 @@ use hardware_identity::identity;
 use hardware_identity::retry::RetryBudget;
 use hardware_identity::serial;
 use hardware_identity::snapctl::{self, SnapctlError};
-use hardware_identity::tpm::silence_tss_log;
+use hardware_identity::tpm::{TpmDeadline, silence_tss_log};
 use serde_json::{Value, json};
 
 const PROGRAM: &str = "prepare-device";
@@ -40,7 +40,12 @@ fn run() -> Result<(), Box<dyn Diagnostic>> {
     let settings = environment.settings(options.get(OPTION))?;
     let records = environment.hook_record_directory()?;
     let parameters = settings.identity();
-    let mut budget = RetryBudget::new(settings.tpm_wait);
+    // Nothing is written before the TPM's part is done, and snapd drops what a failed hook has set.
+    let deadline = TpmDeadline::of_hook(|error| {
+        failure::report(PROGRAM, &error);
+        1
+    });
+    let mut budget = RetryBudget::new(settings.tpm_wait).with_deadline(deadline);
     let identity = identity::ensure(&parameters, &mut budget, &records)?;
     for warning in identity.warnings(&parameters) {
         failure::warn(PROGRAM, &warning);

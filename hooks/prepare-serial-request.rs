@@ -15,10 +15,11 @@ use hardware_identity::environment::SnapEnvironment;
 use hardware_identity::identity::{self, KeyCheck};
 use hardware_identity::retry::RetryBudget;
 use hardware_identity::snapctl;
-use hardware_identity::tpm::silence_tss_log;
+use hardware_identity::tpm::{TpmDeadline, silence_tss_log};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
+const PROGRAM: &str = "prepare-serial-request";
 const REQUEST_ID: &str = "registration.request-id";
 const BODY: &str = "registration.body";
 
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            failure::report("prepare-serial-request", &*error);
+            failure::report(PROGRAM, &*error);
             ExitCode::FAILURE
         }
     }
@@ -62,7 +63,11 @@ fn run() -> Result<(), Box<dyn Diagnostic>> {
     let nonce = nonce(&options)?;
     let settings = environment.settings(options.get(OPTION))?;
     let records = environment.hook_record_directory()?;
-    let mut budget = RetryBudget::new(settings.tpm_wait);
+    let deadline = TpmDeadline::of_hook(|error| {
+        failure::report(PROGRAM, &error);
+        1
+    });
+    let mut budget = RetryBudget::new(settings.tpm_wait).with_deadline(deadline);
     let body = identity::open(
         &settings.identity(),
         &mut budget,

@@ -4,6 +4,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::tpm::TpmDeadline;
+
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// No attempt starts after this time, whatever is left of the budget. A dead TPM answers each
@@ -22,6 +24,7 @@ pub struct RetryBudget {
     limit: Duration,
     left: Duration,
     next: Duration,
+    deadline: Option<TpmDeadline>,
 }
 
 impl RetryBudget {
@@ -32,7 +35,18 @@ impl RetryBudget {
             limit,
             left: limit,
             next: FIRST_PAUSE,
+            deadline: None,
         }
+    }
+
+    /// The same budget, with a deadline for the TPM commands of the run.
+    pub fn with_deadline(mut self, deadline: TpmDeadline) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    pub(crate) fn deadline(&self) -> Option<&TpmDeadline> {
+        self.deadline.as_ref()
     }
 
     /// Pauses before the next attempt, longer each time. Returns false, without a pause, if the

@@ -104,7 +104,18 @@ const SETTINGS: [Setting; 15] = [
     Setting {
         name: "manufacturer",
         right: &[r#""Müller & Söhne""#, "7"],
-        wrong: &[(r#""""#, INVALID)],
+        wrong: &[
+            (r#""""#, INVALID),
+            (r#"" A""#, INVALID),
+            (r#""A ""#, INVALID),
+            (r#""A\nB""#, INVALID),
+            (r#""A\u001b[2J""#, INVALID),
+            (r#""A\u0000""#, INVALID),
+            (r#""A\u200bB""#, INVALID),
+            (r#""A\u00adB""#, INVALID),
+            (r#""A\u202eB""#, INVALID),
+            (r#""A\u2066B""#, INVALID),
+        ],
     },
     Setting {
         name: "hardware-name",
@@ -132,20 +143,44 @@ const SETTINGS: [Setting; 15] = [
             ("0", "hardware-id-placeholder"),
             (r#""a\nb""#, "hardware-id-control-character"),
             (r#""  ""#, "hardware-id-empty"),
+            ("1234567890", "hardware-id-placeholder"),
+            (r#""To be filled by the vendor""#, "hardware-id-placeholder"),
+            (r#"" SN-1""#, "hardware-id-outer-space"),
+            (r#""SN-1 ""#, "hardware-id-outer-space"),
+            (r#""SN\u00a01""#, "hardware-id-not-ascii"),
+            (r#""SN\u200b1""#, "hardware-id-not-ascii"),
+            (r#""SN\u202e1""#, "hardware-id-not-ascii"),
+            (r#""S\u041d-1""#, "hardware-id-not-ascii"),
         ],
     },
     Setting {
         name: "device-service.url",
-        right: &[r#""https://serial.example/v1/""#, r#""http://10.0.0.1/""#],
+        right: &[
+            r#""https://serial.example/v1/""#,
+            r#""https://serial.example/v1""#,
+            r#""http://user:word@10.0.0.1:8650/""#,
+        ],
         wrong: &[
             (r#""serial.example""#, INVALID),
             (r#""ftp://serial.example/""#, INVALID),
+            (r#""https://""#, INVALID),
+            (r#""https://serial.example/%zz/""#, INVALID),
+            (r#""https://serial.example/a b/""#, INVALID),
+            (r#""https://serial.example:99999/""#, INVALID),
+            (r#""https://serial.example/\u000a""#, INVALID),
+            (r#""https://serial.example/v1/?key=1""#, INVALID),
         ],
     },
     Setting {
         name: "device-service.headers.x-key",
         right: &[r#""a""#, r#""""#, "1"],
-        wrong: &[("true", NOT_A_STRING), ("[1]", NOT_A_STRING)],
+        wrong: &[
+            ("true", NOT_A_STRING),
+            ("[1]", NOT_A_STRING),
+            (r#""a\nb""#, "header-value-invalid"),
+            (r#""a\u0000""#, "header-value-invalid"),
+            (r#""é""#, "header-value-invalid"),
+        ],
     },
     Setting {
         name: "device-service.access",
@@ -230,6 +265,63 @@ fn each_setting_refuses_its_wrong_values() {
             let kept = device.config(&format!("hardware-identity.{name}")).unwrap();
             assert_eq!(kept, Some(value(right[0])), "{name}={wrong} is undone");
         }
+    }
+}
+
+#[test]
+fn headers_that_snapd_or_http_refuse_are_refused() {
+    let device = Device::new().unwrap();
+    // Earlier than core26, snapd takes any name inside an object.
+    device.set_base("core24").unwrap();
+    for name in [
+        "x_under",
+        "x--y",
+        "2",
+        "x-",
+        "-x",
+        "x.dot",
+        "x y",
+        "",
+        "x-ü",
+        "x:",
+        "x\n",
+        "host",
+        "Content-Length",
+        "Transfer-Encoding",
+    ] {
+        let outcome = snap_set(
+            &device,
+            &[("device-service", json!({ "headers": { (name): "1" } }))],
+        );
+        refused(&outcome, &[("header-name-invalid", &[])]);
+        device
+            .write_settings(&format!(
+                "[device-service]\nheaders = {{ {} = '1' }}\n",
+                json!(name)
+            ))
+            .unwrap();
+        refused(
+            &configure(&device).run().unwrap(),
+            &[("header-name-invalid", &["line 2"])],
+        );
+        device.write_settings("").unwrap();
+    }
+    // A secret stays out of the message.
+    let outcome = snap_set(&device, &[("device-service.headers.x-key", json!("secret\n"))]);
+    refused(&outcome, &[("header-value-invalid", &["x-key"])]);
+    assert!(!outcome.merged.contains("secret"), "{}", outcome.merged);
+}
+
+#[test]
+fn reported_placeholders_are_refused_and_real_serial_numbers_are_accepted() {
+    let device = Device::new().unwrap();
+    for id in include_str!("data/hardware-ids-refused.txt").lines() {
+        let outcome = snap_set(&device, &[("hardware-id", json!(id))]);
+        refused(&outcome, &[("hardware-id-placeholder", &[])]);
+    }
+    for id in include_str!("data/hardware-ids-accepted.txt").lines() {
+        let proposed = ("registration.proposed-serial", json!("hardware-id"));
+        snap_set(&device, &[("hardware-id", json!(id)), proposed]).succeeded();
     }
 }
 

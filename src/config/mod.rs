@@ -3,6 +3,7 @@
 //!
 //! docs/settings.md describes every setting.
 
+mod device_service;
 mod error;
 mod file;
 mod options;

@@ -1,8 +1,9 @@
 //! Sets one setting by its name.
 
-use identity_key::{DigestForm, UnknownKind, is_account_id, is_hardware_name};
+use identity_key::{DigestForm, UnknownKind, is_account_id, is_hardware_name, is_manufacturer};
 
-use super::value::{choice, handle, is_url, string, wait};
+use super::device_service::{is_header_name, is_header_value, is_url};
+use super::value::{choice, handle, string, wait};
 use super::{ProposedSerial, SettingError, Settings};
 use crate::quote::shortened;
 use crate::snapctl::Shutdown;
@@ -36,14 +37,23 @@ impl Settings {
             "hardware-id" => self.hardware_id = Some(value.parse()?),
             "factory.export" => self.factory.export = Some(value.parse()?),
             _ => match name.strip_prefix(HEADERS) {
-                // HTTP ignores case; from base core26 on, snapd takes only lower case.
-                Some(header) => {
-                    let header = header.to_ascii_lowercase();
-                    self.device_service.headers.insert(header, value.to_owned());
-                }
+                Some(header) => self.set_header(header, value)?,
                 None => self.set_checked(name, value)?,
             },
         }
+        Ok(())
+    }
+
+    fn set_header(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
+        // HTTP ignores case; from base core26 on, snapd takes only lower case.
+        let header = name.to_ascii_lowercase();
+        if !is_header_name(&header) {
+            return Err(SettingError::HeaderName(shortened(name)));
+        }
+        if !is_header_value(value) {
+            return Err(SettingError::HeaderValue(header));
+        }
+        self.device_service.headers.insert(header, value.to_owned());
         Ok(())
     }
 
@@ -56,9 +66,11 @@ impl Settings {
             "issuer-id" => {
                 "an account id: 2 to 28 lower-case letters, digits and dashes, or 32 letters and digits"
             }
-            "manufacturer" => "a string that is not empty",
+            "manufacturer" => "visible characters, without a space at either end",
             "hardware-name" => "letters and digits, with single dashes between them",
-            "device-service.url" => "an address that begins with https:// or http://",
+            "device-service.url" => {
+                "an address such as https://serial.example/v1/, without spaces, query and fragment"
+            }
             "device-service.access" => "offline",
             "registration.proposed-serial" => "hardware-id or key-digest",
             "factory.then" => "halt or poweroff",
@@ -79,7 +91,7 @@ impl Settings {
             }
             "tpm-wait" => self.tpm_wait = wait(value)?,
             "issuer-id" => self.issuer_id = string(value, is_account_id(value))?,
-            "manufacturer" => self.manufacturer = string(value, !value.is_empty())?,
+            "manufacturer" => self.manufacturer = string(value, is_manufacturer(value))?,
             "hardware-name" => self.hardware_name = string(value, is_hardware_name(value))?,
             "device-service.url" => self.device_service.url = string(value, is_url(value))?,
             "device-service.access" => self.device_service.offline = choice(value, &[("offline", true)])?,

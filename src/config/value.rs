@@ -26,10 +26,6 @@ pub(super) fn wait(value: &str) -> Option<Duration> {
     seconds.map(Duration::from_secs)
 }
 
-pub(super) fn is_url(value: &str) -> bool {
-    value.starts_with("https://") || value.starts_with("http://")
-}
-
 /// The value as a setting that may be unset, if it is allowed.
 pub(super) fn string(value: &str, is_allowed: bool) -> Option<Option<String>> {
     is_allowed.then(|| Some(value.to_owned()))

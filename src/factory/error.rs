@@ -65,6 +65,10 @@ pub enum DeliveryError {
         /// What the system said.
         reason: io::Error,
     },
+    /// Another program is writing the export.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Busy(FileError),
     /// A link, a directory or a device has the name of the export.
     #[error("cannot write the export to {}: it exists and is not a regular file", .0.display())]
     #[diagnostic(
@@ -196,6 +200,7 @@ impl DeliveryError {
             FileError::Unreadable { reason, .. } | FileError::Unwritable { reason, .. } => {
                 DeliveryError::from_io(file, reason)
             }
+            busy @ FileError::Busy { .. } => DeliveryError::Busy(busy),
             FileError::NotRegular { .. } => DeliveryError::NotRegular(file.to_owned()),
             other => DeliveryError::Unwritable {
                 file: file.to_owned(),

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use failure::Diagnostic;
 use files::FileError;
+use identity_key::is_hardware_id;
 use thiserror::Error;
 
 use crate::quote::shortened;
@@ -77,6 +78,23 @@ pub enum HardwareIdError {
         help("Set `hardware-id` to another source, or correct its value")
     )]
     ControlCharacter(&'static str),
+    /// The value contains characters that are not printable ASCII, such as a no-break space or a
+    /// letter that only looks like a Latin one.
+    #[error("the hardware id ({source_name}) is `{value}`, which is not printable ASCII")]
+    #[diagnostic(
+        code("hardware-id-not-ascii"),
+        help("Set `hardware-id` to another source, or to a value of printable ASCII characters")
+    )]
+    NotAscii {
+        /// The source.
+        source_name: &'static str,
+        /// The value, with escapes for the other characters.
+        value: String,
+    },
+    /// A value of the user's own begins or ends with a space.
+    #[error("the hardware id ({0}) begins or ends with a space")]
+    #[diagnostic(code("hardware-id-outer-space"), help("Remove the space from `hardware-id`"))]
+    OuterSpace(&'static str),
 }
 
 /// The name is not that of a source.
@@ -100,7 +118,8 @@ impl HardwareIdSource {
     /// Checks what is known without the device: a value of the user's own.
     ///
     /// # Errors
-    /// [`HardwareIdError`] if the value is empty, contains control characters, or is a placeholder.
+    /// [`HardwareIdError`] if the value is empty or a placeholder, contains other than printable ASCII
+    /// characters, or begins or ends with a space.
     pub fn check(&self) -> Result<(), HardwareIdError> {
         match self {
             HardwareIdSource::Literal(value) => self.checked(value).map(drop),
@@ -117,29 +136,34 @@ impl HardwareIdSource {
             HardwareIdSource::DeviceTree => "proc/device-tree/serial-number",
         };
         let content =
-            files::read_text(&root.join(path), LARGEST).map_err(|problem| HardwareIdError::Unreadable {
+            files::read(&root.join(path), LARGEST).map_err(|problem| HardwareIdError::Unreadable {
                 source_name: self.name(),
                 problem,
             })?;
-        // sysfs ends a value with a line feed, the device tree with a NUL.
-        self.checked(content.trim_end_matches(['\n', '\0']))
+        // Firmware without a value can give any bytes, such as 0xFF in all places.
+        let content = String::from_utf8_lossy(&content);
+        // sysfs ends a value with a line feed, the device tree with a NUL. Firmware fills fields
+        // with spaces.
+        let value = content.trim_end_matches(['\n', '\0']);
+        self.checked(value.trim_matches(' '))
     }
 
     fn checked(&self, value: &str) -> Result<String, HardwareIdError> {
-        let value = value.trim();
-        if value.is_empty() {
-            return Err(HardwareIdError::Empty(self.name()));
+        let source_name = self.name();
+        match value {
+            _ if value.trim_matches(' ').is_empty() => Err(HardwareIdError::Empty(source_name)),
+            _ if value.contains(char::is_control) => Err(HardwareIdError::ControlCharacter(source_name)),
+            _ if is_placeholder(value) => Err(HardwareIdError::Placeholder {
+                source_name,
+                value: shortened(value),
+            }),
+            _ if !value.is_ascii() => Err(HardwareIdError::NotAscii {
+                source_name,
+                value: shortened(value).escape_default().to_string(),
+            }),
+            _ if !is_hardware_id(value) => Err(HardwareIdError::OuterSpace(source_name)),
+            _ => Ok(value.to_owned()),
         }
-        if value.chars().any(char::is_control) {
-            return Err(HardwareIdError::ControlCharacter(self.name()));
-        }
-        if is_placeholder(value) {
-            return Err(HardwareIdError::Placeholder {
-                source_name: self.name(),
-                value: value.to_owned(),
-            });
-        }
-        Ok(value.to_owned())
     }
 
     fn name(&self) -> &'static str {
@@ -208,14 +232,38 @@ mod tests {
         assert_eq!(read("key-digest", "unused", b"").unwrap(), "digest");
     }
 
+    /// The sources, with the file and the end of its content.
+    const SOURCES: [(&str, &str, &str); 3] = [
+        ("dmi:product_serial", "sys/class/dmi/id/product_serial", "\n"),
+        ("dmi:board_serial", "sys/class/dmi/id/board_serial", "  \n"),
+        ("device-tree", "proc/device-tree/serial-number", "\0"),
+    ];
+
     #[test]
     fn a_placeholder_is_refused_from_each_source() {
-        let file = "sys/class/dmi/id/board_serial";
-        for error in [
-            read("dmi:board_serial", file, b"Default string\n").unwrap_err(),
-            read("Default string", "unused", b"").unwrap_err(),
-        ] {
+        for value in include_str!("../../tests/data/hardware-ids-refused.txt").lines() {
+            for (source, file, end) in SOURCES {
+                let error = read(source, file, format!("{value}{end}").as_bytes()).unwrap_err();
+                assert!(matches!(error, HardwareIdError::Placeholder { .. }), "{error}");
+            }
+            let error = read(value, "unused", b"").unwrap_err();
             assert!(matches!(error, HardwareIdError::Placeholder { .. }), "{error}");
+        }
+        // 0xFF is not UTF-8, and "ÿ" in Latin-1.
+        let error = read(SOURCES[0].0, SOURCES[0].1, &[0xff; 8]).unwrap_err();
+        assert!(matches!(error, HardwareIdError::Placeholder { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_real_serial_number_is_taken_from_each_source() {
+        for value in include_str!("../../tests/data/hardware-ids-accepted.txt").lines() {
+            for (source, file, end) in SOURCES {
+                assert_eq!(
+                    read(source, file, format!("{value}{end}").as_bytes()).unwrap(),
+                    value
+                );
+            }
+            assert_eq!(read(value, "unused", b"").unwrap(), value);
         }
     }
 
@@ -223,8 +271,28 @@ mod tests {
     fn unusable_values_are_refused() {
         let read = |content| read("device-tree", "proc/device-tree/serial-number", content).unwrap_err();
         assert!(matches!(read(b"\n"), HardwareIdError::Empty(_)));
-        assert!(matches!(read(b"a\x07b"), HardwareIdError::ControlCharacter(_)));
-        assert!(matches!(read(b"\xff"), HardwareIdError::Unreadable { .. }));
+        assert!(matches!(read(b" \0"), HardwareIdError::Empty(_)));
+        for content in [b"a\x07b", b"a\x00b", b"\x1b[m", b"ab\t"] {
+            assert!(matches!(read(content), HardwareIdError::ControlCharacter(_)));
+        }
+        // A Cyrillic letter, a no-break space, a zero-width space, an override of the direction.
+        for text in [
+            "S\u{41d}-1",
+            "SN\u{a0}1",
+            "SN\u{200b}1",
+            "SN\u{202e}1",
+            "SN-1\u{a0}",
+            "SN-\u{e9}",
+        ] {
+            assert!(
+                matches!(read(text.as_bytes()), HardwareIdError::NotAscii { value, .. } if value.is_ascii())
+            );
+        }
+        assert!(matches!(read(b"QX-\xe97"), HardwareIdError::NotAscii { .. }));
+        for literal in [" SN-1", "SN-1 "] {
+            let error = super::tests::read(literal, "unused", b"").unwrap_err();
+            assert!(matches!(error, HardwareIdError::OuterSpace(_)), "{error}");
+        }
         let missing = super::tests::read("device-tree", "unused", b"").unwrap_err();
         assert!(matches!(missing, HardwareIdError::Unreadable { problem, .. } if problem.is_not_found()));
         for source in ["dmi:chassis_serial", ""] {

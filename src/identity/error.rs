@@ -92,4 +92,17 @@ pub enum RecordError {
         help("Make room on the disk, and check that it is not mounted read-only")
     )]
     Unwritable(FileError),
+    /// Another program is writing the record.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Busy(FileError),
+}
+
+impl RecordError {
+    pub(super) fn unwritable(error: FileError) -> Self {
+        match error {
+            FileError::Busy { .. } => RecordError::Busy(error),
+            _ => RecordError::Unwritable(error),
+        }
+    }
 }

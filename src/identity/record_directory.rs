@@ -50,17 +50,17 @@ impl RecordDirectory {
     /// the one that the directory has afterwards.
     ///
     /// # Errors
-    /// [`RecordError::Unwritable`], and those of [`Self::load`].
+    /// [`RecordError::Unwritable`], [`RecordError::Busy`], and those of [`Self::load`].
     pub fn store(&self, record: Record) -> Result<Record, RecordError> {
         let path = self.file();
         // Holds a lock from here on, so that a concurrent run sees the record or waits.
-        let mut new = NewFile::create(&path, MODE).map_err(RecordError::Unwritable)?;
+        let mut new = NewFile::create(&path, MODE).map_err(RecordError::unwritable)?;
         if let Some(existing) = read(&path)? {
             return Ok(existing);
         }
         new.write_all(record.document().as_bytes())
             .map_err(|reason| RecordError::Unwritable(FileError::Unwritable { path, reason }))?;
-        new.commit().map_err(RecordError::Unwritable)?;
+        new.commit().map_err(RecordError::unwritable)?;
         Ok(record)
     }
 }

@@ -1,4 +1,5 @@
-//! The connection to the TPM: opens it, retries transient errors, flushes leftover keys.
+//! The connection to the TPM: opens it, retries transient errors, flushes leftover keys, and watches
+//! the deadline.
 
 use tss_esapi::Context;
 use tss_esapi::constants::CapabilityType;
@@ -7,6 +8,7 @@ use tss_esapi::handles::{ObjectHandle, TpmHandle};
 use tss_esapi::structures::CapabilityData;
 
 use super::Tcti;
+use super::deadline::Watchdog;
 use super::error::TpmError;
 use super::response::{TssResult, describe, is_transient, kind};
 use super::tcti::is_connection_loss;
@@ -15,9 +17,13 @@ use crate::retry::RetryBudget;
 
 /// The first transient handle (TPM 2.0 Library part 2, section 7.5.2).
 const FIRST_TRANSIENT: u32 = 0x8000_0000;
+/// Not a command: the TCTI connects.
+const START: &str = "the start of the connection";
+/// The command with which the connection ends.
+const END: &str = "TPM2_FlushContext";
 
 /// Runs `job` on the TPM. If the connection breaks, runs it again on a new one, so `job` must be
-/// repeatable.
+/// repeatable. The deadline of the budget, if it has one, counts for all of it.
 ///
 /// # Errors
 /// Those of opening the TPM, and those of the job.
@@ -26,11 +32,13 @@ pub fn with_tpm<T, E: From<TpmError>>(
     budget: &mut RetryBudget,
     mut job: impl FnMut(&mut Tpm<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
+    let watchdog = budget.deadline().map(|deadline| Watchdog::start(deadline, START));
     loop {
         let context = open(tcti, budget)?;
         let mut tpm = Tpm {
             context,
             budget,
+            watchdog: watchdog.as_ref(),
             connection_lost: false,
             has_derived: false,
         };
@@ -38,6 +46,8 @@ pub fn with_tpm<T, E: From<TpmError>>(
         if outcome.is_ok() || !tpm.connection_lost || !tpm.budget.pause() {
             return outcome;
         }
+        drop(tpm);
+        watchdog.iter().for_each(|watchdog| watchdog.enter(START));
     }
 }
 
@@ -58,12 +68,25 @@ fn open(tcti: &Tcti, budget: &mut RetryBudget) -> Result<Context, TpmError> {
 pub struct Tpm<'a> {
     pub(super) context: Context,
     budget: &'a mut RetryBudget,
+    watchdog: Option<&'a Watchdog>,
     connection_lost: bool,
     /// True if this run has loaded a key.
     pub(super) has_derived: bool,
 }
 
+impl Drop for Tpm<'_> {
+    fn drop(&mut self) {
+        self.enter(END);
+    }
+}
+
 impl Tpm<'_> {
+    fn enter(&self, command: &'static str) {
+        if let Some(watchdog) = self.watchdog {
+            watchdog.enter(command);
+        }
+    }
+
     /// Sends a command until the answer is not a transient error: success, or an error that the
     /// caller interprets.
     pub(super) fn run<T>(
@@ -71,6 +94,7 @@ impl Tpm<'_> {
         command: &'static str,
         mut send: impl FnMut(&mut Context) -> TssResult<T>,
     ) -> Result<TssResult<T>, TpmError> {
+        self.enter(command);
         // A key of this run looks like a leftover.
         let mut may_flush = !self.has_derived;
         loop {
@@ -100,6 +124,7 @@ impl Tpm<'_> {
             }
         }
     }
+
     /// Flushes keys that a killed run left in a TPM without a resource manager. The resource
     /// manager behind `/dev/tpmrm0` flushes them itself.
     ///

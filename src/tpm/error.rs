@@ -197,6 +197,24 @@ pub enum TpmError {
         /// The limit of the retry budget.
         waited: Duration,
     },
+    /// A command had not ended at the deadline of the run.
+    #[error(
+        "the TPM did not answer during {command}: the limit for all TPM commands of a run is {} s",
+        limit.as_secs()
+    )]
+    #[diagnostic(
+        code("tpm-timeout"),
+        help(
+            "Power the device off and on, and look for TPM errors in the kernel log (`journalctl -k | grep \
+             -i tpm`); if `tcti` names a network address, check the TPM there"
+        )
+    )]
+    TimedOut {
+        /// The TPM command, or the start of the connection.
+        command: &'static str,
+        /// The limit for all commands.
+        limit: Duration,
+    },
     /// The TPM answered with any other error.
     #[error("the TPM command {command} failed: {reason}")]
     #[diagnostic(

@@ -5,6 +5,7 @@
 //! | `template` | the template of the identity key, version 1 |
 //! | `commands` | the TPM commands that an identity needs |
 //! | `connection` | the connection: opening, retries, leftover keys |
+//! | `deadline` | the deadline for all commands of a run |
 //! | `tcti` | how to reach the TPM |
 //! | `key` | keys and their Names |
 //! | `error` | errors: cause and advice |
@@ -13,6 +14,7 @@
 
 mod commands;
 mod connection;
+mod deadline;
 mod error;
 mod key;
 mod log;
@@ -22,6 +24,7 @@ mod template;
 
 pub use commands::Persisted;
 pub use connection::{Tpm, with_tpm};
+pub use deadline::TpmDeadline;
 pub use error::{Hierarchy, TpmError};
 pub use key::{Key, KeyName};
 pub use log::silence_tss_log;

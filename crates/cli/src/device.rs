@@ -1,6 +1,7 @@
 //! The device that the tool runs on: its settings, its record and its TPM.
 
 use std::env;
+use std::process;
 use std::time::Duration;
 
 use failure::Status;
@@ -9,12 +10,16 @@ use hardware_identity::environment::SnapEnvironment;
 use hardware_identity::identity::{self, HardwareIdentity, IdentityError, KeyCheck, RecordDirectory};
 use hardware_identity::retry::RetryBudget;
 use hardware_identity::snapctl::{self, SnapctlError};
-use hardware_identity::tpm::Tpm;
+use hardware_identity::tpm::{Tpm, TpmDeadline, TpmError};
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::error::{self, ToolError};
+
 /// Longest time to wait for the TPM. A person is waiting; an unattended hook waits longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The limit for all TPM commands. A slow TPM takes a minute to make an RSA key.
+const TPM_LIMIT: Duration = Duration::from_secs(3 * 60);
 
 /// Why settings or identity of this device cannot be used.
 #[derive(Debug, Error, Diagnostic)]
@@ -43,12 +48,14 @@ impl DeviceFailure {
 pub(crate) struct LocalDevice {
     pub(crate) settings: Settings,
     pub(crate) records: Option<RecordDirectory>,
+    /// Report failures as JSON too.
+    json: bool,
 }
 
 impl LocalDevice {
     /// Reads the settings as the hooks do. snapd gives the configuration of the snap only to an app of
     /// the snap.
-    pub(crate) fn read() -> Result<Self, DeviceFailure> {
+    pub(crate) fn read(json: bool) -> Result<Self, DeviceFailure> {
         let environment = SnapEnvironment::read();
         let in_snap = ["SNAP_COOKIE", "SNAP_CONTEXT"]
             .iter()
@@ -59,6 +66,7 @@ impl LocalDevice {
         };
         Ok(LocalDevice {
             settings: environment.settings(options.get(OPTION))?,
+            json,
             records: environment.record_directory(),
         })
     }
@@ -69,10 +77,20 @@ impl LocalDevice {
         &self,
         work: impl FnMut(&mut Tpm<'_>, &HardwareIdentity) -> Result<T, IdentityError>,
     ) -> Result<T, DeviceFailure> {
-        let mut budget = RetryBudget::new(self.settings.tpm_wait.min(LONGEST_WAIT));
+        let json = self.json;
+        let deadline = TpmDeadline::new(TPM_LIMIT, move |error| end(error, json));
+        let wait = self.settings.tpm_wait.min(LONGEST_WAIT);
+        let mut budget = RetryBudget::new(wait).with_deadline(deadline);
         let parameters = self.settings.identity();
         let records = self.records.as_ref();
         let result = identity::open(&parameters, &mut budget, records, KeyCheck::Derivation, work);
         Ok(result?)
     }
+}
+
+/// Ends the program when the TPM takes too long: the thread that talks to it cannot be stopped.
+fn end(error: TpmError, json: bool) {
+    let failure = DeviceFailure::from(IdentityError::from(error));
+    error::report(&ToolError::from(failure), json);
+    process::exit(Status::Device as i32);
 }

@@ -110,8 +110,8 @@ impl ExportFailure {
 )]
 struct NoRecord(DigestForm);
 
-pub(crate) fn run(arguments: &ExportArguments) -> Result<(), ToolError> {
-    let device = LocalDevice::read()?;
+pub(crate) fn run(arguments: &ExportArguments, json: bool) -> Result<(), ToolError> {
+    let device = LocalDevice::read(json)?;
     let identity = device.open(|_, identity| Ok(identity.clone()))?;
     if !identity.recorded {
         failure::warn(PROGRAM, &NoRecord(identity.record.digest_form));

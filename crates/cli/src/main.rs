@@ -98,7 +98,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitCode, ToolError> {
     match &cli.command {
-        Command::Export(arguments) => export::run(arguments)?,
+        Command::Export(arguments) => export::run(arguments, cli.json)?,
         Command::Show(arguments) => show::run(arguments, cli.json)?,
         Command::Sign(arguments) => sign::run(arguments)?,
         Command::Verify(arguments) => verify::run(arguments, cli.json)?,

@@ -64,7 +64,7 @@ impl CheckFailure {
 }
 
 pub(crate) fn run(arguments: &ShowArguments, json: bool) -> Result<(), ToolError> {
-    let device = LocalDevice::read()?;
+    let device = LocalDevice::read(json)?;
     let nonce = random_nonce()?;
     let (identity, signature) = device.open(|tpm, identity| {
         let signature = match arguments.check {

@@ -65,6 +65,18 @@ pub enum FileError {
         /// What the system said.
         reason: io::Error,
     },
+    /// Another program holds the lock on its new content.
+    #[error("cannot write {}: another program is writing it", path.display())]
+    #[diagnostic(
+        code("file-busy"),
+        help("Try again when it has ended; `fuser {}` shows it", new.display())
+    )]
+    Busy {
+        /// The file.
+        path: PathBuf,
+        /// The file beside it that the other program has locked.
+        new: PathBuf,
+    },
 }
 
 impl FileError {

@@ -1,13 +1,21 @@
 //! Replacing a file as a whole, durably.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
 use crate::FileError;
+
+/// The longest wait for another program that writes the same file. Writing takes milliseconds; a
+/// program that was stopped holds its lock for ever.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// The pause between attempts to lock the file.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A file that takes the place of `path` when it is complete. Dropped before, it is removed.
 ///
@@ -23,22 +31,29 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Creates the file beside `path` with the permission bits `mode`, and waits for another program
-    /// that is writing it.
+    /// Creates the file beside `path` with the permission bits `mode`. Waits up to ten seconds for
+    /// another program that is writing it.
     ///
     /// # Errors
-    /// [`FileError::Unwritable`].
+    /// [`FileError::Busy`] if the other program does not finish, and [`FileError::Unwritable`].
     pub fn create(path: &Path, mode: u32) -> Result<Self, FileError> {
+        Self::create_within(LONGEST_WAIT, path, mode)
+    }
+
+    fn create_within(limit: Duration, path: &Path, mode: u32) -> Result<Self, FileError> {
         let new = beside(path);
-        match open_locked(&new, mode) {
-            Ok(file) => Ok(NewFile {
-                file,
-                path: path.to_owned(),
-                new,
-                committed: false,
-            }),
-            Err(reason) => Err(unwritable(path, reason)),
-        }
+        let opened = open_locked(&new, mode, Instant::now() + limit);
+        let file = opened.map_err(|reason| unwritable(path, reason))?;
+        let Some(file) = file else {
+            let path = path.to_owned();
+            return Err(FileError::Busy { path, new });
+        };
+        Ok(NewFile {
+            file,
+            path: path.to_owned(),
+            new,
+            committed: false,
+        })
     }
 
     /// Flushes the content to the disk, gives it the name of `path`, and flushes the directory.
@@ -81,7 +96,7 @@ impl Drop for NewFile {
 /// When this returns, the content is on the disk under its name.
 ///
 /// # Errors
-/// [`FileError::Unwritable`]; what was at `path` is still whole.
+/// [`FileError::Busy`] and [`FileError::Unwritable`]; what was at `path` is still whole.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
     let mut new = NewFile::create(path, mode)?;
     new.write_all(content)
@@ -127,7 +142,8 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn open_locked(new: &Path, mode: u32) -> io::Result<File> {
+/// Opens the file and locks it; `None` if another program holds the lock until `deadline`.
+fn open_locked(new: &Path, mode: u32, deadline: Instant) -> io::Result<Option<File>> {
     loop {
         remove_if_not_regular(new)?;
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -138,7 +154,9 @@ fn open_locked(new: &Path, mode: u32) -> io::Result<File> {
             .mode(mode)
             .custom_flags(flags.bits().cast_signed())
             .open(new)?;
-        file.lock()?;
+        if !lock(&file, deadline)? {
+            return Ok(None);
+        }
         if !is_still_at(&file, new)? {
             // The program that held the lock has renamed or removed it.
             continue;
@@ -148,7 +166,19 @@ fn open_locked(new: &Path, mode: u32) -> io::Result<File> {
         if file.metadata()?.mode() & 0o7777 != mode {
             set_mode(&file, mode)?;
         }
-        return Ok(file);
+        return Ok(Some(file));
+    }
+}
+
+/// Locks the file. Returns false if another program holds the lock until `deadline`.
+fn lock(file: &File, deadline: Instant) -> io::Result<bool> {
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            Err(_) if Instant::now() >= deadline => return Ok(false),
+            Err(_) => thread::sleep(PAUSE),
+        }
     }
 }
 
@@ -247,6 +277,23 @@ mod tests {
         write(&path, b"new", 0o600).unwrap();
         assert_eq!(fs::read_to_string(&other).unwrap(), "other");
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    }
+
+    #[test]
+    fn the_lock_of_another_writer_is_awaited_and_not_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let mut other = NewFile::create(&path, 0o600).unwrap();
+        let error = NewFile::create_within(PAUSE * 2, &path, 0o600).unwrap_err();
+        assert!(matches!(error, FileError::Busy { .. }), "{error}");
+        other.write_all(b"of the other").unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| write(&path, b"of the waiting", 0o600).unwrap());
+            other.commit().unwrap();
+            waiting.join().unwrap();
+        });
+        assert_eq!(fs::read_to_string(&path).unwrap(), "of the waiting");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

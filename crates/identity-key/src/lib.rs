@@ -9,6 +9,7 @@
 //! | [`IdentityPublicKey`] | SubjectPublicKeyInfo, read and made |
 //! | [`DigestForm`] | the two forms of the header `hardware-id-key-sha3-384` |
 //! | [`is_account_id`], [`is_hardware_name`] | snapd's rules for the headers that both sides write |
+//! | [`is_hardware_id`], [`is_serial`], [`is_manufacturer`] | rules for the headers that people read |
 #![forbid(unsafe_code)]
 
 mod digest_form;
@@ -20,5 +21,6 @@ pub use digest_form::DigestForm;
 pub use kind::{Hash, KeyKind, UnknownHash, UnknownKind};
 pub use public_key::{IdentityKeyError, IdentityPublicKey, Unique};
 pub use rules::{
-    ACCOUNT_ID_PATTERN, HARDWARE_NAME_PATTERN, is_account_id, is_hardware_name, is_joined_by_single_dashes,
+    ACCOUNT_ID_PATTERN, HARDWARE_NAME_PATTERN, is_account_id, is_hardware_id, is_hardware_name,
+    is_joined_by_single_dashes, is_manufacturer, is_serial, is_unreadable,
 };
