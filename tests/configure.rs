@@ -293,7 +293,7 @@ fn headers_that_snapd_or_http_refuse_are_refused() {
             &device,
             &[("device-service", json!({ "headers": { (name): "1" } }))],
         );
-        refused(&outcome, &[("header-name-invalid", &[])]);
+        refused(&outcome, &[("http-header-name-invalid", &[])]);
         device
             .write_settings(&format!(
                 "[device-service]\nheaders = {{ {} = '1' }}\n",
@@ -302,7 +302,7 @@ fn headers_that_snapd_or_http_refuse_are_refused() {
             .unwrap();
         refused(
             &configure(&device).run().unwrap(),
-            &[("header-name-invalid", &["line 2"])],
+            &[("http-header-name-invalid", &["line 2"])],
         );
         device.write_settings("").unwrap();
     }

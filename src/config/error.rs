@@ -92,7 +92,7 @@ pub enum SettingError {
     /// The name of a header is one that snapd, HTTP or the connection does not allow to set.
     #[error("`device-service.headers`: `{0}` cannot be the name of a header")]
     #[diagnostic(
-        code("header-name-invalid"),
+        code("http-header-name-invalid"),
         help(
             "Use letters and digits, with single dashes between them and at least one letter, and not a \
              header of the connection or of the body, such as Host or Content-Type"
