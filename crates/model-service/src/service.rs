@@ -13,7 +13,7 @@ use crate::models::{Models, ModelsError};
 use crate::registration::Registrar;
 use crate::secret::{Secret, SecretError};
 use crate::settings::{Limits, Settings};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StorePaths};
 
 /// Concurrent registrations for each core: while some wait for the disk, others sign. With half as
 /// many the cores are idle at times; with four times as many, some devices wait twice as long
@@ -62,7 +62,7 @@ impl Service {
         let account_keys = Arc::new(AccountKeys::read(&settings.account_keys)?);
         let models = Models::read(settings, &account_keys)?;
         let import_token = Secret::read(&settings.import_token_file)?;
-        let store = Store::open(&settings.database)?;
+        let store = Store::open(StorePaths::of(settings))?;
         let limits = settings.limits.clone();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
@@ -78,6 +78,7 @@ impl Service {
                 store: store.clone(),
                 account_keys,
                 digest_forms: settings.digest_forms.clone(),
+                duplicate_hardware_ids: settings.duplicate_hardware_ids,
             },
             store,
             import_token,
@@ -91,7 +92,8 @@ impl Service {
 pub(crate) fn open_importer(settings: &Settings) -> Result<Importer, ServiceError> {
     Ok(Importer {
         account_keys: Arc::new(AccountKeys::read(&settings.account_keys)?),
-        store: Store::open(&settings.database)?,
+        store: Store::open(StorePaths::of(settings))?,
         digest_forms: settings.digest_forms.clone(),
+        duplicate_hardware_ids: settings.duplicate_hardware_ids,
     })
 }

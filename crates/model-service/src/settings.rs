@@ -81,6 +81,8 @@ pub(crate) struct Settings {
     #[serde(default = "loopback")]
     pub(crate) listen: SocketAddr,
     pub(crate) database: PathBuf,
+    /// The log of issued serials and administrative changes; beside the database by default.
+    pub(crate) ledger: Option<PathBuf>,
     /// Files of account-key assertions: of brands, issuers and the keys that sign serials.
     pub(crate) account_keys: Vec<PathBuf>,
     /// The token of import requests.
@@ -89,6 +91,9 @@ pub(crate) struct Settings {
     pub(crate) page_password_file: PathBuf,
     #[serde(default = "both_forms")]
     pub(crate) digest_forms: Vec<DigestForm>,
+    /// What an import does with another key under an imported hardware-id of the same issuer.
+    #[serde(default)]
+    pub(crate) duplicate_hardware_ids: DuplicateHardwareIds,
     /// How long a nonce is valid, in seconds.
     #[serde(default = "ten_minutes")]
     pub(crate) nonce_seconds: u32,
@@ -97,6 +102,17 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     #[serde(rename = "model")]
     pub(crate) models: Vec<ModelSettings>,
+}
+
+/// What an import does with another key under an imported hardware-id.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DuplicateHardwareIds {
+    /// Imports it, with a warning.
+    #[default]
+    Warn,
+    /// Refuses it.
+    Refuse,
 }
 
 /// PEM files for TLS.
@@ -127,8 +143,10 @@ pub(crate) struct Limits {
     pub(crate) imports: u32,
     /// The longest time for a request, or for a pause in an import, in seconds.
     pub(crate) request_seconds: u32,
-    /// Entries that the log of registrations keeps.
+    /// Entries of each class (issued, repeated, refused) that the log of registrations keeps.
     pub(crate) logged_registrations: u32,
+    /// The size of a file of the ledger after which the next one begins, in bytes.
+    pub(crate) ledger_file_bytes: u64,
 }
 
 impl Default for Limits {
@@ -143,6 +161,7 @@ impl Default for Limits {
             imports: 4,
             request_seconds: 30,
             logged_registrations: 100_000,
+            ledger_file_bytes: 64 * 1024 * 1024,
         }
     }
 }
@@ -239,6 +258,7 @@ impl Settings {
             &mut self.import_token_file,
             &mut self.page_password_file,
         ];
+        paths.extend(&mut self.ledger);
         paths.extend(&mut self.account_keys);
         if let Some(tls) = &mut self.tls {
             paths.extend([&mut tls.certificate, &mut tls.key]);

@@ -83,14 +83,17 @@ pub(crate) enum RequestError {
 
 impl From<StoreError> for RequestError {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        match error {
+            StoreError::Ledger(_) => Self::Registration(error.into()),
+            other => Self::Store(other),
+        }
     }
 }
 
 impl From<ImportError> for RequestError {
     fn from(error: ImportError) -> Self {
         match error {
-            ImportError::Store(error) => Self::Store(error),
+            ImportError::Store(error) => error.into(),
             other => Self::Import(other),
         }
     }

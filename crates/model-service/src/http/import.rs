@@ -41,16 +41,19 @@ pub(super) async fn import(State(service): State<Arc<Service>>, headers: HeaderM
 async fn run(service: Arc<Service>, headers: &HeaderMap, body: Body) -> Result<ImportReport, RequestError> {
     check_token(&service, headers)?;
     check_content_type(headers)?;
-    let (writer, job) = start_import(service)?;
+    let (writer, job) = start_import(service, "import token".to_owned())?;
     let written = writer.write_body(headers, body).await;
     let report = import_result(job.await);
     // The error of the body is the cause of that of the import.
     written.and(report)
 }
 
-/// Starts an import if not too many are running. Returns a writer for the assertions, and the job
+/// Starts an import for `by` if not too many are running. Returns a writer for the assertions, and the job
 /// that reads them.
-pub(crate) fn start_import(service: Arc<Service>) -> Result<(BodyWriter, ImportJob), RequestError> {
+pub(crate) fn start_import(
+    service: Arc<Service>,
+    by: String,
+) -> Result<(BodyWriter, ImportJob), RequestError> {
     let limits = &service.limits;
     let permit = Arc::clone(&service.import_permits)
         .try_acquire_owned()
@@ -62,7 +65,9 @@ pub(crate) fn start_import(service: Arc<Service>) -> Result<(BodyWriter, ImportJ
     // The thread holds the permit: it goes on if the client has gone.
     let job = spawn_blocking(move || {
         let _permit = permit;
-        service.importer.run(vec![input])
+        let report = service.importer.run(vec![input], &by)?;
+        report.counts.log(&by);
+        Ok(report)
     });
     Ok((writer, job))
 }

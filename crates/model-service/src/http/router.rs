@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
 use super::error::RequestError;
@@ -27,11 +27,20 @@ pub(crate) fn router(service: Arc<Service>, page: Router) -> Router {
         .route("/v1/serial", post(device::serial))
         .route("/v1/hardware-identities", post(import::import))
         .route("/health", get(|| async { "ok\n" }))
+        .route("/ready", get(ready))
         .with_state(service)
         .merge(page)
         .fallback(not_found)
         .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn_with_state(Arc::new(rate), limit_rate))
+}
+
+/// `GET /ready`: the service can write, which `/health` does not say.
+async fn ready(State(service): State<Arc<Service>>) -> Response {
+    match service.store.check_writable().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => refused(&error.into()),
+    }
 }
 
 async fn not_found() -> Response {

@@ -61,10 +61,12 @@ fn of_serial(error: &SerialError) -> StatusCode {
         | SerialError::Slash { .. }
         | SerialError::Characters { .. } => StatusCode::BAD_REQUEST,
         SerialError::Taken { .. } => StatusCode::CONFLICT,
+        SerialError::IdentityBlocked => StatusCode::FORBIDDEN,
         SerialError::Contended
         | SerialError::AccountKeyExpired
         | SerialError::Signing(_)
-        | SerialError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        | SerialError::Store(_)
+        | SerialError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -111,7 +111,7 @@ async fn read_token(mut field: Field<'_>) -> Result<String, RequestError> {
 
 async fn import(service: Arc<Service>, mut field: Field<'_>) -> Result<ImportReport, RequestError> {
     let pause = Duration::from_secs(service.limits.request_seconds.into());
-    let (mut writer, job) = start_import(service)?;
+    let (mut writer, job) = start_import(service, "page".to_owned())?;
     let written = loop {
         match timeout(pause, field.chunk()).await {
             Ok(Ok(Some(piece))) => {

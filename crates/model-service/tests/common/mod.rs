@@ -143,7 +143,20 @@ impl Bench {
         ] {
             bench.write(name, content.as_bytes());
         }
+        let created = bench.run(&["init-store"], &[]);
+        assert!(created.status.success(), "{created:?}");
         bench
+    }
+
+    /// A command with these settings and arguments.
+    pub fn run(&self, command: &[&str], arguments: &[&str]) -> Output {
+        Command::new(PROGRAM)
+            .args(command)
+            .arg("--config")
+            .arg(self.path("settings.toml"))
+            .args(arguments)
+            .output()
+            .unwrap()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
