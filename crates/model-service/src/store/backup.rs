@@ -106,7 +106,10 @@ pub(crate) fn restore(
     let by = by.to_owned();
     let recorded = store.write_blocking(move |connection, events| {
         connection.execute("DELETE FROM nonces", [])?;
-        events.push(Event::DatabaseRestored { sequence: backup, by });
+        events.push(Event::DatabaseRestored {
+            backup_sequence: backup,
+            by,
+        });
         head(connection)
     });
     let closed = store.close();

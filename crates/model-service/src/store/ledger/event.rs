@@ -55,7 +55,7 @@ pub(crate) enum Event {
     /// A backup was restored. The lines before this one were replayed.
     DatabaseRestored {
         /// The last line that the backup had.
-        sequence: u64,
+        backup_sequence: u64,
         by: String,
     },
 }

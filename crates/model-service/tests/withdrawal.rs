@@ -1,0 +1,166 @@
+//! Blocked identities and released serials, with and without a running service.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::device::Device;
+use common::{Bench, Service, failed};
+use snap_assertions::DigestForm;
+
+fn world() -> (Bench, Service, Device) {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let device = Device::new("p256");
+    bench.import_text(&device.identity());
+    device.accepts(&device.register(&service, "SN-1"));
+    (bench, service, device)
+}
+
+/// Runs a command of `identity` that must succeed, and returns its output.
+#[track_caller]
+fn identity(bench: &Bench, command: &str, digest: &str) -> String {
+    let reason: &[&str] = match command {
+        "show" => &[digest],
+        _ => &[digest, "--reason", "stolen"],
+    };
+    let output = bench.run(&["identity", command], reason);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_blocked_identity_gets_no_serials_until_it_is_unblocked() {
+    let (bench, service, mut device) = world();
+    identity(&bench, "block", &device.digest());
+    device.register(&service, "SN-1").refused(403, "identity-blocked");
+    // The other model, and a remodel.
+    device.model = "edge-box-2".to_owned();
+    device.register(&service, "SN-1").refused(403, "identity-blocked");
+    device.model = "edge-box".to_owned();
+    assert!(identity(&bench, "show", &device.digest()).contains("stolen"));
+    // An import of the same key in the other form, or again, does not unblock it.
+    bench.import_text(&device.identity());
+    device.form = DigestForm::Der;
+    bench.import_text(&device.identity());
+    device.register(&service, "SN-1").refused(403, "identity-blocked");
+    // By its digest in the other form.
+    identity(&bench, "unblock", &device.digest());
+    assert_eq!(device.register(&service, "SN-1").status, 200);
+    let kinds: Vec<_> = bench
+        .ledger()
+        .iter()
+        .map(|line| line["kind"].as_str().unwrap().to_owned())
+        .filter(|kind| kind.starts_with("identity-"))
+        .collect();
+    assert_eq!(kinds, ["identity-blocked", "identity-unblocked"]);
+}
+
+#[test]
+fn a_block_by_a_command_without_a_service_lasts() {
+    let (bench, service, device) = world();
+    drop(service);
+    identity(&bench, "block", &device.digest());
+    let lines = bench.ledger().len();
+    // A second one changes nothing.
+    identity(&bench, "block", &device.digest());
+    assert_eq!(bench.ledger().len(), lines);
+    let service = bench.serve();
+    device.register(&service, "SN-1").refused(403, "identity-blocked");
+    drop(service);
+    bench.verifies_ledger();
+}
+
+#[test]
+fn commands_that_cannot_be_done() {
+    let (bench, _service, device) = world();
+    let before = bench.ledger().len();
+    let digest = device.digest();
+    for (command, arguments, code) in [
+        (
+            ["identity", "block"],
+            vec!["unknown", "--reason", "x"],
+            "identity-not-imported",
+        ),
+        (["identity", "show"], vec!["unknown"], "identity-not-imported"),
+        (
+            ["identity", "block"],
+            vec![digest.as_str(), "--reason", " "],
+            "reason-invalid",
+        ),
+        (
+            ["identity", "block"],
+            vec![digest.as_str(), "--reason", "a\nb"],
+            "reason-invalid",
+        ),
+        (
+            ["serial", "release"],
+            vec!["brand-acme", "edge-box", "SN-9", "--reason", "x"],
+            "serial-not-assigned",
+        ),
+    ] {
+        failed(&bench.run(&command, &arguments), 1, code);
+    }
+    assert_eq!(bench.ledger().len(), before);
+    // Without a reason the command line is wrong.
+    assert_eq!(
+        bench.run(&["identity", "block"], &[&digest]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn a_released_serial_goes_to_another_device() {
+    let (bench, service, device) = world();
+    let other = Device::fresh("hw-2");
+    bench.import_text(&other.identity());
+    other.register(&service, "SN-1").refused(409, "serial-taken");
+    let number = [
+        "brand-acme",
+        "edge-box",
+        "SN-1",
+        "--reason",
+        "the board was replaced",
+    ];
+    let output = bench.run(&["serial", "release"], &number);
+    assert!(output.status.success(), "{output:?}");
+    // With a higher revision than that of the first device.
+    assert_eq!(
+        other.accepts(&other.register(&service, "SN-1")),
+        ("SN-1".to_owned(), 1)
+    );
+    device.register(&service, "SN-1").refused(409, "serial-taken");
+    assert_eq!(device.accepts(&device.register(&service, "SN-2")).0, "SN-2");
+    let line = bench
+        .ledger()
+        .into_iter()
+        .find(|line| line["kind"] == "serial-released");
+    assert_eq!(line.unwrap()["reason"], "the board was replaced");
+    drop(service);
+    bench.verifies_ledger();
+}
+
+/// It gets a new assertion, and the serial is its own again: no other device gets it.
+#[test]
+fn a_released_serial_goes_to_the_same_device() {
+    for by_key in [false, true] {
+        let bench = Bench::new();
+        let service = bench.serve();
+        let [mut device, mut other] = ["hw-1", "hw-2"].map(Device::fresh);
+        bench.import_text(&[device.identity(), other.identity()].join("\n"));
+        other.device_key = "issuer";
+        if by_key {
+            device.model = "edge-box-key".to_owned();
+            other.model = "edge-box-key".to_owned();
+        }
+        let register = |device: &Device| match by_key {
+            true => device.register_with_key(&service, "SN-1", Some(common::API_KEY)),
+            false => device.register(&service, "SN-1"),
+        };
+        device.accepts(&register(&device));
+        let number = ["brand-acme", &device.model, "SN-1", "--reason", "x"];
+        assert!(bench.run(&["serial", "release"], &number).status.success());
+        assert_eq!(device.accepts(&register(&device)).1, 1);
+        register(&other).refused(409, "serial-taken");
+    }
+}
