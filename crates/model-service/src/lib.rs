@@ -5,7 +5,7 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `settings`, `secret`, `account_keys`, `models` | the operator's input |
+//! | `settings`, `secret`, `tokens`, `account_keys`, `models` | the operator's input |
 //! | `store` | the database: nonces, identities, serials, the log; the ledger |
 //! | `registration` | from a serial-request to a serial assertion, with every check |
 //! | `import` | hardware identities: verified, then stored all or none |
@@ -33,6 +33,7 @@ mod secret;
 mod service;
 mod settings;
 mod store;
+mod tokens;
 
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};

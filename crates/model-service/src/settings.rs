@@ -65,6 +65,16 @@ pub enum SettingsError {
         /// Brand and name of the model.
         model: String,
     },
+    /// Two tokens have the same name, or one has the name of the import token.
+    #[error("duplicate token name {name:?} in the settings")]
+    #[diagnostic(
+        code("token-duplicate"),
+        help("Give each [[token]] its own name; `import-token` is that of `import-token-file`")
+    )]
+    DuplicateToken {
+        /// The name.
+        name: String,
+    },
     /// Two tables are for the same model.
     #[error("duplicate model {model} in the settings")]
     #[diagnostic(code("model-duplicate"), help("Remove one of its [[model]] tables"))]
@@ -100,8 +110,44 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<Tls>,
     #[serde(default)]
     pub(crate) limits: Limits,
+    /// Tokens of programs, beside the one for imports.
+    #[serde(default, rename = "token")]
+    pub(crate) tokens: Vec<TokenSettings>,
     #[serde(rename = "model")]
     pub(crate) models: Vec<ModelSettings>,
+}
+
+/// A token of a program.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenSettings {
+    /// Its name in the log and in the ledger.
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    /// The file with the secret.
+    pub(crate) file: PathBuf,
+}
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Role {
+    /// Importing hardware identities.
+    Import,
+    /// Reading what is known of an identity.
+    Read,
+    /// Everything.
+    Admin,
+}
+
+impl Role {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Import => "import",
+            Self::Read => "read",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// What an import does with another key under an imported hardware-id.
@@ -263,6 +309,7 @@ impl Settings {
         if let Some(tls) = &mut self.tls {
             paths.extend([&mut tls.certificate, &mut tls.key]);
         }
+        paths.extend(self.tokens.iter_mut().map(|token| &mut token.file));
         for model in &mut self.models {
             paths.push(&mut model.serial_key);
             paths.extend(&mut model.api_key_file);
@@ -277,6 +324,15 @@ impl Settings {
             return Err(SettingsError::NoDigestForm);
         }
         self.limits.check()?;
+        let mut names = vec!["import-token"];
+        for token in &self.tokens {
+            if names.contains(&token.name.as_str()) {
+                return Err(SettingsError::DuplicateToken {
+                    name: token.name.clone(),
+                });
+            }
+            names.push(&token.name);
+        }
         for (index, model) in self.models.iter().enumerate() {
             if (model.provisioning == Provisioning::ApiKey) != model.api_key_file.is_some() {
                 return Err(SettingsError::ApiKeyFile { model: model.name() });

@@ -5,7 +5,9 @@
 mod common;
 
 use common::device::Device;
+use common::http::Request;
 use common::{Bench, Service, failed};
+use serde_json::json;
 use snap_assertions::DigestForm;
 
 fn world() -> (Bench, Service, Device) {
@@ -39,8 +41,7 @@ fn a_blocked_identity_gets_no_serials_until_it_is_unblocked() {
     device.register(&service, "SN-1").refused(403, "identity-blocked");
     device.model = "edge-box".to_owned();
     assert!(identity(&bench, "show", &device.digest()).contains("stolen"));
-    // An import of the same key in the other form, or again, does not unblock it.
-    bench.import_text(&device.identity());
+    // An import of the same key in the other form does not unblock it.
     device.form = DigestForm::Der;
     bench.import_text(&device.identity());
     device.register(&service, "SN-1").refused(403, "identity-blocked");
@@ -162,5 +163,112 @@ fn a_released_serial_goes_to_the_same_device() {
         assert!(bench.run(&["serial", "release"], &number).status.success());
         assert_eq!(device.accepts(&register(&device)).1, 1);
         register(&other).refused(409, "serial-taken");
+    }
+}
+
+/// A bench with a token of each role.
+fn with_tokens() -> Bench {
+    let roles = ["import", "read", "admin"];
+    let tables: Vec<_> = roles
+        .iter()
+        .map(|role| format!("[[token]]\nname = \"the-{role}\"\nrole = \"{role}\"\nfile = \"{role}\"\n"))
+        .collect();
+    let bench = Bench::with(&tables.concat(), "");
+    for role in roles {
+        bench.write(role, secret(role).as_bytes());
+    }
+    bench
+}
+
+fn secret(role: &str) -> String {
+    format!("the-secret-of-the-role-{role}")
+}
+
+fn request(method: &str, path: &str, role: &str) -> Request {
+    let body = match method {
+        "GET" => "",
+        _ => "{\"reason\": \"stolen\"}",
+    };
+    Request::post(path, body)
+        .method(method)
+        .header("authorization", &format!("Bearer {}", secret(role)))
+}
+
+#[test]
+fn withdrawal_by_the_api() {
+    let bench = with_tokens();
+    let service = bench.serve();
+    let device = Device::new("p256");
+    bench.import_text(&device.identity());
+    device.accepts(&device.register(&service, "SN-1"));
+    let identity = format!("/v1/identities/{}", device.digest());
+    let block = format!("{identity}/block");
+    let send = |method: &str, path: &str| service.send(&request(method, path, "admin"));
+
+    assert_eq!(
+        send("POST", &block).json(),
+        json!({ "blocked": true, "changed": true })
+    );
+    assert_eq!(
+        send("POST", &block).json(),
+        json!({ "blocked": true, "changed": false })
+    );
+    device.register(&service, "SN-1").refused(403, "identity-blocked");
+    let shown = service.send(&request("GET", &identity, "read")).json();
+    assert_eq!(shown["blocked"]["reason"], "stolen");
+    assert_eq!(shown["serials"][0]["serial"], "SN-1");
+    assert_eq!(
+        send("DELETE", &block).json(),
+        json!({ "blocked": false, "changed": true })
+    );
+    assert_eq!(device.register(&service, "SN-1").status, 200);
+    let serial = "/v1/serials/brand-acme/edge-box/SN%2D1";
+    assert_eq!(send("DELETE", serial).json(), json!({ "released": true }));
+    send("DELETE", serial).refused(404, "serial-not-assigned");
+    send("POST", "/v1/identities/unknown/block").refused(404, "identity-not-imported");
+    let without = Request::post(&block, "{}").header("authorization", &format!("Bearer {}", secret("admin")));
+    service.send(&without).refused(400, "json-invalid");
+    let by: Vec<_> = bench.ledger().iter().map(|line| line["by"].clone()).collect();
+    assert_eq!(
+        &by[2..],
+        [
+            json!("token the-admin"),
+            json!("token the-admin"),
+            json!("token the-admin")
+        ]
+    );
+}
+
+#[test]
+fn a_token_is_for_its_role() {
+    let bench = with_tokens();
+    let service = bench.serve();
+    let device = Device::new("p256");
+    let signed = device.identity();
+    let import = |role: &str| {
+        let request = Request::post("/v1/hardware-identities", signed.clone())
+            .header("content-type", common::ASSERTIONS);
+        service.send(&request.header("authorization", &format!("Bearer {}", secret(role))))
+    };
+    import("read").refused(403, "token-role");
+    import("nobody").refused(401, "unauthorized");
+    assert_eq!((import("import").status, import("admin").status), (200, 200));
+    // The token of `import-token-file` is one for imports.
+    assert_eq!(service.import(&signed).status, 200);
+    let identity = format!("/v1/identities/{}", device.digest());
+    for (method, path, permitted) in [
+        ("GET", identity.clone(), ["read", "admin"].as_slice()),
+        ("POST", format!("{identity}/block"), &["admin"]),
+        ("DELETE", format!("{identity}/block"), &["admin"]),
+    ] {
+        for role in ["import", "read", "admin"] {
+            let answer = service.send(&request(method, &path, role));
+            match permitted.contains(&role) {
+                true => assert_eq!(answer.status, 200, "{method} {path} {role}"),
+                false => answer.refused(403, "token-role"),
+            }
+        }
+        let nobody = request(method, &path, "nobody");
+        service.send(&nobody).refused(401, "unauthorized");
     }
 }

@@ -7,13 +7,13 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use super::error::RequestError;
 use super::peer::Peer;
 use super::rate::RateLimit;
 use super::status::{refused, refused_as};
-use super::{device, import};
+use super::{admin, device, import};
 use crate::service::Service;
 
 /// The addresses for programs and those of `page`, with the limit on the rate of requests.
@@ -26,6 +26,12 @@ pub(crate) fn router(service: Arc<Service>, page: Router) -> Router {
         .route("/serial", post(device::serial))
         .route("/v1/serial", post(device::serial))
         .route("/v1/hardware-identities", post(import::import))
+        .route("/v1/identities/{digest}", get(admin::show))
+        .route(
+            "/v1/identities/{digest}/block",
+            post(admin::block).delete(admin::unblock),
+        )
+        .route("/v1/serials/{brand}/{model}/{serial}", delete(admin::release))
         .route("/health", get(|| async { "ok\n" }))
         .route("/ready", get(ready))
         .with_state(service)

@@ -267,7 +267,10 @@ pub fn try_serial(address: SocketAddr, stream: &str) -> Option<u16> {
 
 /// The same with a prepared command.
 pub fn serve_by(command: &mut Command) -> Service {
-    command.env("RUST_LOG", "error").stdout(Stdio::piped());
+    if command.get_envs().next().is_none() {
+        command.env("RUST_LOG", "error");
+    }
+    command.stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
