@@ -6,6 +6,7 @@ mod common;
 
 use common::device::Device;
 use common::http::Request;
+use common::page::Visitor;
 use common::{Bench, Service, failed};
 use serde_json::json;
 use snap_assertions::DigestForm;
@@ -271,4 +272,51 @@ fn a_token_is_for_its_role() {
         let nobody = request(method, &path, "nobody");
         service.send(&nobody).refused(401, "unauthorized");
     }
+}
+
+#[test]
+fn withdrawal_on_the_page() {
+    let (bench, service, device) = world();
+    let address = format!("/identity?digest={}", device.digest());
+    assert_eq!(service.get(&address).header("location"), Some("/login"));
+    let visitor = Visitor::log_in(&service);
+    assert!(visitor.get("/").body.contains(&address));
+    let csrf = visitor.csrf();
+    let send = |csrf: &str, action: &str, reason: &str| {
+        visitor.send(Request::form(
+            "/identity",
+            &[
+                ("csrf", csrf),
+                ("digest", &device.digest()),
+                ("action", action),
+                ("reason", reason),
+                ("brand", "brand-acme"),
+                ("model", "edge-box"),
+                ("serial", "SN-1"),
+            ],
+        ))
+    };
+    assert_eq!(send("forged", "block", "x").status, 403);
+    assert_eq!(send(&csrf, "block", " ").status, 400);
+    assert_eq!(device.register(&service, "SN-1").status, 200);
+
+    let answer = send(&csrf, "block", "<b>stolen</b>");
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (303, Some(address.as_str()))
+    );
+    device.register(&service, "SN-1").refused(403, "identity-blocked");
+    let shown = visitor.get(&address).body;
+    assert!(
+        shown.contains("&lt;b&gt;stolen&lt;/b&gt;") && shown.contains("SN-1"),
+        "{shown}"
+    );
+    assert!(visitor.get("/").body.contains("blocked"));
+    assert_eq!(send(&csrf, "unblock", "found").status, 303);
+    assert_eq!(device.register(&service, "SN-1").status, 200);
+    assert_eq!(send(&csrf, "release", "replaced").status, 303);
+    assert_eq!(send(&csrf, "release", "replaced").status, 404);
+    assert_eq!(visitor.get("/identity?digest=unknown").status, 404);
+    let by: Vec<_> = bench.ledger().iter().map(|line| line["by"].clone()).collect();
+    assert_eq!(&by[2..], [json!("page"), json!("page"), json!("page")]);
 }

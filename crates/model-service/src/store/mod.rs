@@ -35,4 +35,4 @@ pub(crate) use ledger::LedgerError;
 pub(crate) use log::{LogEntry, LogRow};
 pub(crate) use nonces::{NonceState, OpenNonces};
 pub(crate) use serials::{IssueOutcome, IssuedSerial, SerialNumber, identity_device};
-pub(crate) use withdrawal::{Authorship, IdentityState, WithdrawalError};
+pub(crate) use withdrawal::{Authorship, IdentityState, ImportedIdentity, WithdrawalError};
