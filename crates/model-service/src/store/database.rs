@@ -19,8 +19,6 @@ use super::writer::Writer;
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 /// How long an import waits for another one, which may be large.
 const IMPORT_WAIT: Duration = Duration::from_secs(600);
-/// How long a close waits for those who read.
-const CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// Bytes of a write-ahead log that stay on the disk after a checkpoint.
 const LOG_KEPT: i64 = 64 * 1024 * 1024;
 /// Idle connections for reading that are kept.
@@ -246,13 +244,14 @@ pub(super) fn connect(path: &Path, wait: Duration) -> Result<Connection, StoreEr
     Ok(connection)
 }
 
-/// Copies the write-ahead log into the database, and closes the connection. The last one removes the
-/// log.
+/// Copies the write-ahead log into the database without waiting for others, and closes the connection.
+/// SQLite removes the log when the last connection to the file is closed.
 fn close(connection: Connection) -> Result<(), StoreError> {
-    connection.busy_timeout(CLOSE_WAIT)?;
-    let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    if busy {
-        tracing::warn!("another process reads the database; its last changes stay in the -wal file");
+    let (in_log, copied): (i64, i64) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        Ok((row.get(1)?, row.get(2)?))
+    })?;
+    if copied < in_log {
+        tracing::warn!("another process uses the database; its last changes stay in the -wal file");
     }
     connection.close().map_err(|(_, error)| error.into())
 }

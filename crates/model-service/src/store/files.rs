@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,8 @@ use crate::settings::Settings;
 
 /// The permission bits of all files: they are for their owner alone.
 pub(super) const MODE: u32 = 0o600;
+/// Bytes in a file that tries whether there is room.
+const PROBE: usize = 64 * 1024;
 /// The suffixes of the files that SQLite makes beside a database.
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 
@@ -216,6 +218,14 @@ pub(super) fn copy_database(connection: &Connection, to: &Path) -> Result<(), St
         .map_err(failed)?;
     new.persist(to).map_err(|error| failed(error.error))?;
     files::sync_directory(directory).map_err(failed)
+}
+
+/// Writes and flushes a file in a directory, and removes it again, to find out whether there is room
+/// for registrations.
+pub(super) fn probe(directory: &Path) -> io::Result<()> {
+    let mut file = tempfile::tempfile_in(directory)?;
+    file.write_all(&vec![0; PROBE])?;
+    file.sync_all()
 }
 
 pub(super) fn not_opened(path: &Path, reason: &io::Error) -> StoreError {

@@ -4,11 +4,8 @@ use tokio::task::spawn_blocking;
 
 use super::database::Store;
 use super::error::StoreError;
-use super::files::not_written;
+use super::files::{not_written, probe};
 use super::ledger::Ledger;
-
-/// More than SQLite writes for a registration.
-const PROBE: [u8; 64 * 1024] = [0; 64 * 1024];
 
 impl Store {
     /// Writes to the database, and to files beside the database and the ledger, which are on the
@@ -24,18 +21,10 @@ impl Store {
         .await?;
         let store = self.clone();
         let probed = spawn_blocking(move || {
-            probe(&store)?;
+            let directory = store.directory();
+            probe(directory).map_err(|reason| not_written(directory, &reason))?;
             Ok(Ledger::probe(&store.paths().ledger)?)
         });
         probed.await.unwrap_or(Err(StoreError::Interrupted))
     }
-}
-
-fn probe(store: &Store) -> Result<(), StoreError> {
-    use std::io::Write as _;
-    let written = tempfile::tempfile_in(store.directory()).and_then(|mut file| {
-        file.write_all(&PROBE)?;
-        file.sync_all()
-    });
-    written.map_err(|reason| not_written(store.directory(), &reason))
 }

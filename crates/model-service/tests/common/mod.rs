@@ -267,7 +267,7 @@ pub fn try_serial(address: SocketAddr, stream: &str) -> Option<u16> {
 
 /// The same with a prepared command.
 pub fn serve_by(command: &mut Command) -> Service {
-    if command.get_envs().next().is_none() {
+    if !command.get_envs().any(|(name, _)| name == "RUST_LOG") {
         command.env("RUST_LOG", "error");
     }
     command.stdout(Stdio::piped());

@@ -15,15 +15,15 @@ mod segments;
 mod verify;
 
 use std::cmp::Ordering;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::files::{MODE, StorePaths};
+use super::files::{MODE, StorePaths, probe};
 use chain::Head;
 pub(crate) use error::LedgerError;
 pub(crate) use event::Event;
@@ -161,11 +161,8 @@ impl Ledger {
         let new = self.known.is_none();
         let mut options = OpenOptions::new();
         options.write(true).create_new(new).mode(MODE);
-        let mut file = options.open(&self.path)?;
-        let written = file.write_all_at(lines, start).and_then(|()| {
-            file.flush()?;
-            file.sync_data()
-        });
+        let file = options.open(&self.path)?;
+        let written = file.write_all_at(lines, start).and_then(|()| file.sync_data());
         if let Err(error) = written {
             // Of no use to others; the next sync finds what stays.
             let _ = file.set_len(start).and_then(|()| file.sync_all());
@@ -177,14 +174,9 @@ impl Ledger {
         }
     }
 
-    /// Writes and flushes a file beside the ledger, and removes it again, to find out whether the
-    /// ledger could be written.
+    /// Tries whether the ledger at `path` could be written.
     pub(super) fn probe(path: &Path) -> Result<(), LedgerError> {
-        let written = tempfile::tempfile_in(files::directory_of(path)).and_then(|mut file: File| {
-            file.write_all(&[0; MAX_LINE])?;
-            file.sync_all()
-        });
-        written.map_err(|reason| failed(path, &reason))
+        probe(files::directory_of(path)).map_err(|reason| failed(path, &reason))
     }
 
     fn failed(&self, reason: &io::Error) -> LedgerError {

@@ -21,6 +21,17 @@ pub(crate) struct VerifiedLedger {
 /// Checks the chain of all lines, and that the database has no line that the ledger lacks. Others
 /// can append lines meanwhile.
 pub(crate) fn verify(connection: &Connection, path: &Path) -> Result<VerifiedLedger, LedgerError> {
+    loop {
+        let files = segments::rotated(path)?;
+        let verified = verify_files(connection, path);
+        // A file that was rotated meanwhile may have been read as the one that is written.
+        if verified.is_ok() || files == segments::rotated(path)? {
+            return verified;
+        }
+    }
+}
+
+fn verify_files(connection: &Connection, path: &Path) -> Result<VerifiedLedger, LedgerError> {
     let database = Head::read(connection)?;
     let mut found = Head::default();
     let mut checked = Head::default() == database;
