@@ -234,7 +234,6 @@ fn no_serial_goes_to_two_devices_over_backups_and_kills() {
     let fleet = &Fleet::new(rounds * each);
     let identities: Vec<_> = fleet.devices.iter().map(Device::identity).collect();
     bench.import_text(&identities.join("\n"));
-    let mut replayed = 0;
     for round in 0..rounds {
         let mut service = bench.serve();
         let (first, end) = (round * each, (round + 1) * each);
@@ -259,7 +258,6 @@ fn no_serial_goes_to_two_devices_over_backups_and_kills() {
         service.kill();
         let known = bench.count("issued");
         restore(&bench, bench.path(&backup).to_str().unwrap());
-        replayed += known;
         assert!(bench.count("issued") >= known, "an issued serial is lost");
         bench.verifies_ledger();
     }
@@ -293,7 +291,7 @@ fn no_serial_goes_to_two_devices_over_backups_and_kills() {
     drop(service);
     bench.verifies_ledger();
     println!(
-        "{} devices had serials after {rounds} kills and restores; {replayed}",
+        "{} devices had received serials after {rounds} kills and restores",
         received.len()
     );
     assert!(received.len() >= rounds);

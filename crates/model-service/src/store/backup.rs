@@ -1,6 +1,6 @@
 //! Backups of the database, and restoring one.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -148,7 +148,7 @@ fn check(copy: &Path) -> Result<u64, StoreError> {
 fn stage(copy: &Path, path: &Path) -> Result<NewFile, StoreError> {
     let failed = |reason: io::Error| not_written(path, &reason);
     let mut new = NewFile::create(path, MODE).map_err(|error| failed(io::Error::other(error)))?;
-    let mut file = File::open(copy).map_err(failed)?;
+    let mut file = files::open(copy).map_err(|error| failed(io::Error::other(error)))?;
     io::copy(&mut file, &mut new).map_err(failed)?;
     Ok(new)
 }

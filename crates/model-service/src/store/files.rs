@@ -213,7 +213,8 @@ pub(super) fn copy_database(connection: &Connection, to: &Path) -> Result<(), St
         reason: "the path is not UTF-8 text".to_owned(),
     })?;
     connection.execute("VACUUM INTO ?1", [name])?;
-    File::open(&new)
+    files::open(&new)
+        .map_err(io::Error::other)
         .and_then(|file| file.sync_all())
         .map_err(failed)?;
     new.persist(to).map_err(|error| failed(error.error))?;

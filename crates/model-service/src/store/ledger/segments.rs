@@ -101,7 +101,12 @@ fn first_sequence(path: &Path, other: &Path) -> Option<u64> {
 /// Gives the file that was written the name of an older one.
 pub(super) fn rotate(path: &Path) -> io::Result<()> {
     let mut first = Vec::new();
-    BufReader::new(File::open(path)?.take(MAX_LINE as u64 + 1)).read_until(b'\n', &mut first)?;
+    BufReader::new(
+        files::open(path)
+            .map_err(io::Error::other)?
+            .take(MAX_LINE as u64 + 1),
+    )
+    .read_until(b'\n', &mut first)?;
     let link: Link = serde_json::from_slice(&first)?;
     let stem = path.file_stem().and_then(|stem| stem.to_str());
     let stem = stem.ok_or_else(|| io::Error::other("the name is not UTF-8 text"))?;
