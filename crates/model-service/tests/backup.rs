@@ -124,6 +124,24 @@ fn a_restore_without_the_ledger() {
 }
 
 #[test]
+fn a_restore_with_a_damaged_ledger_changes_nothing() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let device = Device::fresh("hw-1");
+    bench.import_text(&device.identity());
+    let backup = back_up(&bench, "backup");
+    device.accepts(&device.register(&service, "SN-1"));
+    drop(service);
+    let whole = fs::read_to_string(bench.path("database.ledger.jsonl")).unwrap();
+    let changed = whole.replacen("\"new\":1", "\"new\":2", 1);
+    bench.write("database.ledger.jsonl", changed.as_bytes());
+    failed(&bench.run(&["restore"], &[&backup]), 1, "ledger-damaged");
+    bench.write("database.ledger.jsonl", whole.as_bytes());
+    let service = bench.serve();
+    assert_eq!(device.register(&service, "SN-1").status, 200);
+}
+
+#[test]
 fn a_restore_on_another_machine() {
     let bench = Bench::new();
     let service = bench.serve();

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::database::{Store, connect};
 use super::error::StoreError;
 use super::files::{self as database_files, Lock, MODE, StorePaths, not_written};
-use super::ledger::{self, Event, LedgerError, VerifiedLedger};
+use super::ledger::{self, Event, Head, LedgerError, VerifiedLedger};
 use super::migrations;
 
 /// The files of a backup: registrations, then identities.
@@ -74,7 +74,8 @@ pub(crate) fn restore(
 ) -> Result<Restored, StoreError> {
     let lock = Lock::exclusive(&paths)?;
     let copies = NAMES.map(|name| from.join(name));
-    let backup = check(&copies[0])?;
+    let backup_head = check(&copies[0])?;
+    let backup = backup_head.sequence;
     check(&copies[1])?;
     match (ledger::last_sequence(&paths.ledger)?, new_ledger) {
         (last, false) if last < backup => {
@@ -86,7 +87,9 @@ pub(crate) fn restore(
             .into());
         }
         (1.., true) => return Err(LedgerError::Exists { path: paths.ledger }.into()),
-        _ => {}
+        // A damaged ledger shows before anything is changed.
+        (_, false) => drop(ledger::verify(&backup_head, &paths.ledger)?),
+        (0, true) => {}
     }
     // Both are on the disk before one takes its place.
     let mut staged: Vec<(PathBuf, NewFile)> = Vec::new();
@@ -120,7 +123,7 @@ pub(crate) fn restore(
 
 /// Fails unless the file is an intact database that this program can serve. Returns the last line of
 /// the ledger that it has.
-fn check(copy: &Path) -> Result<u64, StoreError> {
+fn check(copy: &Path) -> Result<Head, StoreError> {
     let invalid = |reason: String| StoreError::BackupInvalid {
         path: copy.to_owned(),
         reason,
@@ -139,8 +142,8 @@ fn check(copy: &Path) -> Result<u64, StoreError> {
     }
     // The identities have none, and registrations from before the ledger neither.
     match connection.table_exists(None, "ledger_head")? {
-        true => Ok(head(&connection)?),
-        false => Ok(0),
+        true => Ok(Head::read(&connection)?),
+        false => Ok(Head::default()),
     }
 }
 
@@ -171,5 +174,6 @@ pub(crate) fn verify_ledger(paths: &StorePaths) -> Result<VerifiedLedger, StoreE
             path: paths.registrations.clone(),
         });
     }
-    Ok(ledger::verify(&connection, &paths.ledger)?)
+    let head = Head::read(&connection).map_err(StoreError::from)?;
+    Ok(ledger::verify(&head, &paths.ledger)?)
 }

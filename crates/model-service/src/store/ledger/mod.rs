@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::files::{MODE, StorePaths, probe};
-use chain::Head;
+pub(crate) use chain::Head;
 pub(crate) use error::LedgerError;
 pub(crate) use event::Event;
 use event::{Line, MAX_LINE};
@@ -229,7 +229,8 @@ fn find(path: &Path) -> Result<Option<Known>, LedgerError> {
 }
 
 impl Head {
-    fn read(connection: &Connection) -> Result<Self, LedgerError> {
+    /// Reads the head that a database has.
+    pub(super) fn read(connection: &Connection) -> Result<Self, LedgerError> {
         let read = |row: &rusqlite::Row<'_>| {
             Ok(Self {
                 sequence: row.get(0)?,

@@ -3,8 +3,6 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
-
 use super::chain::Head;
 use super::error::LedgerError;
 use super::event::{Link, MAX_LINE};
@@ -18,12 +16,12 @@ pub(crate) struct VerifiedLedger {
     pub(crate) unknown: u64,
 }
 
-/// Checks the chain of all lines, and that the database has no line that the ledger lacks. Others
-/// can append lines meanwhile.
-pub(crate) fn verify(connection: &Connection, path: &Path) -> Result<VerifiedLedger, LedgerError> {
+/// Checks the chain of all lines, and that it has the line that made `database`, the head in a
+/// database. Others can append lines meanwhile.
+pub(crate) fn verify(database: &Head, path: &Path) -> Result<VerifiedLedger, LedgerError> {
     loop {
         let files = segments::rotated(path)?;
-        let verified = verify_files(connection, path);
+        let verified = verify_files(database, path);
         // A file that was rotated meanwhile may have been read as the one that is written.
         if verified.is_ok() || files == segments::rotated(path)? {
             return verified;
@@ -31,13 +29,12 @@ pub(crate) fn verify(connection: &Connection, path: &Path) -> Result<VerifiedLed
     }
 }
 
-fn verify_files(connection: &Connection, path: &Path) -> Result<VerifiedLedger, LedgerError> {
-    let database = Head::read(connection)?;
+fn verify_files(database: &Head, path: &Path) -> Result<VerifiedLedger, LedgerError> {
     let mut found = Head::default();
-    let mut checked = Head::default() == database;
+    let mut checked = &Head::default() == database;
     let head = for_each_line(path, |place, head, _| {
         if head.sequence == database.sequence {
-            checked = head == &database;
+            checked = head == database;
             if !checked {
                 return Err(place.wrong("its hash is not the one in the database"));
             }
