@@ -62,8 +62,8 @@ async fn run(
     written.and(report)
 }
 
-/// Starts an import for `by` if not too many are running. Returns a writer for the assertions, and the job
-/// that reads them.
+/// Starts an import for `by` if not too many are running. Returns a writer for the assertions, and
+/// the job that reads them.
 pub(crate) fn start_import(
     service: Arc<Service>,
     by: String,

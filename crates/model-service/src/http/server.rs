@@ -140,7 +140,8 @@ impl Server {
         })
     }
 
-    /// Serves until SIGTERM or SIGINT, or until `failure` has an error; then waits for running requests.
+    /// Serves until SIGTERM or SIGINT, or until `failure` has an error; then waits for running
+    /// requests.
     pub(crate) async fn run(self, failure: impl Future<Output = StoreError>) -> Result<(), ServeError> {
         let listen_error = |reason| ServeError::Listen {
             address: self.address,

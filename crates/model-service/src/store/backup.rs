@@ -121,8 +121,8 @@ pub(crate) fn restore(
     Ok(Restored { backup, ledger })
 }
 
-/// Fails unless the file is an intact database that this program can serve. Returns the last line of
-/// the ledger that it has.
+/// Fails unless the file is an intact database that this program can serve. Returns the last line
+/// of the ledger that it has.
 fn check(copy: &Path) -> Result<Head, StoreError> {
     let invalid = |reason: String| StoreError::BackupInvalid {
         path: copy.to_owned(),

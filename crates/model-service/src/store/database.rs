@@ -244,8 +244,8 @@ pub(super) fn connect(path: &Path, wait: Duration) -> Result<Connection, StoreEr
     Ok(connection)
 }
 
-/// Copies the write-ahead log into the database without waiting for others, and closes the connection.
-/// SQLite removes the log when the last connection to the file is closed.
+/// Copies the write-ahead log into the database without waiting for others, and closes the
+/// connection. SQLite removes the log when the last connection to the file is closed.
 fn close(connection: Connection) -> Result<(), StoreError> {
     let (in_log, copied): (i64, i64) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         Ok((row.get(1)?, row.get(2)?))

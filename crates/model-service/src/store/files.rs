@@ -221,8 +221,8 @@ pub(super) fn copy_database(connection: &Connection, to: &Path) -> Result<(), St
     files::sync_directory(directory).map_err(failed)
 }
 
-/// Writes and flushes a file in a directory, and removes it again, to find out whether there is room
-/// for registrations.
+/// Writes and flushes a file in a directory, and removes it again, to find out whether there is
+/// room for registrations.
 pub(super) fn probe(directory: &Path) -> io::Result<()> {
     let mut file = tempfile::tempfile_in(directory)?;
     file.write_all(&vec![0; PROBE])?;

@@ -9,9 +9,9 @@ use super::error::StoreError;
 /// How long an expired nonce is kept, in seconds, so that a late request gets "expired" and not
 /// "unknown".
 const KEPT_AFTER_EXPIRY: i64 = 24 * 60 * 60;
-/// A nonce is open at ?1 (seconds since the epoch) in the boot ?2 with the uptime ?3. It is valid in a
-/// window around its issue on both clocks, so that setting the clock makes no nonce valid again. Five
-/// seconds backwards are the correction of a clock.
+/// A nonce is open at ?1 (seconds since the epoch) in the boot ?2 with the uptime ?3. It is valid
+/// in a window around its issue on both clocks, so that setting the clock makes no nonce valid
+/// again. Five seconds backwards are the correction of a clock.
 const OPEN: &str = "used = 0 AND expires > ?1 AND issued <= ?1 + 5 AND boot = ?2 AND uptime <= ?3
      AND uptime + expires - issued > ?3";
 
@@ -39,8 +39,8 @@ pub(crate) struct OpenNonces {
 }
 
 impl Store {
-    /// Stores a new nonce that is valid for `seconds` from now. At most `limit` nonces are kept: the
-    /// oldest are deleted.
+    /// Stores a new nonce that is valid for `seconds` from now. At most `limit` nonces are kept:
+    /// the oldest are deleted.
     pub(crate) async fn issue_nonce(&self, nonce: &str, seconds: i64, limit: i64) -> Result<(), StoreError> {
         let (nonce, clock) = (nonce.to_owned(), self.clock());
         self.write(move |connection, _| issue(connection, &nonce, (clock.now(), &clock.boot), seconds, limit))

@@ -88,8 +88,8 @@ impl Store {
         self.read_blocking(|connection| last_issued(connection, number, device_key, sign_key))
     }
 
-    /// Records an issued serial and its log entry in one transaction and in the ledger, unless there
-    /// is a conflict or the identity is blocked.
+    /// Records an issued serial and its log entry in one transaction and in the ledger, unless
+    /// there is a conflict or the identity is blocked.
     pub(crate) fn record_issue(
         &self,
         issued: IssuedSerial,
@@ -164,8 +164,8 @@ fn last_issued(
         .optional()
 }
 
-/// Takes a serial from its device. The assertions that were issued for it stay, so that the next one
-/// has a higher revision.
+/// Takes a serial from its device. The assertions that were issued for it stay, so that the next
+/// one has a higher revision.
 pub(super) fn delete(
     connection: &Connection,
     brand: &str,

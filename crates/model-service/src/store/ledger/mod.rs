@@ -3,9 +3,10 @@
 //! A line is a JSON object with the SHA-256 of the line before it, so that the lines are a chain.
 //! The database holds sequence and hash of the last line it has (its head).
 //!
-//! Lines are written and flushed within the write transaction of the database that has their effect,
-//! before the commit. Therefore only one process writes at a time, and after a crash the ledger can
-//! have lines that the database lacks, but not the reverse. They are replayed at the next start.
+//! Lines are written and flushed within the write transaction of the database that has their
+//! effect, before the commit. Therefore only one process writes at a time, and after a crash the
+//! ledger can have lines that the database lacks, but not the reverse. They are replayed at the
+//! next start.
 
 mod chain;
 mod error;
