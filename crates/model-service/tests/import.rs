@@ -13,6 +13,8 @@ use std::time::Duration;
 use common::device::Device;
 use common::http::{Answer, Request};
 use common::{ASSERTIONS, Bench, TOKEN, pem, sign_as, text_vector};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rusqlite::Connection;
 use serde_json::json;
 use snap_assertions::DigestForm;
@@ -357,4 +359,23 @@ fn another_key_under_an_imported_hardware_id_can_be_refused() {
     // The same key again is no other key.
     assert_eq!(counts(&service.import(&identities[0])), [0, 0, 1, 0, 0]);
     assert_eq!(bench.count("identities"), 1);
+}
+
+/// The part that had arrived when the service ended was whole assertions, but not all of them.
+#[test]
+fn the_end_of_the_service_does_not_import_half_a_body() {
+    let bench = Bench::new();
+    let mut service = bench.serve();
+    let stream = stream(2);
+    let second = stream.rfind("type: hardware-identity").unwrap();
+    let request = Request::post("/v1/hardware-identities", &stream[..second])
+        .header("content-type", ASSERTIONS)
+        .header("authorization", &format!("Bearer {TOKEN}"))
+        .announced(stream.len());
+    let mut connection = TcpStream::connect(service.address).unwrap();
+    connection.write_all(&request.bytes()).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    kill(Pid::from_raw(service.child.id() as i32), Signal::SIGTERM).unwrap();
+    assert!(service.child.wait().unwrap().success());
+    assert_eq!(bench.count("identities"), 0);
 }

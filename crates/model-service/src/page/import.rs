@@ -124,7 +124,10 @@ async fn import(service: Arc<Service>, mut field: Field<'_>) -> Result<ImportRep
             Err(_) => break Err(writer.fail(late(pause)).await),
         }
     };
-    drop(writer);
+    match written.is_ok() {
+        true => writer.finish().await,
+        false => drop(writer),
+    }
     let report = import_result(job.await);
     written.and(report)
 }
