@@ -84,10 +84,13 @@ fn is_ipv6_address(text: &str) -> bool {
     address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty() && has_valid_escapes(zone)
 }
 
-/// Labels of 63 characters at most (RFC 1035 section 2.3.4); net/http converts other scripts.
+/// Labels of 63 bytes at most (RFC 1035 section 2.3.4); net/http converts other scripts.
 fn is_host_name(name: &str) -> bool {
     let is_label = |label: &str| {
-        (1..=63).contains(&label.len()) && label.chars().all(|c| c.is_alphanumeric() || "-_".contains(c))
+        (1..=63).contains(&label.len())
+            && label
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c) || !c.is_ascii())
     };
     name.strip_suffix('.').unwrap_or(name).split('.').all(is_label)
 }

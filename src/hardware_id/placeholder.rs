@@ -24,11 +24,10 @@ const LONGEST_WORDS: usize = 1024;
 /// repeated, a counting pattern, or words of `placeholders.txt` with nothing or one of these
 /// patterns after them. Case, spaces and punctuation do not matter.
 pub(super) fn is_placeholder(value: &str) -> bool {
-    let bare: String = value
-        .chars()
-        .filter(|character| character.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect();
+    // No Unicode tables in the hooks: any character beyond ASCII counts as a letter.
+    let is_letter_or_digit = |c: &char| c.is_ascii_alphanumeric() || !c.is_ascii();
+    let bare: String = value.chars().filter(is_letter_or_digit).collect();
+    let bare = bare.to_ascii_lowercase();
     let number = bare.trim_start_matches(|character: char| character.is_ascii_alphabetic());
     is_repeated_character(&bare)
         || is_count(bare.as_bytes(), SHORTEST_COUNT)
