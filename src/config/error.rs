@@ -92,7 +92,7 @@ pub enum SettingError {
     /// The name of a header is one that snapd, HTTP or the connection does not allow to set.
     #[error("`device-service.headers`: `{0}` cannot be the name of a header")]
     #[diagnostic(
-        code("header-name-invalid"),
+        code("http-header-name-invalid"),
         help(
             "Use letters and digits, with single dashes between them and at least one letter, and not a \
              header of the connection or of the body, such as Host or Content-Type"
@@ -103,7 +103,7 @@ pub enum SettingError {
     /// that it is not part of the message.
     #[error("`device-service.headers.{0}` is not printable ASCII, which HTTP asks for")]
     #[diagnostic(
-        code("header-value-invalid"),
+        code("http-header-value-invalid"),
         help("Remove line feeds and other control characters from the value, and encode other characters")
     )]
     HeaderValue(String),
