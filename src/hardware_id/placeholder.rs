@@ -12,7 +12,8 @@ const SHORTEST_COUNT: usize = 5;
 const SHORTEST_COUNT_AFTER_WORD: usize = 6;
 /// The same after any letters, as in `ABC-12345678`.
 const SHORTEST_COUNT_AFTER_LETTERS: usize = 8;
-/// A value with one repeated character is a placeholder from this length on; `0`, `f` and `x` at any.
+/// A value with one repeated character is a placeholder from this length on; `0`, `f` and `x` at
+/// any.
 const SHORTEST_REPETITION: usize = 4;
 /// The same after a word: the first device of a batch can have the number SN-0000.
 const SHORTEST_REPETITION_AFTER_WORD: usize = 8;
