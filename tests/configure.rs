@@ -177,9 +177,9 @@ const SETTINGS: [Setting; 15] = [
         wrong: &[
             ("true", NOT_A_STRING),
             ("[1]", NOT_A_STRING),
-            (r#""a\nb""#, "header-value-invalid"),
-            (r#""a\u0000""#, "header-value-invalid"),
-            (r#""é""#, "header-value-invalid"),
+            (r#""a\nb""#, "http-header-value-invalid"),
+            (r#""a\u0000""#, "http-header-value-invalid"),
+            (r#""é""#, "http-header-value-invalid"),
         ],
     },
     Setting {
@@ -308,7 +308,7 @@ fn headers_that_snapd_or_http_refuse_are_refused() {
     }
     // A secret stays out of the message.
     let outcome = snap_set(&device, &[("device-service.headers.x-key", json!("secret\n"))]);
-    refused(&outcome, &[("header-value-invalid", &["x-key"])]);
+    refused(&outcome, &[("http-header-value-invalid", &["x-key"])]);
     assert!(!outcome.merged.contains("secret"), "{}", outcome.merged);
 }
 

@@ -1,7 +1,7 @@
 //! What snapd and its HTTP client accept as address and headers of the model service.
 //!
-//! snapd gives them to Go's net/url and net/http when it asks for the serial. What they refuse would
-//! fail every registration, for ever.
+//! snapd gives them to Go's net/url and net/http when it asks for the serial. What they refuse
+//! would fail every registration, for ever.
 
 use std::net::Ipv6Addr;
 
@@ -22,25 +22,26 @@ const RESERVED_HEADERS: [&str; 10] = [
     "upgrade",
 ];
 
-/// Returns true if `name`, in lower case, can be the name of a header. It becomes part of the name of
-/// an option, for which snapd has the rule `^(?:[a-z0-9]+-?)*[a-z](?:-?[a-z0-9])*$`, from base core26
-/// on also inside objects. HTTP allows all of these.
+/// Returns true if `name`, in lower case, can be the name of a header. It becomes part of the name
+/// of an option, for which snapd has the rule `^(?:[a-z0-9]+-?)*[a-z](?:-?[a-z0-9])*$`, from base
+/// core26 on also inside objects. HTTP allows all of these.
 pub(super) fn is_header_name(name: &str) -> bool {
     is_joined_by_single_dashes(name, |c| c.is_ascii_lowercase() || c.is_ascii_digit())
         && name.contains(|character: char| character.is_ascii_lowercase())
         && !RESERVED_HEADERS.contains(&name)
 }
 
-/// Returns true if `value` can be the value of a header: printable ASCII characters, spaces and tabs
-/// (RFC 9110 section 5.5), or nothing. net/http sends other bytes too, but a server need not take them.
+/// Returns true if `value` can be the value of a header: printable ASCII characters, spaces and
+/// tabs (RFC 9110 section 5.5), or nothing. net/http sends other bytes too, but a server need not
+/// take them.
 pub(super) fn is_header_value(value: &str) -> bool {
     value
         .bytes()
         .all(|byte| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t'))
 }
 
-/// Returns true if snapd can ask for a serial at `url`. A slash at its end may be missing: snapd adds
-/// it. Query and fragment do no harm: snapd drops them.
+/// Returns true if snapd can ask for a serial at `url`. A slash at its end may be missing: snapd
+/// adds it. Query and fragment do no harm: snapd drops them.
 pub(super) fn is_url(url: &str) -> bool {
     let rest = url
         .strip_prefix("https://")
@@ -84,10 +85,13 @@ fn is_ipv6_address(text: &str) -> bool {
     address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty() && has_valid_escapes(zone)
 }
 
-/// Labels of 63 characters at most (RFC 1035 section 2.3.4); net/http converts other scripts.
+/// Labels of 63 bytes at most (RFC 1035 section 2.3.4); net/http converts other scripts.
 fn is_host_name(name: &str) -> bool {
     let is_label = |label: &str| {
-        (1..=63).contains(&label.len()) && label.chars().all(|c| c.is_alphanumeric() || "-_".contains(c))
+        (1..=63).contains(&label.len())
+            && label
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c) || !c.is_ascii())
     };
     name.strip_suffix('.').unwrap_or(name).split('.').all(is_label)
 }

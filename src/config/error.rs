@@ -103,7 +103,7 @@ pub enum SettingError {
     /// that it is not part of the message.
     #[error("`device-service.headers.{0}` is not printable ASCII, which HTTP asks for")]
     #[diagnostic(
-        code("header-value-invalid"),
+        code("http-header-value-invalid"),
         help("Remove line feeds and other control characters from the value, and encode other characters")
     )]
     HeaderValue(String),

@@ -118,8 +118,8 @@ impl HardwareIdSource {
     /// Checks what is known without the device: a value of the user's own.
     ///
     /// # Errors
-    /// [`HardwareIdError`] if the value is empty or a placeholder, contains other than printable ASCII
-    /// characters, or begins or ends with a space.
+    /// [`HardwareIdError`] if the value is empty or a placeholder, contains other than printable
+    /// ASCII characters, or begins or ends with a space.
     pub fn check(&self) -> Result<(), HardwareIdError> {
         match self {
             HardwareIdSource::Literal(value) => self.checked(value).map(drop),

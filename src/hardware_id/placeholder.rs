@@ -12,7 +12,8 @@ const SHORTEST_COUNT: usize = 5;
 const SHORTEST_COUNT_AFTER_WORD: usize = 6;
 /// The same after any letters, as in `ABC-12345678`.
 const SHORTEST_COUNT_AFTER_LETTERS: usize = 8;
-/// A value with one repeated character is a placeholder from this length on; `0`, `f` and `x` at any.
+/// A value with one repeated character is a placeholder from this length on; `0`, `f` and `x` at
+/// any.
 const SHORTEST_REPETITION: usize = 4;
 /// The same after a word: the first device of a batch can have the number SN-0000.
 const SHORTEST_REPETITION_AFTER_WORD: usize = 8;
@@ -24,11 +25,10 @@ const LONGEST_WORDS: usize = 1024;
 /// repeated, a counting pattern, or words of `placeholders.txt` with nothing or one of these
 /// patterns after them. Case, spaces and punctuation do not matter.
 pub(super) fn is_placeholder(value: &str) -> bool {
-    let bare: String = value
-        .chars()
-        .filter(|character| character.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect();
+    // No Unicode tables in the hooks: any character beyond ASCII counts as a letter.
+    let is_letter_or_digit = |c: &char| c.is_ascii_alphanumeric() || !c.is_ascii();
+    let bare: String = value.chars().filter(is_letter_or_digit).collect();
+    let bare = bare.to_ascii_lowercase();
     let number = bare.trim_start_matches(|character: char| character.is_ascii_alphabetic());
     is_repeated_character(&bare)
         || is_count(bare.as_bytes(), SHORTEST_COUNT)

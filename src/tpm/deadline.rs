@@ -1,8 +1,8 @@
 //! The deadline for the TPM commands of a run.
 //!
-//! A command can hang: a faulty TPM, or a network TCTI that sends a byte now and then. tpm2-tss waits
-//! for ever, and snapd kills a hook after ten minutes without showing why. A thread of the run ends it
-//! before, with an error that names the command.
+//! A command can hang: a faulty TPM, or a network TCTI that sends a byte now and then. tpm2-tss
+//! waits for ever, and snapd kills a hook after ten minutes without showing why. A thread of the
+//! run ends it before, with an error that names the command.
 
 use std::fmt;
 use std::process;
@@ -26,9 +26,9 @@ pub struct TpmDeadline {
 }
 
 impl TpmDeadline {
-    /// A deadline `limit` from now. `on_expiry` is called with [`TpmError::TimedOut`] if a command has
-    /// not ended by then, from another thread, and has to end the process. It is never called after
-    /// the commands, so that what a run writes with their results is not interrupted.
+    /// A deadline `limit` from now. `on_expiry` is called with [`TpmError::TimedOut`] if a command
+    /// has not ended by then, from another thread, and has to end the process. It is never called
+    /// after the commands, so that what a run writes with their results is not interrupted.
     pub fn new(limit: Duration, on_expiry: impl Fn(TpmError) + Send + Sync + 'static) -> Self {
         TpmDeadline {
             limit,

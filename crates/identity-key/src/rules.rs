@@ -49,9 +49,9 @@ pub fn is_manufacturer(name: &str) -> bool {
     !name.is_empty() && !name.chars().any(is_unreadable) && name.trim() == name
 }
 
-/// Returns true if a reader cannot see the character, or if it changes how others are shown: control
-/// characters, line and paragraph separators, and what Unicode calls default ignorable, such as
-/// zero-width characters, the soft hyphen and bidirectional controls.
+/// Returns true if a reader cannot see the character, or if it changes how others are shown:
+/// control characters, line and paragraph separators, and what Unicode calls default ignorable,
+/// such as zero-width characters, the soft hyphen and bidirectional controls.
 pub fn is_unreadable(character: char) -> bool {
     let is_invisible = matches!(character,
         // Default_Ignorable_Code_Point (Unicode Standard Annex 44).
