@@ -17,6 +17,7 @@ mod show;
 mod sign;
 mod signed_output;
 mod signing_key;
+mod signing_rules;
 mod usage;
 mod verify;
 
