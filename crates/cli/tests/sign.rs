@@ -14,6 +14,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha3::{Digest as _, Sha3_384};
+use snap_assertions::{LocalSigner, SignOptions, Statement};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_hardware-identity");
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../snap-assertions/tests/vectors");
@@ -526,6 +527,39 @@ fn verification_names_the_reason() {
         assert!(lines[0]["problem"].is_string() && lines[0]["advice"].is_string());
         assert_eq!(lines[1]["code"], "assertions-failed");
         assert_eq!(lines[1]["failed"], 1);
+    }
+}
+
+#[test]
+fn verification_warns_of_what_sign_refuses() {
+    // Signed as by any other program: without the checks of the station.
+    let issuer = LocalSigner::from_der(&vector("issuer.pk8")).unwrap();
+    let sign = |name: &str| {
+        let path = format!("{}/tests/refused_exports/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let mut statement = Statement::from_json(&fs::read_to_string(path).unwrap()).unwrap();
+        for name in ["authority-id", "issuer-id"] {
+            statement.headers.set(name, "acme").unwrap();
+        }
+        statement
+            .headers
+            .set("timestamp", "2026-08-21T07:30:00Z")
+            .unwrap();
+        statement.sign(&issuer, &SignOptions::now()).unwrap().to_string()
+    };
+    let station = Station::new();
+    for (name, problem) in [
+        ("bidi", "hardware-id-deceptive"),
+        ("rsa-e3", "rsa-exponent-unsupported"),
+        ("rsa-smallfactor", "rsa-modulus-small-factor"),
+    ] {
+        let file = station.write(name, sign(name));
+        let output = verify(&["--json", &file]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let line = &json_lines(&output.stdout)[0];
+        assert_eq!(line["ok"], true, "{line}");
+        assert_eq!(line["warnings"][0]["code"], problem, "{line}");
+        let rows = String::from_utf8(verify(&[&file]).stdout).unwrap();
+        assert!(rows.ends_with(&format!("warning [{problem}]\n")), "{rows}");
     }
 }
 
