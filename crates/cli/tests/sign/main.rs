@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod ledger;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -328,7 +330,7 @@ fn what_deceives_people_and_weak_rsa_keys_are_refused() {
 #[test]
 fn real_hardware_ids_and_manufacturers_are_signed() {
     let station = Station::new();
-    let ids = include_str!("../../../tests/data/hardware-ids-accepted.txt");
+    let ids = include_str!("../../../../tests/data/hardware-ids-accepted.txt");
     let exports = ids.lines().zip(0..).map(|(id, number)| {
         let mut export = export(number);
         export["hardware-id"] = id.into();
