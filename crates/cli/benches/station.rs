@@ -149,8 +149,8 @@ fn write_exports(folder: &Path, numbers: std::ops::Range<usize>) -> PathBuf {
         let private = PrivateKey::from_private_key(&ECDH_P256, &scalar).unwrap();
         let head = STANDARD.decode("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE").unwrap();
         // The tag of an uncompressed point is the last byte of the head.
-        let point = &private.compute_public_key().unwrap().as_ref()[1..];
-        let key = STANDARD.encode([&head, point].concat());
+        let point = private.compute_public_key().unwrap();
+        let key = STANDARD.encode([&head, &point.as_ref()[1..]].concat());
         let digest = URL_SAFE_NO_PAD.encode(Sha3_384::digest(&key));
         let export = json!({
             "type": "hardware-identity", "authority-id": "acme", "issuer-id": "acme", "manufacturer": "Acme",
