@@ -181,3 +181,29 @@ fn sign(
         .map_err(ExportFailure::NotSigned)?;
     Ok(assertion.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_sign_refuses_is_not_exported() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/refused_exports");
+        for (name, code) in [
+            ("bidi", "hardware-id-deceptive"),
+            ("esc", "hardware-id-deceptive"),
+            ("homo", "hardware-id-deceptive"),
+            ("nul", "hardware-id-deceptive"),
+            ("rsa-e3", "rsa-exponent-unsupported"),
+            ("rsa-prime-n", "rsa-modulus-prime"),
+            ("rsa-smallfactor", "rsa-modulus-small-factor"),
+        ] {
+            let json = fs::read_to_string(directory.join(name).with_extension("json")).unwrap();
+            let error = checked(&json).unwrap_err();
+            assert_eq!(failure::code(&error), code, "{name}");
+        }
+    }
+}

@@ -269,3 +269,25 @@ fn what_a_killed_program_wrote_is_in_the_ledger() {
     );
     assert!(station.verify_ledger(&["ledger.jsonl"]).status.success());
 }
+
+#[test]
+fn a_ledger_that_is_replaced_is_noticed() {
+    let station = Station::new();
+    station.write("batch.json", lines((0..2_000).map(export)));
+    let child = Command::new(TOOL)
+        .current_dir(station.directory.path())
+        .args(["sign", "--key", "issuer.pem", "--ledger", "ledger.jsonl"])
+        .args(["--output", "out", "batch.json"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let ledger = station.path("ledger.jsonl");
+    while fs::metadata(&ledger).map_or(0, |metadata| metadata.len()) == 0 {
+        std::thread::yield_now();
+    }
+    fs::copy(&ledger, station.path("copy")).unwrap();
+    fs::rename(station.path("copy"), &ledger).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), "ledger-file-changed");
+    station.holds_only(&["batch.json", "issuer.pem", "ledger.jsonl"]);
+}
