@@ -168,7 +168,7 @@ const SETTINGS: [Setting; 15] = [
             (r#""https://serial.example/a b/""#, INVALID),
             (r#""https://serial.example:99999/""#, INVALID),
             (r#""https://serial.example/\u000a""#, INVALID),
-            (r#""https://serial.example/v1/?key=1""#, INVALID),
+            (r#""https://serial.example/\u200b""#, INVALID),
         ],
     },
     Setting {

@@ -40,18 +40,21 @@ pub(super) fn is_header_value(value: &str) -> bool {
 }
 
 /// Returns true if snapd can ask for a serial at `url`. A slash at its end may be missing: snapd adds
-/// it. Query and fragment are refused, because snapd drops them.
+/// it. Query and fragment do no harm: snapd drops them.
 pub(super) fn is_url(url: &str) -> bool {
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"));
-    let is_wrong = |c: char| is_unreadable(c) || c.is_whitespace() || matches!(c, '?' | '#');
+    let is_wrong = |character: char| is_unreadable(character) || character.is_whitespace();
     let Some(rest) = rest.filter(|rest| !rest.contains(is_wrong)) else {
         return false;
     };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (address, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    // net/url takes any characters in a query.
+    let (address, _query) = address.split_once('?').unwrap_or((address, ""));
+    let (authority, path) = address.split_at(address.find('/').unwrap_or(address.len()));
     let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    has_valid_escapes(path) && is_user_info(user) && is_host_and_port(host)
+    has_valid_escapes(path) && has_valid_escapes(fragment) && is_user_info(user) && is_host_and_port(host)
 }
 
 fn is_user_info(text: &str) -> bool {
@@ -157,6 +160,8 @@ mod tests {
             "https://name:pass%20word@serial.example/",
             "https://serial_1.example/a%20b/~c//d/",
             "https://bücher.example/ü/",
+            "https://serial.example/v1/?a=b&c=%",
+            "https://serial.example?a=/@:#top",
         ] {
             assert!(is_url(url), "{url}");
         }
@@ -185,10 +190,11 @@ mod tests {
             "https://host/\u{7f}",
             "https://host/\u{200b}",
             "https://host\u{a0}/",
-            "https://host/v1/?key=1",
-            "https://host?key=1",
-            "https://host/#top",
             "https://host:99999/",
+            "https://host/#%zz",
+            "https://?a",
+            "https://#a",
+            "https://host/?a b",
             "https://host:0/",
             "https://host:65536/",
             "https://host:+80/",

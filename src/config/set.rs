@@ -69,7 +69,7 @@ impl Settings {
             "manufacturer" => "visible characters, without a space at either end",
             "hardware-name" => "letters and digits, with single dashes between them",
             "device-service.url" => {
-                "an address such as https://serial.example/v1/, without spaces, query and fragment"
+                "an http:// or https:// address without spaces, such as https://serial.example/v1/"
             }
             "device-service.access" => "offline",
             "registration.proposed-serial" => "hardware-id or key-digest",

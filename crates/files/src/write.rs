@@ -242,7 +242,7 @@ fn unwritable(path: &Path, reason: io::Error) -> FileError {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::sync::mpsc;
 
     use super::*;
 
@@ -321,12 +321,18 @@ mod tests {
     fn the_lock_of_another_writer_is_awaited_and_not_for_ever() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
-        let mut other = NewFile::create(&path, 0o600).unwrap();
-        let error = NewFile::create_within(PAUSE * 2, &path, 0o600).unwrap_err();
-        assert!(matches!(error, FileError::Busy { .. }), "{error}");
-        other.write_all(b"of the other").unwrap();
+        let other = NewFile::create(&path, 0o600).unwrap();
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| write(&path, b"of the waiting", 0o600).unwrap());
+            let (sender, ended) = mpsc::channel();
+            let path = &path;
+            scope.spawn(move || sender.send(NewFile::create_within(PAUSE * 2, path, 0o600)));
+            // Dropped if the attempt does not end, so that the test does.
+            let mut other = other;
+            let outcome = ended.recv_timeout(Duration::from_secs(60)).unwrap();
+            assert!(matches!(outcome, Err(FileError::Busy { .. })));
+
+            other.write_all(b"of the other").unwrap();
+            let waiting = scope.spawn(move || write(path, b"of the waiting", 0o600).unwrap());
             other.commit().unwrap();
             waiting.join().unwrap();
         });

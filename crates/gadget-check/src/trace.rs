@@ -88,8 +88,8 @@ pub(crate) struct Gap {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum GapReason {
-    /// Too large, too deep, or a syntax error.
-    Incomplete,
+    /// Too large, too deep, or a syntax error in this line.
+    Incomplete(Option<usize>),
     /// Only string literals are read of this language.
     OtherLanguage(String),
     /// The name of a program is not known before the script runs.

@@ -12,7 +12,7 @@ use crate::init::InitError;
 use crate::page::PageStartError;
 use crate::service::ServiceError;
 use crate::settings::SettingsError;
-use crate::store::StoreError;
+use crate::store::{StoreError, WithdrawalError};
 
 /// Why a command failed.
 #[derive(Debug, Error, Diagnostic)]
@@ -64,6 +64,14 @@ pub enum Error {
         help("Check where stdout leads and that it has room")
     )]
     Stdout(io::Error),
+    /// The database or the ledger failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
+    /// Nothing was blocked or released.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Withdrawal(#[from] WithdrawalError),
     /// The system refuses threads.
     #[error("cannot start threads: {0}")]
     #[diagnostic(
@@ -82,9 +90,12 @@ impl Error {
             | Self::Serve(ServeError::Signals(_) | ServeError::Stdout(_))
             | Self::Stdout(_)
             | Self::Threads(_) => Status::Internal,
-            Self::Service(ServiceError::Store(error)) | Self::Import(ImportError::Store(error)) => {
-                of_store(error)
-            }
+            Self::Service(ServiceError::Store(error))
+            | Self::Import(ImportError::Store(error))
+            | Self::Serve(ServeError::Store(error))
+            | Self::Init(InitError::Store(error))
+            | Self::Store(error) => error.status(),
+            Self::Withdrawal(error) => error.status(),
             Self::Import(ImportError::Report(_) | ImportError::Interrupted) => Status::Internal,
             Self::Serve(ServeError::Listen { .. }) => Status::Service,
             Self::Init(_)
@@ -95,12 +106,5 @@ impl Error {
             | Self::Input(_)
             | Self::ImportRefused { .. } => Status::BadInput,
         }
-    }
-}
-
-fn of_store(error: &StoreError) -> Status {
-    match error {
-        StoreError::NotOpened { .. } | StoreError::Version { .. } => Status::BadInput,
-        StoreError::Failed(_) | StoreError::Interrupted => Status::Internal,
     }
 }

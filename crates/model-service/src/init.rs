@@ -19,6 +19,8 @@ use snap_assertions::{LocalSigner, SignOptions, Signer as _, Statement};
 use thiserror::Error;
 
 use crate::secret::{RandomError, random_token};
+use crate::settings::{Settings, SettingsError};
+use crate::store::{Store, StoreError, StorePaths};
 
 /// The permission bits of all files: they are for their owner alone.
 const FILE_MODE: u32 = 0o600;
@@ -73,6 +75,14 @@ pub enum InitError {
         /// The header that is wrong.
         reason: String,
     },
+    /// The settings that were written cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Settings(#[from] SettingsError),
+    /// The database cannot be created.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
     /// The system has no random numbers.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -179,7 +189,10 @@ impl Bench<'_> {
         for secret in ["import-token", "page-password", "api-key"] {
             self.write(&format!("secrets/{secret}"), &format!("{}\n", random_token()?))?;
         }
-        self.write(SETTINGS, &self.settings())
+        self.write(SETTINGS, &self.settings())?;
+        let settings = Settings::read(&self.directory.join(SETTINGS))?;
+        Store::create(&StorePaths::of(&settings))?;
+        Ok(())
     }
 
     fn key(&self, name: &'static str) -> Result<LocalSigner, InitError> {

@@ -5,20 +5,22 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `settings`, `secret`, `account_keys`, `models` | the operator's input |
-//! | `store` | the database: nonces, identities, serials, the log |
+//! | `settings`, `secret`, `tokens`, `account_keys`, `models` | the operator's input |
+//! | `store` | the database: nonces, identities, serials, the log; the ledger |
 //! | `registration` | from a serial-request to a serial assertion, with every check |
 //! | `import` | hardware identities: verified, then stored all or none |
 //! | `service` | the running service, made of the modules above |
 //! | `http` | the server, limits, the addresses for programs, errors as statuses |
 //! | `page` | the page for people |
 //! | `init` | a new directory for a bench |
+//! | `admin` | commands of the administrator |
 //! | `message`, `error` | texts of errors; errors of the commands and exit statuses |
 //!
 //! A module uses only modules above it in this table, and `message`.
 #![forbid(unsafe_code)]
 
 mod account_keys;
+mod admin;
 mod error;
 mod http;
 mod import;
@@ -31,6 +33,7 @@ mod secret;
 mod service;
 mod settings;
 mod store;
+mod tokens;
 
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -45,6 +48,10 @@ use crate::page::Page;
 use crate::service::{Service, open_importer};
 use crate::settings::Settings;
 
+pub use admin::{
+    IdentityChange, backup, change_identity, init_store, release_serial, restore, show_identity,
+    verify_ledger,
+};
 pub use error::Error;
 pub use init::InitArguments;
 
@@ -61,19 +68,25 @@ pub fn init(arguments: &InitArguments) -> Result<(), Error> {
 /// Prints `listening on URL` on stdout as soon as it accepts connections.
 ///
 /// # Errors
-/// [`Error`], if the settings or the files that they name cannot be used.
+/// [`Error`], if the settings or the files that they name cannot be used, or the database is
+/// replaced meanwhile.
 pub fn serve(file: &Path) -> Result<(), Error> {
     let settings = Settings::read(file)?;
     abort_if_writer_panics();
     let service = Arc::new(Service::open(&settings)?);
     let page = page::routes(Page::open(&settings, Arc::clone(&service))?);
+    let store = service.store.clone();
     let server = Server::new(&settings, http::router(service, page))?;
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(Error::Threads)?
-        .block_on(server.run())?;
-    Ok(())
+        .map_err(Error::Threads)?;
+    let served = runtime.block_on(server.run(store.failure()));
+    // Waits for registrations and imports, which run in threads that may block.
+    drop(runtime);
+    let closed = store.close();
+    served?;
+    Ok(closed?)
 }
 
 /// A panic ends only the request that it came in. In the thread that writes the database it ends
@@ -96,12 +109,15 @@ fn abort_if_writer_panics() {
 /// inputs cannot be used, or the database fails.
 pub fn import(file: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
     let settings = Settings::read(file)?;
-    // First, so that a wrong path does not create a database.
     let inputs = inputs
         .iter()
         .map(|path| Input::open(path))
         .collect::<Result<_, _>>()?;
-    let report = open_importer(&settings)?.run(inputs)?;
+    let importer = open_importer(&settings)?;
+    let report = importer.run(inputs, &admin::command());
+    let closed = importer.store.close();
+    let report = report?;
+    closed?;
     let counts = report.counts;
     print(report).map_err(Error::Stdout)?;
     if !counts.stored() {
@@ -115,10 +131,11 @@ pub fn import(file: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
         replaced,
         present,
         older,
+        warnings,
         ..
     } = counts;
     eprintln!(
-        "model-service: {new} new, {replaced} replaced, {present} already imported, {older} older than the stored one"
+        "model-service: {new} new, {replaced} replaced, {present} already imported, {older} older than the stored one, {warnings} with a warning"
     );
     Ok(())
 }

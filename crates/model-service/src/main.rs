@@ -7,8 +7,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use model_service::InitArguments;
+use clap::{Args, Parser, Subcommand};
+use model_service::{Error, IdentityChange, InitArguments};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -24,6 +24,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(InitArguments),
+    /// Creates the database for settings that `init` did not write
+    InitStore {
+        #[command(flatten)]
+        config: Config,
+    },
     /// Serves devices, imports and the page until it is stopped
     #[command(after_long_help = SERVE_EXAMPLES)]
     Serve {
@@ -41,6 +46,107 @@ enum Command {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
+    /// Copies the database to a new directory, also while the service runs
+    #[command(after_long_help = BACKUP_EXAMPLES)]
+    Backup {
+        #[command(flatten)]
+        config: Config,
+        /// Directory to make; an empty one may exist
+        #[arg(value_name = "TO")]
+        to: PathBuf,
+    },
+    /// Replaces the database by a backup and replays the ledger; the service must not run
+    #[command(after_long_help = BACKUP_EXAMPLES)]
+    Restore {
+        #[command(flatten)]
+        config: Config,
+        /// Begins a new ledger if the old one is lost: serials issued after the backup are forgotten
+        #[arg(long)]
+        new_ledger: bool,
+        /// Directory that `backup` made
+        #[arg(value_name = "FROM")]
+        from: PathBuf,
+    },
+    /// Blocks, unblocks or shows a hardware identity, also while the service runs
+    #[command(subcommand, after_long_help = WITHDRAWAL_EXAMPLES)]
+    Identity(IdentityCommand),
+    /// Takes back serials, also while the service runs
+    #[command(subcommand, after_long_help = WITHDRAWAL_EXAMPLES)]
+    Serial(SerialCommand),
+    /// Checks the log of issued serials and administrative changes
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+}
+
+#[derive(Args, Debug)]
+struct Config {
+    /// Settings file
+    #[arg(long = "config", value_name = "FILE")]
+    file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum IdentityCommand {
+    /// Gives the device no more serials
+    Block {
+        #[command(flatten)]
+        config: Config,
+        /// Why, for the ledger
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Digest of the key, in either form
+        #[arg(value_name = "DIGEST", allow_hyphen_values = true)]
+        digest: String,
+    },
+    /// Gives the device serials again
+    Unblock {
+        #[command(flatten)]
+        config: Config,
+        /// Why, for the ledger
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Digest of the key, in either form
+        #[arg(value_name = "DIGEST", allow_hyphen_values = true)]
+        digest: String,
+    },
+    /// Prints the assertions, the serials and the block of the identity
+    Show {
+        #[command(flatten)]
+        config: Config,
+        /// Digest of the key, in either form
+        #[arg(value_name = "DIGEST", allow_hyphen_values = true)]
+        digest: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SerialCommand {
+    /// Takes a serial from its device, so that another one can get it
+    Release {
+        #[command(flatten)]
+        config: Config,
+        /// Why, for the ledger
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Account id of the brand
+        #[arg(value_name = "BRAND-ID")]
+        brand: String,
+        /// Name of the model
+        #[arg(value_name = "MODEL")]
+        model: String,
+        /// The serial
+        #[arg(value_name = "SERIAL")]
+        serial: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum LedgerCommand {
+    /// Checks every line, and names the first bad one
+    Verify {
+        #[command(flatten)]
+        config: Config,
+    },
 }
 
 const FURTHER: &str = "\
@@ -54,7 +160,7 @@ Environment:
 
 Exit status:
   0  done
-  1  a file, a setting or an assertion was refused
+  1  a file, a setting, an assertion or a line of the ledger was refused
   2  the command line is wrong
   4  the address to listen on cannot be used
   5  the machine or the program failed, such as a database that cannot be written
@@ -74,6 +180,17 @@ Examples:
 Prints a line for each assertion: FILE:NUMBER: OUTCOME \"HARDWARE-ID\". The outcome is new, replaced,
 present, older or refused. The line of a refused assertion ends with cause, advice and code.";
 
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  model-service backup --config bench/model-service.toml backup-1
+  model-service restore --config bench/model-service.toml backup-1";
+
+const WITHDRAWAL_EXAMPLES: &str = "\
+Examples:
+  model-service identity show --config bench/model-service.toml DIGEST
+  model-service identity block --config bench/model-service.toml DIGEST --reason \"stolen\"
+  model-service serial release --config bench/model-service.toml BRAND-ID MODEL SERIAL --reason \"replaced\"";
+
 fn main() -> ExitCode {
     let filter = env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok());
     let lines = tracing_subscriber::fmt::layer()
@@ -87,6 +204,22 @@ fn main() -> ExitCode {
         Command::Init(arguments) => model_service::init(&arguments),
         Command::Serve { config } => model_service::serve(&config),
         Command::Import { config, files } => model_service::import(&config, &files),
+        Command::InitStore { config } => model_service::init_store(&config.file),
+        Command::Backup { config, to } => model_service::backup(&config.file, &to),
+        Command::Restore {
+            config,
+            new_ledger,
+            from,
+        } => model_service::restore(&config.file, &from, new_ledger),
+        Command::Identity(command) => identity(&command),
+        Command::Serial(SerialCommand::Release {
+            config,
+            reason,
+            brand,
+            model,
+            serial,
+        }) => model_service::release_serial(&config.file, brand, model, serial, &reason),
+        Command::Ledger(LedgerCommand::Verify { config }) => model_service::verify_ledger(&config.file),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,4 +228,23 @@ fn main() -> ExitCode {
             error.status().into()
         }
     }
+}
+
+fn identity(command: &IdentityCommand) -> Result<(), Error> {
+    let (config, digest, change, reason) = match command {
+        IdentityCommand::Block {
+            config,
+            reason,
+            digest,
+        } => (config, digest, IdentityChange::Block, reason),
+        IdentityCommand::Unblock {
+            config,
+            reason,
+            digest,
+        } => (config, digest, IdentityChange::Unblock, reason),
+        IdentityCommand::Show { config, digest } => {
+            return model_service::show_identity(&config.file, digest);
+        }
+    };
+    model_service::change_identity(&config.file, digest, change, reason)
 }

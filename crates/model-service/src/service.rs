@@ -11,9 +11,10 @@ use crate::account_keys::{AccountKeys, AccountKeysError};
 use crate::import::Importer;
 use crate::models::{Models, ModelsError};
 use crate::registration::Registrar;
-use crate::secret::{Secret, SecretError};
+use crate::secret::SecretError;
 use crate::settings::{Limits, Settings};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StorePaths};
+use crate::tokens::Tokens;
 
 /// Concurrent registrations for each core: while some wait for the disk, others sign. With half as
 /// many the cores are idle at times; with four times as many, some devices wait twice as long
@@ -31,7 +32,7 @@ pub enum ServiceError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Models(#[from] ModelsError),
-    /// The import token cannot be used.
+    /// A token cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Secret(#[from] SecretError),
@@ -50,7 +51,7 @@ pub(crate) struct Service {
     pub(crate) importer: Importer,
     /// Permits for concurrent imports.
     pub(crate) import_permits: Arc<Semaphore>,
-    pub(crate) import_token: Secret,
+    pub(crate) tokens: Tokens,
     pub(crate) limits: Limits,
     /// How long a nonce is valid, in seconds.
     pub(crate) nonce_seconds: i64,
@@ -61,8 +62,8 @@ impl Service {
     pub(crate) fn open(settings: &Settings) -> Result<Self, ServiceError> {
         let account_keys = Arc::new(AccountKeys::read(&settings.account_keys)?);
         let models = Models::read(settings, &account_keys)?;
-        let import_token = Secret::read(&settings.import_token_file)?;
-        let store = Store::open(&settings.database)?;
+        let tokens = Tokens::read(settings)?;
+        let store = Store::open(StorePaths::of(settings))?;
         let limits = settings.limits.clone();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
@@ -78,9 +79,10 @@ impl Service {
                 store: store.clone(),
                 account_keys,
                 digest_forms: settings.digest_forms.clone(),
+                duplicate_hardware_ids: settings.duplicate_hardware_ids,
             },
             store,
-            import_token,
+            tokens,
             limits,
             nonce_seconds: settings.nonce_seconds.into(),
         })
@@ -91,7 +93,8 @@ impl Service {
 pub(crate) fn open_importer(settings: &Settings) -> Result<Importer, ServiceError> {
     Ok(Importer {
         account_keys: Arc::new(AccountKeys::read(&settings.account_keys)?),
-        store: Store::open(&settings.database)?,
+        store: Store::open(StorePaths::of(settings))?,
         digest_forms: settings.digest_forms.clone(),
+        duplicate_hardware_ids: settings.duplicate_hardware_ids,
     })
 }

@@ -65,6 +65,16 @@ pub enum SettingsError {
         /// Brand and name of the model.
         model: String,
     },
+    /// Two tokens have the same name, or one has the name of the import token.
+    #[error("duplicate token name {name:?} in the settings")]
+    #[diagnostic(
+        code("token-duplicate"),
+        help("Give each [[token]] its own name; `import-token` is that of `import-token-file`")
+    )]
+    DuplicateToken {
+        /// The name.
+        name: String,
+    },
     /// Two tables are for the same model.
     #[error("duplicate model {model} in the settings")]
     #[diagnostic(code("model-duplicate"), help("Remove one of its [[model]] tables"))]
@@ -81,6 +91,8 @@ pub(crate) struct Settings {
     #[serde(default = "loopback")]
     pub(crate) listen: SocketAddr,
     pub(crate) database: PathBuf,
+    /// The log of issued serials and administrative changes; beside the database by default.
+    pub(crate) ledger: Option<PathBuf>,
     /// Files of account-key assertions: of brands, issuers and the keys that sign serials.
     pub(crate) account_keys: Vec<PathBuf>,
     /// The token of import requests.
@@ -89,14 +101,64 @@ pub(crate) struct Settings {
     pub(crate) page_password_file: PathBuf,
     #[serde(default = "both_forms")]
     pub(crate) digest_forms: Vec<DigestForm>,
+    /// What an import does with another key under an imported hardware-id of the same issuer.
+    #[serde(default)]
+    pub(crate) duplicate_hardware_ids: DuplicateHardwareIds,
     /// How long a nonce is valid, in seconds.
     #[serde(default = "ten_minutes")]
     pub(crate) nonce_seconds: u32,
     pub(crate) tls: Option<Tls>,
     #[serde(default)]
     pub(crate) limits: Limits,
+    /// Tokens of programs, beside the one for imports.
+    #[serde(default, rename = "token")]
+    pub(crate) tokens: Vec<TokenSettings>,
     #[serde(rename = "model")]
     pub(crate) models: Vec<ModelSettings>,
+}
+
+/// A token of a program.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenSettings {
+    /// Its name in the log and in the ledger.
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    /// The file with the secret.
+    pub(crate) file: PathBuf,
+}
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Role {
+    /// Importing hardware identities.
+    Import,
+    /// Reading what is known of an identity.
+    Read,
+    /// Everything.
+    Admin,
+}
+
+impl Role {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Import => "import",
+            Self::Read => "read",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// What an import does with another key under an imported hardware-id.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DuplicateHardwareIds {
+    /// Imports it, with a warning.
+    #[default]
+    Warn,
+    /// Refuses it.
+    Refuse,
 }
 
 /// PEM files for TLS.
@@ -127,8 +189,10 @@ pub(crate) struct Limits {
     pub(crate) imports: u32,
     /// The longest time for a request, or for a pause in an import, in seconds.
     pub(crate) request_seconds: u32,
-    /// Entries that the log of registrations keeps.
+    /// Entries of each class (issued, repeated, refused) that the log of registrations keeps.
     pub(crate) logged_registrations: u32,
+    /// The size of a file of the ledger after which the next one begins, in bytes.
+    pub(crate) ledger_file_bytes: u64,
 }
 
 impl Default for Limits {
@@ -143,6 +207,7 @@ impl Default for Limits {
             imports: 4,
             request_seconds: 30,
             logged_registrations: 100_000,
+            ledger_file_bytes: 64 * 1024 * 1024,
         }
     }
 }
@@ -239,10 +304,12 @@ impl Settings {
             &mut self.import_token_file,
             &mut self.page_password_file,
         ];
+        paths.extend(&mut self.ledger);
         paths.extend(&mut self.account_keys);
         if let Some(tls) = &mut self.tls {
             paths.extend([&mut tls.certificate, &mut tls.key]);
         }
+        paths.extend(self.tokens.iter_mut().map(|token| &mut token.file));
         for model in &mut self.models {
             paths.push(&mut model.serial_key);
             paths.extend(&mut model.api_key_file);
@@ -257,6 +324,15 @@ impl Settings {
             return Err(SettingsError::NoDigestForm);
         }
         self.limits.check()?;
+        let mut names = vec!["import-token"];
+        for token in &self.tokens {
+            if names.contains(&token.name.as_str()) {
+                return Err(SettingsError::DuplicateToken {
+                    name: token.name.clone(),
+                });
+            }
+            names.push(&token.name);
+        }
         for (index, model) in self.models.iter().enumerate() {
             if (model.provisioning == Provisioning::ApiKey) != model.api_key_file.is_some() {
                 return Err(SettingsError::ApiKeyFile { model: model.name() });

@@ -13,6 +13,8 @@ use std::time::Duration;
 use common::device::Device;
 use common::http::{Answer, Request};
 use common::{ASSERTIONS, Bench, TOKEN, pem, sign_as, text_vector};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rusqlite::Connection;
 use serde_json::json;
 use snap_assertions::DigestForm;
@@ -299,4 +301,79 @@ fn devices_do_not_wait_for_an_import() {
     assert_eq!(bench.count("identities"), 1);
     drop(connection);
     assert_eq!(counts(&service.import(&stream)), [1, 0, 2999, 0, 0]);
+}
+
+/// Two identities with the same hardware-id and different keys, the second in both forms.
+fn duplicates() -> (Device, [String; 3]) {
+    let (first, mut second) = (Device::fresh("hw-1"), Device::fresh("hw-1"));
+    let text = second.identity();
+    second.form = DigestForm::Der;
+    let identities = [first.identity(), text, second.identity()];
+    (first, identities)
+}
+
+#[test]
+fn another_key_under_an_imported_hardware_id() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let (first, identities) = duplicates();
+    assert_eq!(service.import(&identities[0]).json()["warnings"], 0);
+    let answer = service.import(&identities[1..].join("\n"));
+    assert_eq!(counts(&answer), [2, 0, 0, 0, 0]);
+    let json = answer.json();
+    assert_eq!(json["warnings"], 2);
+    for line in json["assertions"].as_array().unwrap() {
+        assert_eq!(
+            (&line["outcome"], &line["code"]),
+            (&json!("new"), &json!("hardware-id-duplicate"))
+        );
+        assert!(line["cause"].as_str().unwrap().contains(&first.digest()));
+    }
+    // The same key with both digests is one identity.
+    let bench = Bench::new();
+    let both = bench.serve().import(&identities[1..].join("\n")).json();
+    assert_eq!(both["warnings"], 0);
+    // The command says it too.
+    let bench = Bench::new();
+    let file = bench.write("both", identities[..2].join("\n").as_bytes());
+    let output = bench.import(&[&file]);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.lines().nth(1).unwrap().ends_with("[hardware-id-duplicate]"),
+        "{text}"
+    );
+}
+
+#[test]
+fn another_key_under_an_imported_hardware_id_can_be_refused() {
+    let bench = Bench::with("duplicate-hardware-ids = \"refuse\"", "");
+    let service = bench.serve();
+    let (_, identities) = duplicates();
+    assert_eq!(counts(&service.import(&identities[0])), [1, 0, 0, 0, 0]);
+    let answer = service.import(&identities[1]);
+    assert_eq!(counts(&answer), [0, 0, 0, 0, 1]);
+    assert_eq!(answer.json()["assertions"][0]["code"], "hardware-id-duplicate");
+    // The same key again is no other key.
+    assert_eq!(counts(&service.import(&identities[0])), [0, 0, 1, 0, 0]);
+    assert_eq!(bench.count("identities"), 1);
+}
+
+/// The part that had arrived when the service ended was whole assertions, but not all of them.
+#[test]
+fn the_end_of_the_service_does_not_import_half_a_body() {
+    let bench = Bench::new();
+    let mut service = bench.serve();
+    let stream = stream(2);
+    let second = stream.rfind("type: hardware-identity").unwrap();
+    let request = Request::post("/v1/hardware-identities", &stream[..second])
+        .header("content-type", ASSERTIONS)
+        .header("authorization", &format!("Bearer {TOKEN}"))
+        .announced(stream.len());
+    let mut connection = TcpStream::connect(service.address).unwrap();
+    connection.write_all(&request.bytes()).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    kill(Pid::from_raw(service.child.id() as i32), Signal::SIGTERM).unwrap();
+    assert!(service.child.wait().unwrap().success());
+    assert_eq!(bench.count("identities"), 0);
 }

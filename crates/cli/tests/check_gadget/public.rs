@@ -447,7 +447,6 @@ const PUBLIC: [Public; 26] = [
         ],
         errors: &[],
         others: &[],
-        ..PLAIN
     },
     Public {
         name: "command-chain",

@@ -106,7 +106,7 @@ impl Reach {
 fn gaps(trace: &Trace) -> impl Iterator<Item = GadgetFinding> {
     trace.gaps.iter().map(|gap| {
         let finding = match &gap.reason {
-            GapReason::Incomplete => ScriptFinding::Incomplete,
+            GapReason::Incomplete(line) => ScriptFinding::Incomplete { line: *line },
             GapReason::OtherLanguage(language) => ScriptFinding::OtherLanguage {
                 language: language.clone(),
             },

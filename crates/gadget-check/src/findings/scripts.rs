@@ -37,13 +37,16 @@ pub(crate) enum ScriptFinding {
         )
     )]
     Unreachable { program: String, line: Option<usize> },
-    #[error("not all of the script could be read: it is too large, too deep, or has a syntax error")]
+    #[error("not all of the script could be read: {}", reason(*line))]
     #[diagnostic(
         code("not-checked"),
         severity(Advice),
         help("Check the rest by hand, or try the hook with `testbed hook`")
     )]
-    Incomplete,
+    Incomplete {
+        /// The line where the first part with a syntax error begins.
+        line: Option<usize>,
+    },
     #[error("only the string literals of this script were read, as commands ({})", language.escape_debug())]
     #[diagnostic(
         code("not-checked"),
@@ -69,6 +72,13 @@ pub(crate) enum ScriptFinding {
 
 fn at(line: Option<usize>) -> String {
     line.map_or_else(String::new, |line| format!(" (line {line})"))
+}
+
+fn reason(line: Option<usize>) -> String {
+    match line {
+        Some(line) => format!("it has a syntax error or an unusual construct in line {line} or after it"),
+        None => "it is too large or too deep".to_owned(),
+    }
 }
 
 impl FindingKind for ScriptFinding {

@@ -86,6 +86,14 @@ impl Script {
         command_of(&self.interpreter.split([' ', '\t']).collect::<Vec<_>>())
     }
 
+    /// The line of the first syntax error of a shell script.
+    pub(crate) fn error_line(&self) -> Option<usize> {
+        match &self.body {
+            Body::Shell(script) => script.error,
+            Body::Other(..) => None,
+        }
+    }
+
     /// Returns true if the text is somewhere in the script, outside of its comments.
     pub(crate) fn mentions(&self, text: &str) -> bool {
         match &self.body {

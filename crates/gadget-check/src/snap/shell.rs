@@ -31,6 +31,8 @@ pub(crate) struct ShellScript {
     pub(crate) code: String,
     /// True if the script was read from beginning to end without an error.
     pub(crate) complete: bool,
+    /// The line where the first part with a syntax error begins.
+    pub(crate) error: Option<usize>,
 }
 
 /// A part of a script that matters for the checks.
@@ -111,6 +113,7 @@ impl ShellScript {
             functions: collector.functions,
             code: without(text, &collector.comments),
             complete: complete && !tree.root_node().has_error(),
+            error: first_error(&tree),
         }
     }
 
@@ -122,6 +125,7 @@ impl ShellScript {
                 Step::Assign { .. } => {}
             }
         }
+        self.error = self.error.map(|line| line + first - 1);
     }
 
     /// The commands, without assignments.
@@ -143,6 +147,20 @@ fn without(text: &str, ranges: &[Range<usize>]) -> String {
         position = position.max(range.end);
     }
     rest + text.get(position..).unwrap_or_default()
+}
+
+/// The line where the first part begins that is not in the grammar. The error itself can be later.
+fn first_error(tree: &Tree) -> Option<usize> {
+    let mut cursor = tree.walk();
+    while cursor.node().has_error() && !cursor.node().is_error() {
+        let has_child = cursor.goto_first_child();
+        if !has_child {
+            break;
+        }
+        while !cursor.node().has_error() && cursor.goto_next_sibling() {}
+    }
+    let node = cursor.node();
+    node.has_error().then(|| node.start_position().row + 1)
 }
 
 fn parse(text: &[u8]) -> Option<Tree> {
@@ -377,6 +395,8 @@ mod tests {
     fn a_script_with_an_error_is_read_as_far_as_possible() {
         let script = ShellScript::parse("a\nif ; then\nb c\n");
         assert!(!script.complete);
+        assert_eq!(script.error, Some(1));
+        assert_eq!(ShellScript::parse("a\nb\n").error, None);
         assert_eq!(script.commands().next().unwrap().to_string(), "a");
     }
 }

@@ -184,7 +184,7 @@ impl<'a> Walk<'a> {
 
     fn body(&mut self, script: &Script, frame: &mut Frame) {
         if !script.is_complete {
-            self.gap(&frame.script, GapReason::Incomplete);
+            self.gap(&frame.script, GapReason::Incomplete(script.error_line()));
         }
         match &script.body {
             Body::Shell(script) => {
@@ -555,7 +555,7 @@ impl<'a> Walk<'a> {
             script.move_to_line(outer);
         }
         if !script.complete {
-            self.gap(&frame.script, GapReason::Incomplete);
+            self.gap(&frame.script, GapReason::Incomplete(script.error));
         }
         self.shell(&script, &mut inner);
         self.stack.pop();

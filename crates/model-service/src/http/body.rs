@@ -80,8 +80,10 @@ fn incomplete(error: &axum::Error) -> RequestError {
     }
 }
 
-/// The writing end of a pipe for a body.
+/// The writing end of a pipe for a body. Dropped before the end was written, as when the service ends,
+/// it makes the body an incomplete one.
 pub(crate) struct BodyWriter {
+    /// An empty piece is the end.
     pieces: mpsc::Sender<io::Result<Bytes>>,
     left: u64,
     limit: u64,
@@ -95,6 +97,7 @@ pub(super) fn body_pipe(limit: u64, pause: Duration) -> (BodyWriter, Input) {
     let reader = BodyReader {
         queue,
         piece: Bytes::new(),
+        ended: false,
     };
     let writer = BodyWriter {
         pieces,
@@ -121,7 +124,10 @@ impl BodyWriter {
         }
         loop {
             let piece = match timeout(self.pause, body.frame()).await {
-                Ok(None) => return Ok(()),
+                Ok(None) => {
+                    self.finish().await;
+                    return Ok(());
+                }
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
                 Ok(Some(Err(error))) => return Err(self.fail(incomplete(&error)).await),
                 Err(_) => return Err(self.fail(late(self.pause)).await),
@@ -136,8 +142,15 @@ impl BodyWriter {
             Some(left) => self.left = left,
             None => return Err(self.fail(RequestError::TooLarge { limit: self.limit }).await),
         }
-        let _ = self.pieces.send(Ok(piece)).await;
+        if !piece.is_empty() {
+            let _ = self.pieces.send(Ok(piece)).await;
+        }
         Ok(())
+    }
+
+    /// Tells the reader that the body is complete.
+    pub(crate) async fn finish(self) {
+        let _ = self.pieces.send(Ok(Bytes::new())).await;
     }
 
     /// Tells the reader that the body is incomplete, and returns the error.
@@ -150,15 +163,15 @@ impl BodyWriter {
 struct BodyReader {
     queue: mpsc::Receiver<io::Result<Bytes>>,
     piece: Bytes,
+    ended: bool,
 }
 
 impl Read for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() {
-            match self.queue.blocking_recv() {
-                None => return Ok(0),
-                Some(piece) => self.piece = piece?,
-            }
+        if self.piece.is_empty() && !self.ended {
+            let cut_off = || io::Error::new(io::ErrorKind::UnexpectedEof, "the request was cut off");
+            self.piece = self.queue.blocking_recv().ok_or_else(cut_off)??;
+            self.ended = self.piece.is_empty();
         }
         let count = buffer.len().min(self.piece.len());
         let taken = self.piece.split_to(count);

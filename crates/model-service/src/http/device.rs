@@ -7,7 +7,6 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
@@ -32,11 +31,10 @@ pub(super) async fn request_id(State(service): State<Arc<Service>>) -> Response 
 
 async fn new_nonce(service: &Service) -> Result<String, RequestError> {
     let nonce = random_token()?;
-    let now = Timestamp::now().as_second();
     let limit = service.limits.open_nonces.into();
     service
         .store
-        .issue_nonce(&nonce, now, service.nonce_seconds, limit)
+        .issue_nonce(&nonce, service.nonce_seconds, limit)
         .await?;
     Ok(nonce)
 }

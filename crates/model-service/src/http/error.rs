@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::import::ImportError;
 use crate::registration::RegistrationError;
 use crate::secret::RandomError;
-use crate::store::StoreError;
+use crate::store::{StoreError, WithdrawalError};
 
 /// Why a request is refused.
 #[derive(Debug, Error, Diagnostic)]
@@ -37,12 +37,26 @@ pub(crate) enum RequestError {
         help("Wait a minute, or raise `requests-per-minute` in the settings of the model service")
     )]
     RateLimit,
-    #[error("the import token is missing or wrong")]
+    #[error("the token is missing or wrong")]
     #[diagnostic(
         code("unauthorized"),
-        help("Send the header `Authorization: Bearer TOKEN` with the token from `import-token-file`")
+        help(
+            "Send the header `Authorization: Bearer TOKEN` with the content of `import-token-file` or of the file of a [[token]]"
+        )
     )]
     Unauthorized,
+    #[error("the token {name:?} is not for the role {role}")]
+    #[diagnostic(
+        code("token-role"),
+        help("Use another token, or change its `role` in the settings of the model service")
+    )]
+    Role { name: String, role: &'static str },
+    #[error("the body is not a JSON object with a reason: {reason}")]
+    #[diagnostic(code("json-invalid"), help("Send {{\"reason\": \"TEXT\"}}"))]
+    Json { reason: String },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Withdrawal(WithdrawalError),
     #[error("{limit} imports are running, and no more are accepted")]
     #[diagnostic(
         code("busy"),
@@ -83,14 +97,26 @@ pub(crate) enum RequestError {
 
 impl From<StoreError> for RequestError {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        match error {
+            StoreError::Ledger(_) => Self::Registration(error.into()),
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<WithdrawalError> for RequestError {
+    fn from(error: WithdrawalError) -> Self {
+        match error {
+            WithdrawalError::Store(error) => error.into(),
+            other => Self::Withdrawal(other),
+        }
     }
 }
 
 impl From<ImportError> for RequestError {
     fn from(error: ImportError) -> Self {
         match error {
-            ImportError::Store(error) => Self::Store(error),
+            ImportError::Store(error) => error.into(),
             other => Self::Import(other),
         }
     }

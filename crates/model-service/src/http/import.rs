@@ -1,22 +1,26 @@
 //! `POST /v1/hardware-identities`: the import by a program.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::poll_fn;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
+use super::authorization::authorize;
 use super::body::{BodyWriter, body_pipe, check_content_type};
 use super::error::RequestError;
+use super::peer::Peer;
 use super::status::refused;
 use crate::import::{ImportError, ImportReport};
 use crate::service::Service;
+use crate::settings::Role;
 
 /// Pieces of a report that wait for the network, of at least [`PIECE`] bytes each.
 const QUEUE: usize = 4;
@@ -25,8 +29,13 @@ const PIECE: usize = 32 * 1024;
 /// A running import.
 pub(crate) type ImportJob = JoinHandle<Result<ImportReport, ImportError>>;
 
-pub(super) async fn import(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response {
-    let report = match run(service, &headers, body).await {
+pub(super) async fn import(
+    State(service): State<Arc<Service>>,
+    Extension(Peer(address)): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let report = match run(service, address, &headers, body).await {
         Ok(report) => report,
         Err(error) => return refused(&error),
     };
@@ -38,19 +47,27 @@ pub(super) async fn import(State(service): State<Arc<Service>>, headers: HeaderM
     (status, json, stream(report)).into_response()
 }
 
-async fn run(service: Arc<Service>, headers: &HeaderMap, body: Body) -> Result<ImportReport, RequestError> {
-    check_token(&service, headers)?;
+async fn run(
+    service: Arc<Service>,
+    address: IpAddr,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<ImportReport, RequestError> {
+    let by = format!("token {}", authorize(&service, headers, Role::Import, address)?);
     check_content_type(headers)?;
-    let (writer, job) = start_import(service)?;
+    let (writer, job) = start_import(service, by)?;
     let written = writer.write_body(headers, body).await;
     let report = import_result(job.await);
     // The error of the body is the cause of that of the import.
     written.and(report)
 }
 
-/// Starts an import if not too many are running. Returns a writer for the assertions, and the job
-/// that reads them.
-pub(crate) fn start_import(service: Arc<Service>) -> Result<(BodyWriter, ImportJob), RequestError> {
+/// Starts an import for `by` if not too many are running. Returns a writer for the assertions, and
+/// the job that reads them.
+pub(crate) fn start_import(
+    service: Arc<Service>,
+    by: String,
+) -> Result<(BodyWriter, ImportJob), RequestError> {
     let limits = &service.limits;
     let permit = Arc::clone(&service.import_permits)
         .try_acquire_owned()
@@ -62,7 +79,9 @@ pub(crate) fn start_import(service: Arc<Service>) -> Result<(BodyWriter, ImportJ
     // The thread holds the permit: it goes on if the client has gone.
     let job = spawn_blocking(move || {
         let _permit = permit;
-        service.importer.run(vec![input])
+        let report = service.importer.run(vec![input], &by)?;
+        report.counts.log(&by);
+        Ok(report)
     });
     Ok((writer, job))
 }
@@ -77,19 +96,6 @@ pub(crate) fn import_result(
             tracing::error!("the thread of an import ended: {error}");
             Err(ImportError::Interrupted.into())
         }
-    }
-}
-
-fn check_token(service: &Service, headers: &HeaderMap) -> Result<(), RequestError> {
-    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let token = given.and_then(|given| given.split_at_checked("Bearer ".len()));
-    match token {
-        Some((scheme, token))
-            if scheme.eq_ignore_ascii_case(b"Bearer ") && service.import_token.matches(token) =>
-        {
-            Ok(())
-        }
-        _ => Err(RequestError::Unauthorized),
     }
 }
 

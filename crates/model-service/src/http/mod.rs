@@ -1,5 +1,7 @@
 //! HTTP: the server, the addresses for programs, and errors as HTTP statuses.
 
+mod admin;
+mod authorization;
 mod body;
 mod device;
 mod error;

@@ -6,14 +6,14 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::Response;
-use axum::routing::{get, post};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post};
 
 use super::error::RequestError;
 use super::peer::Peer;
 use super::rate::RateLimit;
 use super::status::{refused, refused_as};
-use super::{device, import};
+use super::{admin, device, import};
 use crate::service::Service;
 
 /// The addresses for programs and those of `page`, with the limit on the rate of requests.
@@ -26,12 +26,27 @@ pub(crate) fn router(service: Arc<Service>, page: Router) -> Router {
         .route("/serial", post(device::serial))
         .route("/v1/serial", post(device::serial))
         .route("/v1/hardware-identities", post(import::import))
+        .route("/v1/identities/{digest}", get(admin::show))
+        .route(
+            "/v1/identities/{digest}/block",
+            post(admin::block).delete(admin::unblock),
+        )
+        .route("/v1/serials/{brand}/{model}/{serial}", delete(admin::release))
         .route("/health", get(|| async { "ok\n" }))
+        .route("/ready", get(ready))
         .with_state(service)
         .merge(page)
         .fallback(not_found)
         .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn_with_state(Arc::new(rate), limit_rate))
+}
+
+/// `GET /ready`: the service can write, which `/health` does not say.
+async fn ready(State(service): State<Arc<Service>>) -> Response {
+    match service.store.check_writable().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => refused(&error.into()),
+    }
 }
 
 async fn not_found() -> Response {

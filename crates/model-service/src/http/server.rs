@@ -32,6 +32,7 @@ use super::linger::{Linger, TrackedBody, UnreadBody};
 use super::peer::Peer;
 use crate::secret::read_private;
 use crate::settings::{Settings, Tls};
+use crate::store::StoreError;
 
 /// The largest file of certificates, in bytes.
 const MAX_CERTIFICATES: u64 = 1024 * 1024;
@@ -105,6 +106,10 @@ pub enum ServeError {
         help("Check the limits of this user, and try again")
     )]
     Signals(io::Error),
+    /// The database was replaced while the service used it.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
     /// The line with the address cannot be written.
     #[error("cannot write to stdout: {0}")]
     #[diagnostic(
@@ -138,8 +143,9 @@ impl Server {
         })
     }
 
-    /// Serves until SIGTERM or SIGINT, then waits for running requests.
-    pub(crate) async fn run(self) -> Result<(), ServeError> {
+    /// Serves until SIGTERM or SIGINT, or until `failure` has an error; then waits for running
+    /// requests.
+    pub(crate) async fn run(self, failure: impl Future<Output = StoreError>) -> Result<(), ServeError> {
         let listen_error = |reason| ServeError::Listen {
             address: self.address,
             reason,
@@ -152,17 +158,18 @@ impl Server {
         let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
         announce(address, self.tls.is_some()).map_err(ServeError::Stdout)?;
-        tokio::select! {
-            () = self.accept(&listener) => {}
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        let result = tokio::select! {
+            () = self.accept(&listener) => Ok(()),
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+            error = failure => Err(error.into()),
+        };
         drop(listener);
         tracing::info!("stopping");
         if timeout(LAST_REQUESTS, self.graceful.shutdown()).await.is_err() {
             tracing::warn!("some requests had not ended and were dropped");
         }
-        Ok(())
+        result
     }
 
     async fn accept(&self, listener: &TcpListener) {

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::error::RequestError;
 use crate::message::{cause, message};
 use crate::registration::{RegistrationError, SerialError};
+use crate::store::WithdrawalError;
 
 /// The HTTP status of an error.
 pub(crate) fn status(error: &RequestError) -> StatusCode {
@@ -20,6 +21,9 @@ pub(crate) fn status(error: &RequestError) -> StatusCode {
         RequestError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
         RequestError::RateLimit => StatusCode::TOO_MANY_REQUESTS,
         RequestError::Unauthorized => StatusCode::UNAUTHORIZED,
+        RequestError::Role { .. } => StatusCode::FORBIDDEN,
+        RequestError::Json { .. } => StatusCode::BAD_REQUEST,
+        RequestError::Withdrawal(error) => of_withdrawal(error),
         RequestError::NotFound => StatusCode::NOT_FOUND,
         RequestError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
         RequestError::Registration(error) => of_registration(error),
@@ -54,6 +58,16 @@ fn of_registration(error: &RegistrationError) -> StatusCode {
     }
 }
 
+fn of_withdrawal(error: &WithdrawalError) -> StatusCode {
+    match error {
+        WithdrawalError::UnknownIdentity { .. } | WithdrawalError::UnknownSerial { .. } => {
+            StatusCode::NOT_FOUND
+        }
+        WithdrawalError::Reason => StatusCode::BAD_REQUEST,
+        WithdrawalError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
 fn of_serial(error: &SerialError) -> StatusCode {
     match error {
         SerialError::Missing
@@ -61,11 +75,13 @@ fn of_serial(error: &SerialError) -> StatusCode {
         | SerialError::Slash { .. }
         | SerialError::Characters { .. } => StatusCode::BAD_REQUEST,
         SerialError::Taken { .. } => StatusCode::CONFLICT,
+        SerialError::IdentityBlocked => StatusCode::FORBIDDEN,
         SerialError::Contended
         | SerialError::AccountKeyExpired
         | SerialError::Signing(_)
         | SerialError::Header(_)
-        | SerialError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        | SerialError::Store(_)
+        | SerialError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

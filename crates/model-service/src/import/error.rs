@@ -33,7 +33,7 @@ pub enum ImportError {
     Interrupted,
 }
 
-/// Why an import refused an assertion.
+/// Why an import refused an assertion, or warns of it.
 #[derive(Debug, Error, Diagnostic)]
 pub(crate) enum RefusalReason {
     /// Nothing after this place was read.
@@ -61,4 +61,13 @@ pub(crate) enum RefusalReason {
     #[error("another assertion for this key with the same revision {revision} is stored")]
     #[diagnostic(code("revision-conflict"), help("Sign the export with a higher revision"))]
     SameRevision { revision: u64 },
+    /// Also a warning, if the settings accept it.
+    #[error("the older identity with the key digest {digest} has the same hardware-id and another key")]
+    #[diagnostic(
+        code("hardware-id-duplicate"),
+        help(
+            "Find out which key the device has, and block the other identity with `model-service identity block`"
+        )
+    )]
+    DuplicateHardwareId { digest: String },
 }

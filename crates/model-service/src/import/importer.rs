@@ -16,7 +16,8 @@ use super::read::{self, QUEUE, VerifiedChunk};
 use super::report::{ImportOutcome, ImportReport, ReportLine, ReportWriter};
 use super::verify::{RefusedAssertion, Verifier};
 use crate::account_keys::AccountKeys;
-use crate::store::{IdentityRecord, ImportTransaction, Store, StoreError, UpsertOutcome};
+use crate::settings::DuplicateHardwareIds;
+use crate::store::{IdentityRecord, ImportTransaction, Store, StoreError, StoredCounts, UpsertOutcome};
 
 /// Imports streams of hardware identities into a store.
 pub(crate) struct Importer {
@@ -24,11 +25,12 @@ pub(crate) struct Importer {
     pub(crate) account_keys: Arc<AccountKeys>,
     /// The accepted forms of the key digest.
     pub(crate) digest_forms: Vec<DigestForm>,
+    pub(crate) duplicate_hardware_ids: DuplicateHardwareIds,
 }
 
 impl Importer {
-    /// Imports all inputs or none; blocks the calling thread.
-    pub(crate) fn run(&self, inputs: Vec<Input>) -> Result<ImportReport, ImportError> {
+    /// Imports all inputs or none, for `by`; blocks the calling thread.
+    pub(crate) fn run(&self, inputs: Vec<Input>, by: &str) -> Result<ImportReport, ImportError> {
         let verifier = Verifier {
             account_keys: &self.account_keys,
             digest_forms: &self.digest_forms,
@@ -36,12 +38,12 @@ impl Importer {
         let (queue, chunks) = sync_channel(QUEUE);
         thread::scope(|scope| {
             scope.spawn(move || read::run(inputs, &verifier, &queue));
-            self.store(chunks)
+            self.store(chunks, by)
         })
     }
 
     /// Stores the verified identities if nothing is refused.
-    fn store(&self, chunks: Receiver<VerifiedChunk>) -> Result<ImportReport, ImportError> {
+    fn store(&self, chunks: Receiver<VerifiedChunk>, by: &str) -> Result<ImportReport, ImportError> {
         let mut report = ReportWriter::new(self.temporary_file()?);
         // Nothing is locked before these have arrived: a small import that arrives slowly does not
         // keep others waiting.
@@ -50,11 +52,18 @@ impl Importer {
         for chunk in first.into_iter().chain(chunks) {
             let results = chunk.results.recv().map_err(|_| ImportError::Interrupted)?;
             for (number, result) in (chunk.first..).zip(results) {
-                report.write(&store_one(&transaction, chunk.input.clone(), number, result)?)?;
+                report.write(&self.store_one(&transaction, chunk.input.clone(), number, result)?)?;
             }
         }
-        if report.counts().refused == 0 {
-            transaction.commit()?;
+        let counts = report.counts();
+        if counts.stored() {
+            let stored = StoredCounts {
+                new: counts.new,
+                replaced: counts.replaced,
+                present: counts.present,
+                older: counts.older,
+            };
+            transaction.commit(&self.store, stored, by)?;
         }
         Ok(report.finish()?)
     }
@@ -64,36 +73,59 @@ impl Importer {
     fn temporary_file(&self) -> io::Result<File> {
         tempfile::tempfile_in(self.store.directory())
     }
-}
 
-fn store_one(
-    transaction: &ImportTransaction,
-    input: Option<String>,
-    number: u64,
-    result: Result<IdentityRecord, RefusedAssertion>,
-) -> Result<ReportLine, StoreError> {
-    let identity = match result {
-        Ok(identity) => identity,
-        Err(refused) => {
-            let line = ReportLine::new(input, number, ImportOutcome::Refused)
-                .about(refused.hardware_id, refused.digest)
-                .because(refused.reason.as_ref());
-            return Ok(line);
-        }
-    };
-    let outcome = match transaction.upsert_identity(&identity)? {
-        UpsertOutcome::New => ImportOutcome::New,
-        UpsertOutcome::Replaced => ImportOutcome::Replaced,
-        UpsertOutcome::Present => ImportOutcome::Present,
-        UpsertOutcome::Older => ImportOutcome::Older,
-        UpsertOutcome::Conflict => ImportOutcome::Refused,
-    };
-    let line =
-        ReportLine::new(input, number, outcome).about(Some(identity.hardware_id), Some(identity.digest));
-    Ok(match outcome {
-        ImportOutcome::Refused => line.because(&RefusalReason::SameRevision {
-            revision: identity.revision,
-        }),
-        _ => line,
-    })
+    fn store_one(
+        &self,
+        transaction: &ImportTransaction,
+        input: Option<String>,
+        number: u64,
+        result: Result<IdentityRecord, RefusedAssertion>,
+    ) -> Result<ReportLine, StoreError> {
+        let identity = match result {
+            Ok(identity) => identity,
+            Err(refused) => {
+                let line = ReportLine::new(input, number, ImportOutcome::Refused)
+                    .about(refused.hardware_id, refused.digest)
+                    .because(refused.reason.as_ref());
+                return Ok(line);
+            }
+        };
+        let (outcome, problem) = self.upsert(transaction, &identity)?;
+        let line =
+            ReportLine::new(input, number, outcome).about(Some(identity.hardware_id), Some(identity.digest));
+        Ok(match problem {
+            Some(problem) => line.because(&problem),
+            None => line,
+        })
+    }
+
+    /// Stores an identity. Returns the outcome, and the reason of a refusal or a warning.
+    fn upsert(
+        &self,
+        transaction: &ImportTransaction,
+        identity: &IdentityRecord,
+    ) -> Result<(ImportOutcome, Option<RefusalReason>), StoreError> {
+        let outcome = match transaction.upsert_identity(identity)? {
+            UpsertOutcome::New => ImportOutcome::New,
+            UpsertOutcome::Replaced => ImportOutcome::Replaced,
+            UpsertOutcome::Present => return Ok((ImportOutcome::Present, None)),
+            UpsertOutcome::Older => return Ok((ImportOutcome::Older, None)),
+            UpsertOutcome::Conflict => {
+                let revision = identity.revision;
+                return Ok((
+                    ImportOutcome::Refused,
+                    Some(RefusalReason::SameRevision { revision }),
+                ));
+            }
+        };
+        let Some(digest) = transaction.find_other_key(identity)? else {
+            return Ok((outcome, None));
+        };
+        let problem = RefusalReason::DuplicateHardwareId { digest };
+        Ok(match self.duplicate_hardware_ids {
+            DuplicateHardwareIds::Warn => (outcome, Some(problem)),
+            // The transaction is not committed, since one is refused.
+            DuplicateHardwareIds::Refuse => (ImportOutcome::Refused, Some(problem)),
+        })
+    }
 }

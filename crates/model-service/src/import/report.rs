@@ -50,7 +50,7 @@ pub(crate) struct ReportLine {
     pub(crate) hardware_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<String>,
-    /// `CAUSE. ADVICE` for a refused assertion.
+    /// `CAUSE. ADVICE` for a refused assertion, or for a warning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,11 +103,16 @@ pub(crate) struct ImportCounts {
     pub(crate) present: u64,
     pub(crate) older: u64,
     pub(crate) refused: u64,
+    /// Those of the others that have a warning.
+    pub(crate) warnings: u64,
 }
 
 impl ImportCounts {
-    fn add(&mut self, outcome: ImportOutcome) {
-        *match outcome {
+    fn add(&mut self, line: &ReportLine) {
+        if line.outcome != ImportOutcome::Refused && line.code.is_some() {
+            self.warnings += 1;
+        }
+        *match line.outcome {
             ImportOutcome::New => &mut self.new,
             ImportOutcome::Replaced => &mut self.replaced,
             ImportOutcome::Present => &mut self.present,
@@ -119,6 +124,33 @@ impl ImportCounts {
     /// The number of all assertions.
     pub(crate) fn total(&self) -> u64 {
         self.new + self.replaced + self.present + self.older + self.refused
+    }
+
+    /// Writes a line to the log of the service.
+    pub(crate) fn log(&self, by: &str) {
+        let Self {
+            new,
+            replaced,
+            present,
+            older,
+            refused,
+            warnings,
+        } = self;
+        let what = if self.stored() {
+            "imported"
+        } else {
+            "refused to import"
+        };
+        tracing::info!(
+            by,
+            new,
+            replaced,
+            present,
+            older,
+            refused,
+            warnings,
+            "{what} identities"
+        );
     }
 
     /// Returns true if the import was stored, which it is unless an assertion was refused.
@@ -146,7 +178,7 @@ impl ReportWriter {
     }
 
     pub(super) fn write(&mut self, line: &ReportLine) -> io::Result<()> {
-        self.counts.add(line.outcome);
+        self.counts.add(line);
         serde_json::to_writer(&mut self.lines, line)?;
         self.lines.write_all(b"\n")
     }
@@ -182,11 +214,12 @@ impl ImportReport {
             present,
             older,
             refused,
+            warnings,
         } = self.counts;
         let stored = self.counts.stored();
         let head = format!(
             "{{\"stored\":{stored},\"new\":{new},\"replaced\":{replaced},\"present\":{present},\"older\":{older},\
-             \"refused\":{refused},\"assertions\":["
+             \"refused\":{refused},\"warnings\":{warnings},\"assertions\":["
         );
         let lines = BufReader::new(self.lines).lines().enumerate();
         let lines =

@@ -10,9 +10,10 @@ use serde::Deserialize;
 
 use super::error::PageError;
 use super::frame;
+use super::identity::address;
 use super::session::Session;
 use super::state::Page;
-use super::table::{foreign, table};
+use super::table::{foreign, outcome, table};
 use crate::store::{IdentityRow, StoreError};
 
 const TITLE: &str = "Identities";
@@ -79,7 +80,8 @@ fn cells(row: &IdentityRow) -> [Markup; 5] {
         html! { (foreign(&row.manufacturer)) ", " (foreign(&row.hardware_name)) },
         foreign(&row.issuer),
         html! {
-            code { (row.digest) }
+            a href=(address(&row.digest)) { code { (row.digest) } }
+            @if row.blocked { p { (outcome(false, "blocked", None)) } }
             @if row.revision > 0 { p { "Revision " (row.revision) } }
         },
         frame::time(row.imported),
@@ -87,7 +89,7 @@ fn cells(row: &IdentityRow) -> [Markup; 5] {
 }
 
 /// Text, percent-encoded for a query string.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     let encode = |byte: u8| match plain(byte) {
         true => char::from(byte).to_string(),

@@ -111,7 +111,7 @@ async fn read_token(mut field: Field<'_>) -> Result<String, RequestError> {
 
 async fn import(service: Arc<Service>, mut field: Field<'_>) -> Result<ImportReport, RequestError> {
     let pause = Duration::from_secs(service.limits.request_seconds.into());
-    let (mut writer, job) = start_import(service)?;
+    let (mut writer, job) = start_import(service, "page".to_owned())?;
     let written = loop {
         match timeout(pause, field.chunk()).await {
             Ok(Ok(Some(piece))) => {
@@ -124,7 +124,10 @@ async fn import(service: Arc<Service>, mut field: Field<'_>) -> Result<ImportRep
             Err(_) => break Err(writer.fail(late(pause)).await),
         }
     };
-    drop(writer);
+    match written.is_ok() {
+        true => writer.finish().await,
+        false => drop(writer),
+    }
     let report = import_result(job.await);
     written.and(report)
 }

@@ -6,6 +6,7 @@ mod attempts;
 mod error;
 mod frame;
 mod identities;
+mod identity;
 mod import;
 mod login;
 mod registrations;
@@ -38,6 +39,7 @@ pub(crate) fn routes(page: Page) -> Router {
     let time = Duration::from_secs(page.service.limits.request_seconds.into());
     let short = Router::new()
         .route("/", get(identities::show))
+        .route("/identity", get(identity::show).post(identity::change))
         .route("/registrations", get(registrations::show))
         .route("/nonces", get(registrations::nonces))
         .route("/login", get(login::form).post(login::login))

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
-use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -75,18 +74,17 @@ pub(super) async fn nonces(State(page): State<Arc<Page>>, headers: HeaderMap) ->
         Ok(session) => session,
         Err(response) => return response,
     };
-    let now = Timestamp::now().as_second();
-    match page.service.store.open_nonces(now, ROWS).await {
-        Ok(open) => frame::page(&session, NONCES, &list(&open, now)).into_response(),
+    match page.service.store.open_nonces(ROWS).await {
+        Ok(open) => frame::page(&session, NONCES, &list(&open)).into_response(),
         Err(error) => unavailable(&session, NONCES, error),
     }
 }
 
-fn list(open: &OpenNonces, now: i64) -> Markup {
+fn list(open: &OpenNonces) -> Markup {
     html! {
         p { "Open: " strong { (open.count) } @if open.count > u64::from(ROWS) { ". The " (ROWS) " that expire first:" } }
         @if !open.first.is_empty() {
-            (table(["Nonce", "Expires", "Left"], open.first.iter().map(|nonce| nonce_cells(nonce, now))))
+            (table(["Nonce", "Expires", "Left"], open.first.iter().map(|nonce| nonce_cells(nonce, open.now))))
         }
     }
 }

@@ -141,7 +141,10 @@ pub(crate) enum RegistrationError {
 
 impl From<StoreError> for RegistrationError {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        match error {
+            StoreError::Ledger(error) => SerialError::Ledger(error).into(),
+            other => Self::Store(other),
+        }
     }
 }
 

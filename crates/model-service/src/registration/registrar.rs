@@ -12,13 +12,13 @@ use snap_assertions::{Assertion, decode};
 use super::body::IdentityProof;
 use super::error::RegistrationError;
 use super::remodel;
-use super::serial::{self, Issuance, Registration};
+use super::serial::{self, Issuance, Registration, SerialError};
 use super::stream::Stream;
 use crate::account_keys::AccountKeys;
 use crate::message::{message, shortened};
 use crate::models::{Authentication, KnownModel, Models};
 use crate::secret::Secret;
-use crate::store::{LogEntry, NonceState, Store};
+use crate::store::{LogEntry, NonceState, Store, identity_device};
 
 /// Registers devices.
 pub(crate) struct Registrar {
@@ -153,7 +153,7 @@ impl Registrar {
     }
 
     fn consume_nonce(&self, nonce: &str) -> Result<(), RegistrationError> {
-        match self.store.consume_nonce(nonce, Timestamp::now().as_second())? {
+        match self.store.consume_nonce(nonce)? {
             NonceState::Consumed => Ok(()),
             NonceState::Used => Err(RegistrationError::NonceUsed),
             NonceState::Expired => Err(RegistrationError::NonceExpired),
@@ -190,7 +190,10 @@ impl Registrar {
             .map_err(|_| RegistrationError::NonceSignature {
                 hardware_id: shortened(identity.hardware_id()),
             })?;
-        Ok(format!("hardware-id-key {}", stored.key_digest))
+        if self.store.is_blocked(&stored.key_digest)? {
+            return Err(SerialError::IdentityBlocked.into());
+        }
+        Ok(identity_device(&stored.key_digest))
     }
 }
 

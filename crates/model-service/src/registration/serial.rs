@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::account_keys::AccountKeys;
 use crate::message::shortened;
 use crate::models::KnownModel;
-use crate::store::{IssueOutcome, IssuedSerial, LogEntry, SerialNumber, Store, StoreError};
+use crate::store::{IssueOutcome, IssuedSerial, LedgerError, LogEntry, SerialNumber, Store, StoreError};
 
 /// The longest serial, in bytes.
 const MAX_LENGTH: usize = 128;
@@ -51,6 +51,12 @@ pub(crate) enum SerialError {
         help("Propose a serial that no other device of the model has")
     )]
     Taken { serial: String },
+    #[error("the hardware identity of the device is blocked")]
+    #[diagnostic(
+        code("identity-blocked"),
+        help("Ask the operator of the model service, who can lift it with `model-service identity unblock`")
+    )]
+    IdentityBlocked,
     #[error("concurrent requests changed the serial of this device {ATTEMPTS} times")]
     #[diagnostic(code("serial-contended"), help("Try again"))]
     Contended,
@@ -75,11 +81,20 @@ pub(crate) enum SerialError {
         help("Try again later; the log of the model service has the reason")
     )]
     Store(StoreError),
+    #[error("the model service cannot use its ledger")]
+    #[diagnostic(
+        code("ledger-unavailable"),
+        help("Try again later; the log of the model service has the reason")
+    )]
+    Ledger(LedgerError),
 }
 
 impl From<StoreError> for SerialError {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        match error {
+            StoreError::Ledger(error) => Self::Ledger(error),
+            other => Self::Store(other),
+        }
     }
 }
 
@@ -95,6 +110,7 @@ impl SerialError {
         match self {
             Self::Signing(reason) => Some(reason),
             Self::Store(reason) => Some(reason),
+            Self::Ledger(reason) => Some(reason),
             _ => None,
         }
     }
@@ -139,12 +155,13 @@ impl Issuance<'_> {
         self.check_account_key()?;
         let (device_key, sign_key) = (self.request.device_key(), self.model.signer.public_key().id());
         for _ in 0..ATTEMPTS {
-            let number = self.choose(proposed)?;
+            let (number, assigned) = self.choose(proposed)?;
             entry.serial.clone_from(&number.serial);
             let last = self.store.find_last_issued(&number, device_key.id(), sign_key)?;
             let revision = match last {
                 None => 0,
-                Some(last) => match last.assertion {
+                // A serial that was released is issued again, also to the same device.
+                Some(last) => match last.assertion.filter(|_| assigned) {
                     // The same bytes: snapd accepts no other assertion with the same revision.
                     Some(assertion) => return self.repeat(assertion, entry),
                     None => last.revision + 1,
@@ -161,7 +178,11 @@ impl Issuance<'_> {
             };
             entry.outcome = "issued".to_owned();
             match self.store.record_issue(issued, entry.clone(), self.log_limit)? {
-                IssueOutcome::Recorded => return Ok(Registration { assertion, new: true }),
+                IssueOutcome::Recorded => {
+                    log_issued(entry, revision);
+                    return Ok(Registration { assertion, new: true });
+                }
+                IssueOutcome::Blocked => return Err(SerialError::IdentityBlocked),
                 IssueOutcome::Conflict => {}
             }
         }
@@ -178,7 +199,8 @@ impl Issuance<'_> {
         }
     }
 
-    fn choose(&self, proposed: &str) -> Result<SerialNumber, SerialError> {
+    /// The serial for the device, and whether the device has it.
+    fn choose(&self, proposed: &str) -> Result<(SerialNumber, bool), SerialError> {
         let mut number = SerialNumber {
             brand: self.model.brand.clone(),
             model: self.model.name.clone(),
@@ -190,10 +212,11 @@ impl Issuance<'_> {
                 serial: shortened(proposed),
             });
         }
+        let assigned = assignment.serial.is_some();
         if let Some(serial) = assignment.serial {
             number.serial = serial;
         }
-        Ok(number)
+        Ok((number, assigned))
     }
 
     fn repeat(&self, assertion: String, entry: &mut LogEntry) -> Result<Registration, SerialError> {
@@ -230,4 +253,16 @@ impl Issuance<'_> {
         let signed = statement.sign(self.model.signer.as_ref(), &SignOptions::now());
         Ok(signed.map_err(SerialError::Signing)?.to_string())
     }
+}
+
+fn log_issued(entry: &LogEntry, revision: u64) {
+    tracing::info!(
+        address = entry.address,
+        brand = entry.brand,
+        model = entry.model,
+        serial = entry.serial,
+        revision,
+        device = entry.device,
+        "issued a serial"
+    );
 }

@@ -2,35 +2,146 @@
 
 use std::path::{Path, PathBuf};
 
-use failure::Diagnostic;
+use failure::{Diagnostic, Status};
 use thiserror::Error;
 
+use super::ledger::LedgerError;
+
 /// Why the database cannot be used.
-#[derive(Debug, Error, Diagnostic)]
+#[derive(Clone, Debug, Error, Diagnostic)]
 pub enum StoreError {
-    /// The database cannot be opened or created.
+    /// The database cannot be opened.
     #[error("cannot open the database {}: {reason}", path.display())]
     #[diagnostic(
         code("database-not-opened"),
         help("Check `database` in the settings, and that its directory can be written")
     )]
     NotOpened {
-        /// The file that the settings name.
+        /// The file.
+        path: PathBuf,
+        /// What SQLite or the system said.
+        reason: String,
+    },
+    /// A file of the database does not exist.
+    #[error("the database {} does not exist", path.display())]
+    #[diagnostic(
+        code("database-missing"),
+        help(
+            "Restore a backup with `model-service restore`, or create a new one with `model-service init-store`"
+        )
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// `init-store` finds a database.
+    #[error("the database {} exists", path.display())]
+    #[diagnostic(
+        code("database-exists"),
+        help("Serve it, or set another `database` in the settings")
+    )]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file holds no database of the model service.
+    #[error("the file {} holds no database of the model service", path.display())]
+    #[diagnostic(
+        code("database-empty"),
+        help(
+            "Restore a backup with `model-service restore`, or remove the file and run `model-service init-store`"
+        )
+    )]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another release of this program made the database.
+    #[error(
+        "the database {} has version {found}, but this program supports the versions {oldest} to {latest}",
+        path.display()
+    )]
+    #[diagnostic(
+        code("database-version"),
+        help(
+            "Run a release of model-service that supports this version, or restore a backup with a supported one"
+        )
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version of the file.
+        found: i64,
+        /// The oldest version that this program migrates.
+        oldest: i64,
+        /// The version that this program writes.
+        latest: i64,
+    },
+    /// Another process has the database open, and this one needs it alone.
+    #[error("another process uses the database {}", path.display())]
+    #[diagnostic(
+        code("database-in-use"),
+        help("Stop the model service and its other commands, and try again")
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The database has an older version, and `serve` has not migrated it yet.
+    #[error("the database {} has an older version, from before the ledger", path.display())]
+    #[diagnostic(
+        code("database-not-migrated"),
+        help("Start `model-service serve` once, which migrates it")
+    )]
+    NotMigrated {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A backup would replace something.
+    #[error("{} exists and is not an empty directory", path.display())]
+    #[diagnostic(
+        code("directory-not-empty"),
+        help("Name a directory that does not exist; nothing is overwritten")
+    )]
+    BackupExists {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file of a backup is missing or damaged.
+    #[error("{} is not a backup of the database: {reason}", path.display())]
+    #[diagnostic(
+        code("backup-invalid"),
+        help("Name a directory that `model-service backup` made")
+    )]
+    BackupInvalid {
+        /// The file.
         path: PathBuf,
         /// What SQLite said.
         reason: String,
     },
-    /// Another release of this program made the database.
-    #[error("the database has version {found}, but this program supports only version {supported}")]
+    /// The file was deleted or replaced while this process had it open. Nothing was stored.
+    #[error("the database {} was deleted or replaced while it was open", path.display())]
     #[diagnostic(
-        code("database-version"),
-        help("Use the release that made it, or another `database` in the settings")
+        code("database-replaced"),
+        help(
+            "Check who changed it, then start the model service again, with a restored backup if it is lost"
+        )
     )]
-    Version {
-        /// The version of the database.
-        found: i64,
-        /// The version that this program supports.
-        supported: i64,
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file beside the database or a backup cannot be written.
+    #[error("cannot write {}: {reason}", path.display())]
+    #[diagnostic(
+        code("store-file-unwritable"),
+        help("Check that its directory exists, can be written and has room")
+    )]
+    NotWritten {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
     },
     /// SQLite failed.
     #[error("the database failed: {0}")]
@@ -46,10 +157,20 @@ pub enum StoreError {
         help("Try again; the log of the model service has the reason")
     )]
     Interrupted,
+    /// The ledger cannot be used. Nothing was stored.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<rusqlite_migration::Error> for StoreError {
+    fn from(error: rusqlite_migration::Error) -> Self {
         Self::Failed(error.to_string())
     }
 }
@@ -63,6 +184,25 @@ impl StoreError {
                 reason,
             },
             other => other,
+        }
+    }
+
+    /// The exit status of a command that ends with this error.
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            Self::NotOpened { .. }
+            | Self::Missing { .. }
+            | Self::Exists { .. }
+            | Self::Empty { .. }
+            | Self::Version { .. }
+            | Self::NotMigrated { .. }
+            | Self::BackupExists { .. }
+            | Self::BackupInvalid { .. }
+            | Self::InUse { .. } => Status::BadInput,
+            Self::Replaced { .. } | Self::NotWritten { .. } | Self::Failed(_) | Self::Interrupted => {
+                Status::Internal
+            }
+            Self::Ledger(error) => error.status(),
         }
     }
 }

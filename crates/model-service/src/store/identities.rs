@@ -55,6 +55,7 @@ pub(crate) struct IdentityRow {
     pub(crate) manufacturer: String,
     /// The time of the import, in seconds since the epoch.
     pub(crate) imported: i64,
+    pub(crate) blocked: bool,
 }
 
 impl Store {
@@ -100,7 +101,8 @@ fn search(
 ) -> rusqlite::Result<Vec<IdentityRow>> {
     connection
         .prepare_cached(
-            "SELECT * FROM identities WHERE id < ?2
+            "SELECT *, key_digest IN (SELECT key_digest FROM blocked_identities) AS blocked
+             FROM identities WHERE id < ?2
              AND (?1 = '' OR instr(lower(hardware_id), ?1) OR instr(lower(digest), ?1) OR instr(lower(issuer), ?1)
                   OR instr(lower(hardware_name), ?1) OR instr(lower(manufacturer), ?1))
              ORDER BY id DESC LIMIT ?3",
@@ -119,5 +121,6 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<IdentityRow> {
         hardware_name: row.get("hardware_name")?,
         manufacturer: row.get("manufacturer")?,
         imported: row.get("imported")?,
+        blocked: row.get("blocked")?,
     })
 }

@@ -2,11 +2,21 @@
 
 use std::cmp::Ordering;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::database::Store;
 use super::error::StoreError;
 use super::identities::IdentityRecord;
+use super::ledger::Event;
+
+/// The number of identities that an import stores, by outcome.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoredCounts {
+    pub(crate) new: u64,
+    pub(crate) replaced: u64,
+    pub(crate) present: u64,
+    pub(crate) older: u64,
+}
 
 /// The result of storing an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +56,39 @@ impl ImportTransaction {
         Ok(upsert(&self.connection, identity, self.now)?)
     }
 
-    /// Commits the transaction: it is on the disk when this returns.
-    pub(crate) fn commit(self) -> Result<(), StoreError> {
+    /// The digest of the oldest identity by the same issuer that has the same hardware-id and another
+    /// key.
+    pub(crate) fn find_other_key(&self, identity: &IdentityRecord) -> Result<Option<String>, StoreError> {
+        let other = "SELECT digest FROM identities
+             WHERE hardware_id = ?1 AND issuer = ?2 AND key_digest <> ?3 ORDER BY id LIMIT 1";
+        let keys = [&identity.hardware_id, &identity.issuer, &identity.key_digest];
+        let mut statement = self.connection.prepare_cached(other)?;
+        Ok(statement.query_row(keys, |row| row.get(0)).optional()?)
+    }
+
+    /// Records the import by `by` in the ledger, then commits the transaction: it is on the disk when
+    /// this returns.
+    pub(crate) fn commit(self, store: &Store, counts: StoredCounts, by: &str) -> Result<(), StoreError> {
+        let StoredCounts {
+            new,
+            replaced,
+            present,
+            older,
+        } = counts;
+        store.check_files()?;
+        if new + replaced > 0 {
+            let event = Event::IdentitiesImported {
+                new,
+                replaced,
+                present,
+                older,
+                by: by.to_owned(),
+            };
+            store.write_blocking(move |_, events| {
+                events.push(event);
+                Ok(())
+            })?;
+        }
         Ok(self.connection.execute_batch("COMMIT")?)
     }
 }

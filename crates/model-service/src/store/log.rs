@@ -29,9 +29,10 @@ pub(crate) struct LogRow {
 }
 
 impl Store {
-    /// Adds an entry to the log and deletes all but the newest `limit`.
+    /// Adds an entry to the log and deletes all but the newest `limit` of its class: issued, repeated
+    /// or refused.
     pub(crate) fn log_registration(&self, entry: LogEntry, limit: i64) -> Result<(), StoreError> {
-        self.write_blocking(move |connection| append(connection, &entry, limit))
+        self.write_blocking(move |connection, _| append(connection, &entry, limit))
     }
 
     /// Lists the newest entries with an id below `before`, at most `limit`.
@@ -46,10 +47,15 @@ impl Store {
 }
 
 pub(super) fn append(connection: &Connection, entry: &LogEntry, limit: i64) -> rusqlite::Result<()> {
+    let class = class(&entry.outcome);
+    let number: i64 = connection
+        .prepare_cached("SELECT coalesce(max(number), 0) + 1 FROM registrations WHERE class = ?1")?
+        .query_row([class], |row| row.get(0))?;
     connection
         .prepare_cached(
-            "INSERT INTO registrations (time, address, brand, model, serial, device, outcome, reason)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO registrations
+                 (time, address, brand, model, serial, device, outcome, reason, class, number)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             entry.time,
@@ -59,12 +65,23 @@ pub(super) fn append(connection: &Connection, entry: &LogEntry, limit: i64) -> r
             entry.serial,
             entry.device,
             entry.outcome,
-            entry.reason
+            entry.reason,
+            class,
+            number
         ])?;
     connection
-        .prepare_cached("DELETE FROM registrations WHERE id <= ?1")?
-        .execute([connection.last_insert_rowid() - limit])?;
+        .prepare_cached("DELETE FROM registrations WHERE class = ?1 AND number <= ?2")?
+        .execute([class, number - limit])?;
     Ok(())
+}
+
+/// The class of an outcome, as in the schema.
+fn class(outcome: &str) -> i64 {
+    match outcome {
+        "issued" => 0,
+        "repeated" => 1,
+        _ => 2,
+    }
 }
 
 fn recent(connection: &Connection, before: i64, limit: u32) -> rusqlite::Result<Vec<LogRow>> {
@@ -86,4 +103,29 @@ fn recent(connection: &Connection, before: i64, limit: u32) -> rusqlite::Result<
             })
         })?
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::database::in_memory;
+    use super::*;
+
+    #[test]
+    fn refused_requests_do_not_push_out_issued_ones() {
+        let database = in_memory();
+        for outcome in ["issued", "issued", "repeated"]
+            .into_iter()
+            .chain(["model-unknown"; 10])
+        {
+            let entry = LogEntry {
+                outcome: outcome.to_owned(),
+                ..LogEntry::default()
+            };
+            append(&database, &entry, 2).unwrap();
+        }
+        let rows = recent(&database, i64::MAX, 100).unwrap();
+        let outcomes: Vec<_> = rows.iter().map(|row| row.entry.outcome.as_str()).collect();
+        let expected = ["model-unknown", "model-unknown", "repeated", "issued", "issued"];
+        assert_eq!(outcomes, expected);
+    }
 }

@@ -4,7 +4,12 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::database::Store;
 use super::error::StoreError;
+use super::ledger::Event;
 use super::log::{self, LogEntry};
+use super::withdrawal::is_blocked;
+
+/// Begins the name of a device with a hardware identity.
+const IDENTITY_DEVICE: &str = "hardware-id-key ";
 
 /// A serial, unique within its model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +53,8 @@ pub(crate) enum IssueOutcome {
     /// A concurrent request won: the serial went to another device, the device got another serial,
     /// or the revision is taken. Nothing was recorded.
     Conflict,
+    /// The hardware identity of the device was blocked. Nothing was recorded.
+    Blocked,
 }
 
 impl Store {
@@ -81,24 +88,41 @@ impl Store {
         self.read_blocking(|connection| last_issued(connection, number, device_key, sign_key))
     }
 
-    /// Records an issued serial and its log entry in one transaction, unless there is a conflict.
+    /// Records an issued serial and its log entry in one transaction and in the ledger, unless
+    /// there is a conflict or the identity is blocked.
     pub(crate) fn record_issue(
         &self,
         issued: IssuedSerial,
         entry: LogEntry,
         log_limit: i64,
     ) -> Result<IssueOutcome, StoreError> {
-        self.write_blocking(move |connection| {
+        let event = Event::SerialIssued {
+            brand: issued.number.brand.clone(),
+            model: issued.number.model.clone(),
+            serial: issued.number.serial.clone(),
+            revision: issued.revision,
+            device: issued.device.clone(),
+            device_key: issued.device_key.clone(),
+            sign_key: issued.sign_key.clone(),
+            assertion: issued.assertion.clone(),
+        };
+        self.write_blocking(move |connection, events| {
             let outcome = record(connection, &issued)?;
             if outcome == IssueOutcome::Recorded {
                 log::append(connection, &entry, log_limit)?;
+                events.push(event);
             }
             Ok(outcome)
         })
     }
 }
 
-fn serial_of(
+/// The name of the device with a hardware identity, by the digest of the key's DER bytes.
+pub(crate) fn identity_device(key_digest: &str) -> String {
+    format!("{IDENTITY_DEVICE}{key_digest}")
+}
+
+pub(super) fn serial_of(
     connection: &Connection,
     brand: &str,
     model: &str,
@@ -110,7 +134,7 @@ fn serial_of(
         .optional()
 }
 
-fn holder(connection: &Connection, number: &SerialNumber) -> rusqlite::Result<Option<String>> {
+pub(super) fn holder(connection: &Connection, number: &SerialNumber) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached("SELECT device FROM serials WHERE brand = ?1 AND model = ?2 AND serial = ?3")?
         .query_row([&number.brand, &number.model, &number.serial], |row| row.get(0))
@@ -140,7 +164,40 @@ fn last_issued(
         .optional()
 }
 
+/// Takes a serial from its device. The assertions that were issued for it stay, so that the next
+/// one has a higher revision.
+pub(super) fn delete(
+    connection: &Connection,
+    brand: &str,
+    model: &str,
+    serial: &str,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM serials WHERE brand = ?1 AND model = ?2 AND serial = ?3")?
+        .execute([brand, model, serial])
+        .map(drop)
+}
+
+/// All serials of a device.
+pub(super) fn of_device(connection: &Connection, device: &str) -> rusqlite::Result<Vec<SerialNumber>> {
+    connection
+        .prepare_cached("SELECT brand, model, serial FROM serials WHERE device = ?1")?
+        .query_map([device], |row| {
+            Ok(SerialNumber {
+                brand: row.get(0)?,
+                model: row.get(1)?,
+                serial: row.get(2)?,
+            })
+        })?
+        .collect()
+}
+
 fn record(connection: &Connection, issued: &IssuedSerial) -> rusqlite::Result<IssueOutcome> {
+    if let Some(key_digest) = issued.device.strip_prefix(IDENTITY_DEVICE)
+        && is_blocked(connection, key_digest)?
+    {
+        return Ok(IssueOutcome::Blocked);
+    }
     let SerialNumber { brand, model, serial } = &issued.number;
     connection
         .prepare_cached("INSERT OR IGNORE INTO serials VALUES (?1, ?2, ?3, ?4)")?
@@ -170,7 +227,7 @@ fn record(connection: &Connection, issued: &IssuedSerial) -> rusqlite::Result<Is
 
 #[cfg(test)]
 mod tests {
-    use super::super::database::SCHEMA;
+    use super::super::database::in_memory;
     use super::*;
 
     fn issued(serial: &str, device: &str, revision: u64) -> IssuedSerial {
@@ -190,8 +247,7 @@ mod tests {
 
     #[test]
     fn the_second_of_two_concurrent_issues_is_a_conflict() {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(SCHEMA).unwrap();
+        let connection = in_memory();
         let mut recorded = Vec::new();
         for attempt in [
             issued("1", "a", 0), // the first

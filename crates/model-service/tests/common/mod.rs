@@ -20,8 +20,8 @@ pub mod parallel;
 pub mod webdriver;
 
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -143,7 +143,20 @@ impl Bench {
         ] {
             bench.write(name, content.as_bytes());
         }
+        let created = bench.run(&["init-store"], &[]);
+        assert!(created.status.success(), "{created:?}");
         bench
+    }
+
+    /// A command with these settings and arguments.
+    pub fn run(&self, command: &[&str], arguments: &[&str]) -> Output {
+        Command::new(PROGRAM)
+            .args(command)
+            .arg("--config")
+            .arg(self.path("settings.toml"))
+            .args(arguments)
+            .output()
+            .unwrap()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -178,6 +191,21 @@ impl Bench {
         let file = self.write("import.assert", assertions.as_bytes());
         let output = self.import(&[&file]);
         assert!(output.status.success(), "{output:?}");
+    }
+
+    /// Fails unless the ledger is valid.
+    #[track_caller]
+    pub fn verifies_ledger(&self) {
+        let output = self.run(&["ledger", "verify"], &[]);
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// The lines of the ledger.
+    pub fn ledger(&self) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.path("database.ledger.jsonl")).unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// Both files of the database.
@@ -227,9 +255,22 @@ pub fn serve(settings: &Path) -> Service {
     serve_by(Command::new(PROGRAM).args(["serve", "--config"]).arg(settings))
 }
 
+/// Requests a serial of a service that may end meanwhile: the status, if an answer came.
+pub fn try_serial(address: SocketAddr, stream: &str) -> Option<u16> {
+    let request = Request::post("/v1/serial", stream).header("content-type", ASSERTIONS);
+    let mut connection = TcpStream::connect(address).ok()?;
+    connection.write_all(&request.bytes()).ok()?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
+}
+
 /// The same with a prepared command.
 pub fn serve_by(command: &mut Command) -> Service {
-    command.env("RUST_LOG", "error").stdout(Stdio::piped());
+    if !command.get_envs().any(|(name, _)| name == "RUST_LOG") {
+        command.env("RUST_LOG", "error");
+    }
+    command.stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());

@@ -1,0 +1,172 @@
+//! Commands of the administrator: backups, the ledger, blocked identities and released serials.
+//!
+//! All but a restore can run while the service runs.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use jiff::Timestamp;
+use rustix::process::getuid;
+
+use crate::error::Error;
+use crate::settings::Settings;
+use crate::store::{
+    self, Authorship, IdentityState, SerialNumber, Store, StoreError, StorePaths, WithdrawalError,
+};
+
+/// Creates the database for the settings in `file`.
+///
+/// # Errors
+/// [`Error::Settings`] and [`Error::Store`].
+pub fn init_store(file: &Path) -> Result<(), Error> {
+    for path in Store::create(&paths(file)?)? {
+        print(&format!("created {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Copies the database to the new directory `to`.
+///
+/// # Errors
+/// [`Error::Settings`] and [`Error::Store`].
+pub fn backup(file: &Path, to: &Path) -> Result<(), Error> {
+    store::back_up(&paths(file)?, to)?;
+    print(&format!("the database is copied to {}", to.display()))
+}
+
+/// Replaces the database by the copy in the directory `from`, and replays the ledger.
+///
+/// # Errors
+/// [`Error::Settings`] and [`Error::Store`].
+pub fn restore(file: &Path, from: &Path, new_ledger: bool) -> Result<(), Error> {
+    let restored = store::restore(paths(file)?, from, new_ledger, &command())?;
+    let replayed = restored.ledger.saturating_sub(restored.backup);
+    print(&match new_ledger {
+        true => "the backup is restored, with a new ledger".to_owned(),
+        false => format!("the backup is restored, and {replayed} lines of the ledger were replayed"),
+    })
+}
+
+/// Checks every line of the ledger, and prints the last one's number and hash.
+///
+/// # Errors
+/// [`Error::Settings`] and [`Error::Store`], which names the first bad line.
+pub fn verify_ledger(file: &Path) -> Result<(), Error> {
+    let verified = store::verify_ledger(&paths(file)?)?;
+    print(&format!(
+        "{} lines, all valid; SHA-256 of the last one: {}",
+        verified.head.sequence, verified.head.hash
+    ))?;
+    match verified.unknown {
+        0 => Ok(()),
+        count => print(&format!(
+            "the database lacks {count} of them until the service starts"
+        )),
+    }
+}
+
+/// Changes a hardware identity.
+#[derive(Clone, Copy, Debug)]
+pub enum IdentityChange {
+    /// It gets no more serials.
+    Block,
+    /// It gets serials again.
+    Unblock,
+}
+
+/// Blocks or unblocks the hardware identity with the key digest `digest`, in either form.
+///
+/// # Errors
+/// [`Error::Settings`], [`Error::Store`] and [`Error::Withdrawal`].
+pub fn change_identity(file: &Path, digest: &str, change: IdentityChange, reason: &str) -> Result<(), Error> {
+    let authorship = Authorship::new(command(), reason)?;
+    let changed = with_store(file, |store| match change {
+        IdentityChange::Block => store.block_identity(digest, Timestamp::now().as_second(), authorship),
+        IdentityChange::Unblock => store.unblock_identity(digest, authorship),
+    })?;
+    print(match (change, changed) {
+        (IdentityChange::Block, true) => "the identity is blocked",
+        (IdentityChange::Block, false) => "the identity was blocked before; nothing was changed",
+        (IdentityChange::Unblock, true) => "the identity is no longer blocked",
+        (IdentityChange::Unblock, false) => "the identity was not blocked; nothing was changed",
+    })
+}
+
+/// Prints what is known of a hardware identity.
+///
+/// # Errors
+/// [`Error::Settings`], [`Error::Store`] and [`Error::Withdrawal`].
+pub fn show_identity(file: &Path, digest: &str) -> Result<(), Error> {
+    let state = with_store(file, |store| store.find_identity(digest))?;
+    print(&describe(&state))
+}
+
+/// Takes a serial from its device, so that another one can get it.
+///
+/// # Errors
+/// [`Error::Settings`], [`Error::Store`] and [`Error::Withdrawal`].
+pub fn release_serial(
+    file: &Path,
+    brand: String,
+    model: String,
+    serial: String,
+    reason: &str,
+) -> Result<(), Error> {
+    let authorship = Authorship::new(command(), reason)?;
+    let number = SerialNumber { brand, model, serial };
+    with_store(file, |store| store.release_serial(&number, authorship))?;
+    print("the serial is released")
+}
+
+fn paths(file: &Path) -> Result<StorePaths, Error> {
+    Ok(StorePaths::of(&Settings::read(file)?))
+}
+
+/// Runs `work` with the open database and closes it.
+fn with_store<T>(file: &Path, work: impl FnOnce(&Store) -> Result<T, WithdrawalError>) -> Result<T, Error> {
+    let store = Store::open(paths(file)?)?;
+    let result = work(&store);
+    let closed: Result<(), StoreError> = store.close();
+    let result = result?;
+    closed?;
+    Ok(result)
+}
+
+/// Who runs the command, for the ledger.
+pub(crate) fn command() -> String {
+    format!("command, uid {}", getuid().as_raw())
+}
+
+fn describe(state: &IdentityState) -> String {
+    let mut lines = vec![format!("key-digest: {}", state.key_digest)];
+    for identity in &state.identities {
+        lines.push(format!(
+            "imported: hardware-id {:?}, hardware-name {:?}, manufacturer {:?}, issuer {:?}, revision {}, digest {}",
+            identity.hardware_id,
+            identity.hardware_name,
+            identity.manufacturer,
+            identity.issuer,
+            identity.revision,
+            identity.digest,
+        ));
+    }
+    for number in &state.serials {
+        lines.push(format!(
+            "serial: {:?} in {}/{}",
+            number.serial, number.brand, number.model
+        ));
+    }
+    lines.push(match &state.blocked {
+        None => "blocked: no".to_owned(),
+        Some((since, reason)) => {
+            let since =
+                Timestamp::from_second(*since).map_or_else(|_| "?".to_owned(), |time| time.to_string());
+            format!("blocked: since {since}, {reason:?}")
+        }
+    });
+    lines.join("\n")
+}
+
+fn print(text: &str) -> Result<(), Error> {
+    writeln!(io::stdout(), "{text}").map_err(Error::Stdout)
+}

@@ -1,0 +1,63 @@
+//! The chain of hashes.
+
+use std::path::Path;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::error::LedgerError;
+use super::event::Link;
+
+/// The last line of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Counted from 1; 0 without lines.
+    pub(crate) sequence: u64,
+    /// SHA-256 of the line without its end, in hexadecimal digits.
+    pub(crate) hash: String,
+}
+
+impl Default for Head {
+    /// The head of a ledger without lines.
+    fn default() -> Self {
+        Self {
+            sequence: 0,
+            hash: "0".repeat(64),
+        }
+    }
+}
+
+impl Head {
+    /// The head after one more line.
+    pub(super) fn after(&self, line: &[u8]) -> Self {
+        Self {
+            sequence: self.sequence + 1,
+            hash: sha256(line),
+        }
+    }
+
+    /// The head that the last line makes, which is not compared with those before it.
+    pub(super) fn of_line(path: &Path, line: &[u8]) -> Result<Self, LedgerError> {
+        match serde_json::from_slice::<Link>(line) {
+            Ok(link) => Ok(Self {
+                sequence: link.sequence,
+                hash: sha256(line),
+            }),
+            Err(error) => Err(LedgerError::Line {
+                path: path.to_owned(),
+                line: "the last line".to_owned(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+}
+
+/// SHA-256 in hexadecimal digits.
+fn sha256(bytes: &[u8]) -> String {
+    let digest = digest(&SHA256, bytes);
+    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(nibble.into(), 16).unwrap_or_default());
+        }
+        text
+    })
+}

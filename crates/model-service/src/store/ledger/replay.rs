@@ -1,0 +1,80 @@
+//! Replaying lines that the database does not have.
+
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+
+use super::chain::Head;
+use super::error::LedgerError;
+use super::event::{Event, Link};
+use super::verify::for_each_line;
+use crate::store::{serials, withdrawal};
+
+/// Gives the database the effect of all lines after `from`. Returns their number.
+pub(super) fn replay(connection: &Connection, path: &Path, from: &Head) -> Result<u64, LedgerError> {
+    let mut count = 0;
+    let mut known = from == &Head::default();
+    for_each_line(path, |place, head, line| {
+        if head.sequence == from.sequence {
+            known = head == from;
+        }
+        if head.sequence <= from.sequence {
+            return Ok(());
+        }
+        if !known {
+            return Err(LedgerError::Contradiction {
+                sequence: from.sequence,
+                reason: "the database has another line with this number".to_owned(),
+            });
+        }
+        let event = serde_json::from_slice(line).map_err(|error| place.wrong(error.to_string()))?;
+        let sequence = serde_json::from_slice::<Link>(line).map_or(0, |link| link.sequence);
+        apply(connection, sequence, event)?;
+        count += 1;
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+fn apply(connection: &Connection, sequence: u64, event: Event) -> Result<(), LedgerError> {
+    match event {
+        Event::SerialIssued {
+            brand,
+            model,
+            serial,
+            revision,
+            device,
+            device_key,
+            sign_key,
+            assertion,
+        } => {
+            connection
+                .prepare_cached("INSERT OR IGNORE INTO serials VALUES (?1, ?2, ?3, ?4)")?
+                .execute([&brand, &model, &serial, &device])?;
+            if serials::serial_of(connection, &brand, &model, &device)?.as_ref() != Some(&serial) {
+                return Err(LedgerError::Contradiction {
+                    sequence,
+                    reason: format!("the serial {serial:?} or its device has another counterpart"),
+                });
+            }
+            connection
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO issued (brand, model, serial, revision, device_key, sign_key, text)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                )?
+                .execute(params![brand, model, serial, revision, device_key, sign_key, assertion])?;
+        }
+        Event::SerialReleased {
+            brand, model, serial, ..
+        } => serials::delete(connection, &brand, &model, &serial)?,
+        Event::IdentityBlocked {
+            key_digest,
+            since,
+            reason,
+            ..
+        } => withdrawal::block(connection, &key_digest, since, &reason)?,
+        Event::IdentityUnblocked { key_digest, .. } => withdrawal::unblock(connection, &key_digest)?,
+        Event::IdentitiesImported { .. } | Event::DatabaseRestored { .. } => {}
+    }
+    Ok(())
+}

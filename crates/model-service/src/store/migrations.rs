@@ -1,0 +1,98 @@
+//! The schemas of the two files, and the migrations to them.
+//!
+//! The version of a file is its `user_version`, which is the number of migrations applied to it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use rusqlite_migration::{M, Migrations};
+
+use super::error::StoreError;
+use super::files;
+
+/// The oldest version that is migrated. Its schema is the first migration of a new file.
+const BASELINE: i64 = 2;
+/// The version after all migrations.
+pub(super) const LATEST: i64 = 3;
+
+/// One of the two files.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Schema {
+    /// Nonces, serials and the log.
+    Registrations,
+    /// The imported hardware identities.
+    Identities,
+}
+
+impl Schema {
+    fn migrations(self) -> Migrations<'static> {
+        // The baseline has version 2, so the migration to version 1 is empty.
+        const REGISTRATIONS: &[M<'static>] = &[
+            M::up(""),
+            M::up(include_str!("schema/registrations-2.sql")),
+            M::up(include_str!("schema/registrations-3.sql")),
+        ];
+        const IDENTITIES: &[M<'static>] = &[
+            M::up(""),
+            M::up(include_str!("schema/identities-2.sql")),
+            M::up(include_str!("schema/identities-3.sql")),
+        ];
+        Migrations::from_slice(match self {
+            Self::Registrations => REGISTRATIONS,
+            Self::Identities => IDENTITIES,
+        })
+    }
+
+    /// Applies all migrations that the file lacks, in one transaction.
+    pub(super) fn migrate(self, connection: &mut Connection) -> Result<(), StoreError> {
+        Ok(self.migrations().to_latest(connection)?)
+    }
+}
+
+/// What the version of a file demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum VersionState {
+    Latest,
+    /// It has to be migrated from this version.
+    Older(i64),
+}
+
+/// Compares the version of the file at `path` with the supported ones.
+pub(super) fn check_version(connection: &Connection, path: &Path) -> Result<VersionState, StoreError> {
+    match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
+        LATEST => Ok(VersionState::Latest),
+        0 => Err(StoreError::Empty {
+            path: path.to_owned(),
+        }),
+        found @ BASELINE..LATEST => Ok(VersionState::Older(found)),
+        found => Err(StoreError::Version {
+            path: path.to_owned(),
+            found,
+            oldest: BASELINE,
+            latest: LATEST,
+        }),
+    }
+}
+
+/// Copies the file at `path` as it is before its migration to the latest version, beside it.
+pub(super) fn back_up_before(connection: &Connection, path: &Path) -> Result<PathBuf, StoreError> {
+    let copy = path.with_extension(format!("before-{LATEST}.sqlite"));
+    files::copy_database(connection, &copy)?;
+    Ok(copy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_migrations_lead_to_the_latest_version() {
+        for schema in [Schema::Registrations, Schema::Identities] {
+            schema.migrations().validate().unwrap();
+            let mut connection = Connection::open_in_memory().unwrap();
+            schema.migrate(&mut connection).unwrap();
+            let state = check_version(&connection, Path::new("")).unwrap();
+            assert_eq!(state, VersionState::Latest, "{schema:?}");
+        }
+    }
+}

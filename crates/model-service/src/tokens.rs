@@ -1,0 +1,61 @@
+//! The tokens of programs: named, each with a role.
+
+use std::path::Path;
+
+use crate::secret::{Secret, SecretError};
+use crate::settings::{Role, Settings};
+
+/// The name of the token in `import-token-file`.
+const IMPORT_TOKEN: &str = "import-token";
+
+/// A token of a program.
+pub(crate) struct Token {
+    pub(crate) name: String,
+    role: Role,
+    secret: Secret,
+}
+
+impl Token {
+    fn read(name: &str, role: Role, file: &Path) -> Result<Self, SecretError> {
+        Ok(Self {
+            name: name.to_owned(),
+            role,
+            secret: Secret::read(file)?,
+        })
+    }
+
+    /// Returns true if the token may do what `role` is for. An administrator may do everything.
+    pub(crate) fn permits(&self, role: Role) -> bool {
+        self.role == Role::Admin || self.role == role
+    }
+}
+
+/// All tokens in the settings.
+pub(crate) struct Tokens(Vec<Token>);
+
+impl Tokens {
+    /// Reads the files that the settings name.
+    pub(crate) fn read(settings: &Settings) -> Result<Self, SecretError> {
+        let mut tokens = vec![Token::read(
+            IMPORT_TOKEN,
+            Role::Import,
+            &settings.import_token_file,
+        )?];
+        for token in &settings.tokens {
+            tokens.push(Token::read(&token.name, token.role, &token.file)?);
+        }
+        Ok(Self(tokens))
+    }
+
+    /// The token with this secret. It is compared with all of them, so that the time does not tell
+    /// which one it resembles.
+    pub(crate) fn find(&self, secret: &[u8]) -> Option<&Token> {
+        let mut found = None;
+        for token in &self.0 {
+            if token.secret.matches(secret) {
+                found = Some(token);
+            }
+        }
+        found
+    }
+}

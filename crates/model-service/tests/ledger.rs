@@ -1,0 +1,241 @@
+//! The ledger: every issued serial is in it before the answer, and every change of it is found.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use common::device::Device;
+use common::{Bench, PROGRAM, Service, failed, refuses_to_serve, serve_by};
+
+const LEDGER: &str = "database.ledger.jsonl";
+
+/// Imports devices and gives each a serial.
+fn register(bench: &Bench, service: &Service, names: &[&str]) -> Vec<Device> {
+    let devices: Vec<_> = names.iter().map(|name| Device::fresh(name)).collect();
+    let identities: Vec<_> = devices.iter().map(Device::identity).collect();
+    bench.import_text(&identities.join("\n"));
+    for device in &devices {
+        device.accepts(&device.register(service, &device.hardware_id));
+    }
+    devices
+}
+
+#[test]
+fn an_issued_serial_is_in_the_ledger() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let device = &register(&bench, &service, &["SN-1"])[0];
+    let repeated = device.register(&service, "SN-1");
+    let lines = bench.ledger();
+    let kinds: Vec<_> = lines.iter().map(|line| line["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["identities-imported", "serial-issued"]);
+    let line = &lines[1];
+    assert_eq!(
+        (line["sequence"].as_u64(), line["revision"].as_u64()),
+        (Some(2), Some(0))
+    );
+    assert_eq!(line["assertion"].as_str(), Some(repeated.body.as_str()));
+    assert_eq!(
+        (&line["serial"], &line["model"]),
+        (&"SN-1".into(), &"edge-box".into())
+    );
+    assert!(line["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+    // The hash of a line is that of sha256sum.
+    let text = fs::read_to_string(bench.path(LEDGER)).unwrap();
+    let first = bench.write("line", text.lines().next().unwrap().as_bytes());
+    let sum = Command::new("sha256sum").arg(first).output().unwrap();
+    let sum = String::from_utf8(sum.stdout).unwrap();
+    assert_eq!(line["previous"].as_str(), sum.split(' ').next());
+    bench.verifies_ledger();
+}
+
+/// The line of stderr of a verification that fails.
+#[track_caller]
+fn finds(bench: &Bench, code: &str) -> String {
+    let output = bench.run(&["ledger", "verify"], &[]);
+    failed(&output, 1, code);
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_changed_ledger_is_found() {
+    let bench = Bench::new();
+    register(&bench, &bench.serve(), &["SN-1", "SN-2", "SN-3", "SN-4"]);
+    bench.verifies_ledger();
+    let whole = fs::read_to_string(bench.path(LEDGER)).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    assert_eq!(lines.len(), 5);
+    let changed = lines[2].replace("SN-2", "SN-9");
+    let with = |index: usize, line: &str| {
+        let mut lines = lines.clone();
+        lines[index] = line;
+        lines.join("\n") + "\n"
+    };
+    let without = |index: usize| {
+        let mut lines = lines.clone();
+        lines.remove(index);
+        lines.join("\n") + "\n"
+    };
+    let mut swapped = lines.clone();
+    swapped.swap(1, 2);
+    let last_changed = lines[4].replace("SN-4", "SN-9");
+    for (content, code, place) in [
+        (with(2, &changed), "ledger-damaged", Some("line 3")),
+        (with(2, "no JSON"), "ledger-damaged", Some("line 3")),
+        (with(4, &last_changed), "ledger-damaged", Some("line 5")),
+        (without(0), "ledger-damaged", Some("line 1")),
+        (without(2), "ledger-damaged", Some("line 3")),
+        (swapped.join("\n") + "\n", "ledger-damaged", Some("line 2")),
+        (
+            format!("{}{}\n", whole, lines[4]),
+            "ledger-damaged",
+            Some("line 6"),
+        ),
+        (without(4), "ledger-truncated", None),
+        (whole[..whole.len() - 10].to_owned(), "ledger-truncated", None),
+        (String::new(), "ledger-truncated", None),
+    ] {
+        bench.write(LEDGER, content.as_bytes());
+        let text = finds(&bench, code);
+        if let Some(place) = place {
+            assert!(text.contains(&format!("{place}:")), "{place}: {text}");
+        }
+    }
+    // The service does not start on a ledger that lacks what the database has.
+    let settings = bench.path("settings.toml");
+    failed(&refuses_to_serve(&settings), 1, "ledger-truncated");
+    bench.write(LEDGER, with(4, &last_changed).as_bytes());
+    failed(&refuses_to_serve(&settings), 1, "ledger-damaged");
+    fs::remove_file(bench.path(LEDGER)).unwrap();
+    failed(&refuses_to_serve(&settings), 1, "ledger-truncated");
+    bench.write(LEDGER, whole.as_bytes());
+    drop(bench.serve());
+    bench.verifies_ledger();
+}
+
+/// The older files of the ledger, in the order of their lines.
+fn rotated(bench: &Bench) -> Vec<PathBuf> {
+    let mut found: Vec<_> = fs::read_dir(bench.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_str().unwrap().contains("ledger.0"))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn the_chain_goes_on_over_files() {
+    let bench = Bench::with("", "ledger-file-bytes = 1000");
+    let mut service = bench.serve();
+    register(&bench, &service, &["SN-1", "SN-2"]);
+    service.kill();
+    let service = bench.serve();
+    register(&bench, &service, &["SN-3", "SN-4"]);
+    let files = rotated(&bench);
+    assert!(files.len() >= 3, "{files:?}");
+    bench.verifies_ledger();
+    // A file between two rotations does not exist.
+    drop(service);
+    let second = fs::read(&files[1]).unwrap();
+    fs::remove_file(&files[1]).unwrap();
+    finds(&bench, "ledger-damaged");
+    fs::write(&files[1], second).unwrap();
+    bench.verifies_ledger();
+    drop(bench.serve());
+}
+
+/// A crash between the ledger and the commit, or between two writes.
+#[test]
+fn lines_that_the_database_lacks_are_replayed() {
+    let bench = Bench::new();
+    let mut service = bench.serve();
+    let devices = register(&bench, &service, &["SN-1", "SN-2"]);
+    service.kill();
+    let before = bench.path("before");
+    fs::create_dir(&before).unwrap();
+    let copy = |from: PathBuf, to: PathBuf| {
+        for name in ["database.sqlite", "database.sqlite-wal"] {
+            let _ = fs::remove_file(to.join(name));
+            let _ = fs::copy(from.join(name), to.join(name));
+        }
+    };
+    copy(bench.path(""), before.clone());
+    let service = {
+        let service = bench.serve();
+        let third = Device::fresh("SN-3");
+        bench.import_text(&third.identity());
+        third.accepts(&third.register(&service, "SN-3"));
+        service
+    };
+    drop(service);
+    copy(before, bench.path(""));
+    // What was written of a line that was never acknowledged.
+    let mut ledger = fs::read(bench.path(LEDGER)).unwrap();
+    let complete = ledger.len();
+    ledger.extend_from_slice(b"{\"sequence\":7,\"prev");
+    bench.write(LEDGER, &ledger);
+
+    let service = bench.serve();
+    assert_eq!(fs::metadata(bench.path(LEDGER)).unwrap().len(), complete as u64);
+    assert_eq!((bench.count("serials"), bench.count("issued")), (3, 3));
+    let other = Device::fresh("SN-9");
+    bench.import_text(&other.identity());
+    other.register(&service, "SN-3").refused(409, "serial-taken");
+    other.accepts(&other.register(&service, "SN-9"));
+    for device in &devices {
+        assert_eq!(device.register(&service, "x").status, 200);
+    }
+    drop(service);
+    bench.verifies_ledger();
+}
+
+/// A service whose ledger is on a disk of 256 KiB, in a name space of its own.
+fn on_a_small_disk(bench: &Bench) -> Service {
+    fs::create_dir(bench.path("ledger")).unwrap();
+    let script = "mount -t tmpfs -o size=256k tmpfs \"$1\" && exec \"$2\" serve --config \"$3\"";
+    serve_by(
+        Command::new("unshare")
+            .args(["-rm", "sh", "-c", script, "sh"])
+            .arg(bench.path("ledger"))
+            .arg(PROGRAM)
+            .arg(bench.path("settings.toml")),
+    )
+}
+
+#[test]
+fn a_full_disk_for_the_ledger_stops_issuing() {
+    let bench = Bench::with("ledger = \"ledger/ledger.jsonl\"", "");
+    let device = Device::fresh("SN-1");
+    let service = on_a_small_disk(&bench);
+    assert_eq!(service.import(&device.identity()).status, 200);
+    let root = PathBuf::from(format!("/proc/{}/root", service.child.id()));
+    let disk = root.join(bench.path("ledger").strip_prefix("/").unwrap());
+    assert_eq!(service.get("/ready").status, 200);
+    device.accepts(&device.register(&service, "SN-1"));
+    fs::write(disk.join("filler"), vec![0; 256 * 1024]).unwrap_err();
+    service.get("/ready").refused(503, "ledger-unavailable");
+    assert_eq!(service.get("/health").status, 200);
+    // Another device key gets a new revision, so that this signs and has to record.
+    let mut again = Device {
+        device_key: "issuer",
+        ..device
+    };
+    again
+        .register(&service, "SN-1")
+        .refused(503, "ledger-unavailable");
+    assert_eq!(bench.count("issued"), 1);
+    // Devices get nonces, and the same serial again.
+    again.device_key = "device";
+    assert_eq!(again.register(&service, "SN-1").status, 200);
+
+    fs::remove_file(disk.join("filler")).unwrap();
+    again.device_key = "issuer";
+    assert_eq!(again.accepts(&again.register(&service, "SN-1")).1, 1);
+    let text = fs::read_to_string(disk.join("ledger.jsonl")).unwrap();
+    assert_eq!(text.lines().count(), 3, "{text}");
+}
