@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::{KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA512};
@@ -138,17 +139,18 @@ impl Key {
     }
 }
 
-/// Writes JSON lines of exports, each with its own RSA key.
+/// Writes JSON lines of exports, each with its own ECDSA key.
 fn write_exports(folder: &Path, numbers: std::ops::Range<usize>) -> PathBuf {
     let file = folder.join("exports.json");
     let mut lines = BufWriter::new(File::create(&file).unwrap());
     for number in numbers {
-        let mut modulus = vec![0xc5; 256];
-        modulus[100..108].copy_from_slice(&number.to_be_bytes());
-        let head = STANDARD
-            .decode("MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA")
-            .unwrap();
-        let key = STANDARD.encode([head, modulus, vec![2, 3, 1, 0, 1]].concat());
+        let mut scalar = [0; 32];
+        scalar[24..].copy_from_slice(&(number + 1).to_be_bytes());
+        let private = PrivateKey::from_private_key(&ECDH_P256, &scalar).unwrap();
+        let head = STANDARD.decode("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE").unwrap();
+        // The tag of an uncompressed point is the last byte of the head.
+        let point = private.compute_public_key().unwrap();
+        let key = STANDARD.encode([&head, &point.as_ref()[1..]].concat());
         let digest = URL_SAFE_NO_PAD.encode(Sha3_384::digest(&key));
         let export = json!({
             "type": "hardware-identity", "authority-id": "acme", "issuer-id": "acme", "manufacturer": "Acme",

@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::device::DeviceFailure;
 use crate::export::ExportFailure;
 use crate::issuer_key::IssuerKeyError;
+use crate::ledger::LedgerError;
 use crate::output::OutputError;
 use crate::pipeline::ThreadsError;
 use crate::show::CheckFailure;
@@ -62,6 +63,9 @@ pub(crate) enum ToolError {
     IssuerKey(#[from] IssuerKeyError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Assertions(#[from] AssertionsFailed),
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -86,6 +90,7 @@ impl ToolError {
             | ToolError::Output(_)
             | ToolError::SigningKey(_)
             | ToolError::IssuerKey(_)
+            | ToolError::Ledger(_)
             | ToolError::Assertions(_)
             | ToolError::Gadget(_) => Status::BadInput,
         }
@@ -96,6 +101,7 @@ impl ToolError {
         match self {
             ToolError::Assertions(failed) => failed.details(),
             ToolError::Sign(failure) => failure.details(),
+            ToolError::Ledger(error) => error.details(),
             _ => json!({}),
         }
     }

@@ -20,6 +20,7 @@ use crate::device::LocalDevice;
 use crate::error::{PROGRAM, ToolError};
 use crate::output;
 use crate::signing_key::SignerArguments;
+use crate::signing_rules::{self, UnsafeIdentity};
 
 /// Export the unsigned hardware-identity assertion of this device, as the JSON object that `snap sign` reads
 #[derive(Args, Debug)]
@@ -84,6 +85,9 @@ pub(crate) enum ExportFailure {
     #[error("cannot export the assertion: {0}")]
     #[diagnostic(forward(0))]
     Header(HeaderError),
+    #[error("cannot export the assertion: {0}")]
+    #[diagnostic(forward(0))]
+    Unsafe(UnsafeIdentity),
     #[error(transparent)]
     #[diagnostic(transparent)]
     NotSigned(#[from] SignError),
@@ -150,10 +154,16 @@ impl ExportArguments {
     }
 }
 
-/// The statement, after all checks of snapd and the model service.
+/// The statement, after all checks of snapd, the model service and the issuer's station.
 fn checked(json: &str) -> Result<Statement, ExportFailure> {
     let statement = Statement::from_json(json)?;
-    HardwareIdentity::check_any_form(&statement.headers).map_err(ExportFailure::Header)?;
+    let headers = &statement.headers;
+    let identity = HardwareIdentity::check_any_form(headers).map_err(ExportFailure::Header)?;
+    let deceptive = signing_rules::check_text(headers).into_iter().next();
+    deceptive
+        .map_or(Ok(()), Err)
+        .and_then(|()| signing_rules::check_key(identity.key().public_key()))
+        .map_err(ExportFailure::Unsafe)?;
     Ok(statement)
 }
 
@@ -170,4 +180,30 @@ fn sign(
         .sign(signer.open()?.as_ref(), &options)
         .map_err(ExportFailure::NotSigned)?;
     Ok(assertion.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_sign_refuses_is_not_exported() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/refused_exports");
+        for (name, code) in [
+            ("bidi", "hardware-id-deceptive"),
+            ("esc", "hardware-id-deceptive"),
+            ("homo", "hardware-id-deceptive"),
+            ("nul", "hardware-id-deceptive"),
+            ("rsa-e3", "rsa-exponent-unsupported"),
+            ("rsa-prime-n", "rsa-modulus-prime"),
+            ("rsa-smallfactor", "rsa-modulus-small-factor"),
+        ] {
+            let json = fs::read_to_string(directory.join(name).with_extension("json")).unwrap();
+            let error = checked(&json).unwrap_err();
+            assert_eq!(failure::code(&error), code, "{name}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use snap_assertions::{DigestForm, HeaderError, InvalidHeaderName, Statement};
 use thiserror::Error;
 
 use crate::export_reader::{Location, UnreadableReason};
+use crate::signing_rules::{self, UnsafeIdentity};
 
 /// The headers that an export may have.
 const HEADERS: [&str; 11] = [
@@ -58,6 +59,9 @@ pub(crate) enum ExportProblem {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Header(#[from] HeaderError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Unsafe(#[from] UnsafeIdentity),
     #[error("duplicate hardware-id (first at {first})")]
     #[diagnostic(
         code("duplicate-hardware-id"),
@@ -145,7 +149,12 @@ impl CheckedExport {
         self.problems.extend(unknown_headers(&statement));
         self.problems.extend(complete(&mut statement, defaults).err());
         self.problems.extend(check_timestamp(&statement).err());
+        let deceptive = signing_rules::check_text(&statement.headers);
+        self.problems
+            .extend(deceptive.into_iter().map(ExportProblem::Unsafe));
         let identity = HardwareIdentity::check_any_form(&statement.headers)?;
+        let weak = signing_rules::check_key(identity.key().public_key());
+        self.problems.extend(weak.err().map(ExportProblem::Unsafe));
         self.unique = Some(UniqueValues {
             hardware_id: fingerprint(identity.hardware_id().as_bytes()),
             key: fingerprint(identity.key().public_key().der()),

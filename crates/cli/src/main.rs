@@ -10,13 +10,16 @@ mod export;
 mod export_checks;
 mod export_reader;
 mod issuer_key;
+mod ledger;
 mod output;
 mod pipeline;
 mod progress;
+mod recorded_output;
 mod show;
 mod sign;
 mod signed_output;
 mod signing_key;
+mod signing_rules;
 mod usage;
 mod verify;
 
@@ -27,14 +30,15 @@ use hardware_identity::tpm::silence_tss_log;
 
 use crate::error::ToolError;
 
-/// Hardware identities of Ubuntu Core devices: `export` and `show` on a device, `sign` and `verify` at the
-/// issuer's station, `check-gadget` for authors of gadget snaps.
+/// Hardware identities of Ubuntu Core devices: `export` and `show` on a device, `sign`, `verify` and
+/// `ledger` at the issuer's station, `check-gadget` for authors of gadget snaps.
 #[derive(Debug, Parser)]
 #[command(name = "hardware-identity", version, after_help = EXAMPLES, after_long_help = DETAILS)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Print JSON on stdout: the results of show, verify and check-gadget, and a failure as the last line
+    /// Print JSON on stdout: the results of show, verify, ledger and check-gadget, and a failure as the last
+    /// line
     #[arg(long, global = true)]
     json: bool,
 }
@@ -45,6 +49,7 @@ enum Command {
     Show(show::ShowArguments),
     Sign(sign::SignArguments),
     Verify(verify::VerifyArguments),
+    Ledger(ledger::LedgerArguments),
     CheckGadget(check_gadget::Arguments),
     Completions(completions::CompletionsArguments),
 }
@@ -55,6 +60,7 @@ Examples:
   hardware-identity export --output device.json
   hardware-identity sign --key issuer.pem --output signed.assert exports/
   hardware-identity verify --issuer-key issuer.account-key signed.assert
+  hardware-identity ledger verify station.jsonl
   hardware-identity check-gadget gadget_1.0_amd64.snap";
 
 const DETAILS: &str = "\
@@ -63,6 +69,7 @@ Examples:
   hardware-identity export --output device.json
   hardware-identity sign --key issuer.pem --output signed.assert exports/
   hardware-identity verify --issuer-key issuer.account-key signed.assert
+  hardware-identity ledger verify station.jsonl
   hardware-identity check-gadget gadget_1.0_amd64.snap
 
 Environment:
@@ -77,7 +84,8 @@ Failures:
 
 Exit status:
   0    done
-  1    an input, a file or a setting was refused, an assertion failed, or check-gadget found errors
+  1    an input, a file or a setting was refused, an assertion or a ledger is wrong, or check-gadget found
+       errors
   2    the command line is wrong
   3    the device, its TPM, an HSM, GnuPG, a key manager or snapd failed
   4    the network or another service failed (no command of today uses them)
@@ -102,6 +110,7 @@ fn run(cli: &Cli) -> Result<ExitCode, ToolError> {
         Command::Show(arguments) => show::run(arguments, cli.json)?,
         Command::Sign(arguments) => sign::run(arguments)?,
         Command::Verify(arguments) => verify::run(arguments, cli.json)?,
+        Command::Ledger(arguments) => ledger::run(arguments, cli.json)?,
         Command::CheckGadget(arguments) => return check_gadget::run(arguments, cli.json),
         Command::Completions(arguments) => completions::run(arguments, &mut Cli::command())?,
     }
@@ -119,14 +128,19 @@ mod tests {
 
     use super::Cli;
 
+    /// The command and, at any depth, its subcommands.
+    fn with_subcommands(command: &clap::Command) -> Vec<clap::Command> {
+        let subcommands = command.get_subcommands().flat_map(with_subcommands);
+        std::iter::once(command.clone()).chain(subcommands).collect()
+    }
+
     /// The manual pages are generated from the command line; `UPDATE_MAN=1 cargo test man` writes them.
     #[test]
     fn the_man_pages_are_up_to_date() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../man");
         let mut command = Cli::command().disable_help_subcommand(true);
         command.build();
-        let subcommands = command.get_subcommands().cloned();
-        for command in [command.clone()].into_iter().chain(subcommands) {
+        for command in with_subcommands(&command) {
             let name = command
                 .get_display_name()
                 .unwrap_or(command.get_name())

@@ -22,9 +22,11 @@ use thiserror::Error;
 use crate::error::{PROGRAM, ToolError};
 use crate::export_checks::{BatchChecks, CheckedExport, Defaults};
 use crate::export_reader::{ExportReader, Input, InputError, Location, RawExport, UnreadableExport};
+use crate::ledger::Ledger;
 use crate::output::OutputError;
 use crate::pipeline::{self, Workers};
 use crate::progress;
+use crate::recorded_output::RecordedOutput;
 use crate::signed_output::SignedOutput;
 use crate::signing_key::SignerArguments;
 
@@ -45,6 +47,10 @@ pub(crate) struct SignArguments {
     /// Write one file for each device to DIR, named after its hardware id
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
+    /// Append a line for each assertion to FILE before the assertion is written: what was signed, when and
+    /// with which key, in a chain that `ledger verify` checks
+    #[arg(long, value_name = "FILE")]
+    ledger: Option<PathBuf>,
     /// Revision of the assertions, higher than that of earlier assertions for the same keys
     #[arg(long, value_name = "N")]
     revision: Option<u64>,
@@ -67,6 +73,7 @@ Examples:
   hardware-identity sign --key issuer.pem --output signed.assert exports/
   hardware-identity sign --gpg-key issuer --output-dir signed exports/
   hardware-identity sign --key <(openssl pkey -in encrypted.pem) one.json >one.assert
+  hardware-identity sign --key issuer.pem --ledger station.jsonl -o signed.assert exports/
   PKCS11_PIN=… hardware-identity sign \\
     --pkcs11 'pkcs11:token=issuer;object=key?module-path=/usr/lib/libhsm.so' -o signed.assert exports/
 
@@ -174,6 +181,10 @@ pub(crate) fn run(arguments: &SignArguments) -> Result<(), ToolError> {
         time: seconds,
         digest_form: checked.form,
     };
+    let ledger = arguments.ledger.as_deref().map(Ledger::open).transpose()?;
+    if let Some(ledger) = &ledger {
+        ledger.refuse_as_output(arguments.output.as_deref())?;
+    }
     // Before, there is nothing to remove, and a signal ends the program at once.
     let stop = stop_on_signal()?;
     let output = SignedOutput::create(arguments.output.as_deref(), arguments.output_dir.as_deref())?;
@@ -182,7 +193,7 @@ pub(crate) fn run(arguments: &SignArguments) -> Result<(), ToolError> {
         options,
         stop: &stop,
     };
-    signing.sign_all(checked, arguments.jobs, output)?;
+    signing.sign_all(checked, arguments.jobs, RecordedOutput::new(output, ledger))?;
     match refused {
         0 => Ok(()),
         _ => Err(SignFailure::LeftOut {
@@ -317,7 +328,7 @@ impl Signing<'_> {
         &self,
         checked: CheckedExports,
         jobs: Option<usize>,
-        mut output: SignedOutput,
+        mut output: RecordedOutput,
     ) -> Result<(), ToolError> {
         let workers = Workers {
             count: jobs.unwrap_or(0),
@@ -325,16 +336,14 @@ impl Signing<'_> {
         };
         let bar = progress::bar(checked.accepted, "signing");
         let lines = BufReader::new(checked.file).lines();
-        let mut is_started = false;
         let take = |assertion: Result<Assertion, SignFailure>| {
-            output.write(&assertion?)?;
-            is_started = true;
+            output.write(assertion?)?;
             bar.inc(1);
             Ok(())
         };
         let signed = pipeline::run(lines, workers, |line| self.sign(line), take);
-        let is_partial = is_started && output.is_stdout();
-        let result = signed.and_then(|()| Ok(output.finish()?));
+        let is_partial = output.is_released();
+        let result = signed.and_then(|()| output.finish());
         if is_partial
             && let Err(error) = &result
             && !matches!(error, ToolError::Output(OutputError::Stdout(_)))

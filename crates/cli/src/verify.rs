@@ -19,6 +19,7 @@ use crate::export_reader::Input;
 use crate::issuer_key::IssuerKey;
 use crate::output::OutputError;
 use crate::pipeline::{self, Workers};
+use crate::signing_rules;
 
 /// The number of assertions that a thread verifies at a time.
 const GROUP: usize = 64;
@@ -46,7 +47,8 @@ Examples:
   hardware-identity verify --issuer-key issuer.pem --json signed/*.assert | jq -c 'select(.ok == false)'
 
 With --json each assertion has one line with a JSON object; \"ok\" is false if it failed, and
-\"problem\", \"code\" and \"advice\" say why. If any failed, the last line is the failure of the command.";
+\"problem\", \"code\" and \"advice\" say why. If any failed, the last line is the failure of the command.
+\"warnings\" has what snapd accepts but sign refuses; such an assertion does not fail.";
 
 /// Why an assertion failed.
 #[derive(Debug, Error, Diagnostic)]
@@ -228,6 +230,11 @@ impl Verifier<'_> {
         let identity = HardwareIdentity::check_any_form(assertion.headers())?;
         facts.key = Some(identity.key().public_key().kind().to_string());
         facts.digest_form = Some(identity.digest_form().to_string());
+        // Verifying has to say what snapd accepts, so that these do not fail.
+        let weak = signing_rules::check_key_quickly(identity.key().public_key());
+        let found = signing_rules::check_text(assertion.headers());
+        let warnings = found.iter().chain(weak.as_ref().err());
+        facts.warnings = warnings.map(|warning| failure::json(warning)).collect();
         facts.signature_verified = Some(false);
         if let Some(key) = self.key {
             key.verify(assertion, self.now)?;
@@ -271,6 +278,8 @@ struct Facts<'a> {
     digest_form: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signature_verified: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Value>,
 }
 
 impl Facts<'_> {
@@ -280,7 +289,14 @@ impl Facts<'_> {
         let (file, number) = (self.file, self.number);
         let place = match (&self.problem, &self.code) {
             (Some(problem), Some(code)) => format!("{file} ({number}): {problem} [{code}]"),
-            _ => format!("{file} ({number})"),
+            _ => {
+                let codes = self
+                    .warnings
+                    .iter()
+                    .filter_map(|warning| warning["code"].as_str());
+                let codes: String = codes.map(|code| format!(" warning [{code}]")).collect();
+                format!("{file} ({number}){codes}")
+            }
         };
         row(
             if self.ok { "ok" } else { "FAIL" },

@@ -119,6 +119,30 @@ pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError
         .map_err(|reason| unwritable(path, reason))
 }
 
+/// Opens a regular file to read it and to append to it. Creates it with the permission bits `mode`,
+/// durably, if it does not exist.
+///
+/// # Errors
+/// [`FileError::Unwritable`] and [`FileError::NotRegular`].
+pub fn open_to_append(path: &Path, mode: u32) -> Result<File, FileError> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(mode)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .and_then(|file| Ok((file.metadata()?, file)));
+    let (metadata, file) = opened.map_err(|reason| unwritable(path, reason))?;
+    if !metadata.is_file() {
+        let path = path.to_owned();
+        return Err(FileError::NotRegular { path });
+    }
+    sync_directory(directory_of(path)).map_err(|reason| unwritable(path, reason))?;
+    Ok(file)
+}
+
 /// Flushes a directory, so that the names in it survive a power cut.
 ///
 /// # Errors
@@ -244,6 +268,20 @@ mod tests {
             Err(FileError::Unwritable { .. })
         ));
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    }
+
+    #[test]
+    fn a_file_is_created_once_and_appended_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        for line in ["one\n", "two\n"] {
+            let mut file = open_to_append(&path, 0o600).unwrap();
+            file.write_all(line.as_bytes()).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        let error = open_to_append(Path::new("/dev/null"), 0o600).unwrap_err();
+        assert!(matches!(error, FileError::NotRegular { .. }), "{error}");
     }
 
     #[test]

@@ -181,6 +181,18 @@ impl IdentityPublicKey {
         &self.unique
     }
 
+    /// Returns true if this is an RSA key with another exponent than 65537, which is that of all keys
+    /// of devices. snapd accepts any.
+    pub fn has_unusual_exponent(&self) -> bool {
+        // The key was read before, so this cannot fail.
+        let is_usual = || -> Option<bool> {
+            let info = SubjectPublicKeyInfoRef::from_der(&self.der).ok()?;
+            let key = pkcs1::RsaPublicKeyRef::from_der(info.subject_public_key.as_bytes()?).ok()?;
+            Some(key.public_exponent.as_bytes() == RSA_EXPONENT)
+        };
+        matches!(self.unique, Unique::Modulus(_)) && is_usual() != Some(true)
+    }
+
     /// The SubjectPublicKeyInfo in DER.
     pub fn der(&self) -> &[u8] {
         &self.der
@@ -366,6 +378,7 @@ mod tests {
         let last = exponent_3.len() - 1;
         exponent_3[last] = 3;
         let exponent_3 = IdentityPublicKey::from_der(&exponent_3).unwrap();
+        assert!(exponent_3.has_unusual_exponent() && !key.has_unusual_exponent());
         assert_eq!(exponent_3.into_device_key(), Err(IdentityKeyError::NotOfDevice));
         assert_eq!(key.clone().into_device_key().as_ref(), Ok(&key));
         let trailing = [key.der(), &[0]].concat();

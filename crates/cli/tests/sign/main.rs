@@ -3,16 +3,20 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod ledger;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha3::{Digest as _, Sha3_384};
+use snap_assertions::{LocalSigner, SignOptions, Statement};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_hardware-identity");
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../snap-assertions/tests/vectors");
@@ -113,15 +117,14 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// An export of device `number`: an RSA key, whose modulus can be written down without computing.
+/// An export of device `number`: an ECDSA key with the private key `number + 1`.
 fn export(number: u32) -> Value {
-    let mut modulus = vec![0xc5; 256];
-    modulus[100..104].copy_from_slice(&number.to_be_bytes());
-    let mut der = STANDARD
-        .decode("MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA")
-        .unwrap();
-    der.extend(modulus);
-    der.extend([2, 3, 1, 0, 1]);
+    let mut scalar = [0; 32];
+    scalar[28..].copy_from_slice(&(number + 1).to_be_bytes());
+    let private = PrivateKey::from_private_key(&ECDH_P256, &scalar).unwrap();
+    let mut der = STANDARD.decode("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE").unwrap();
+    // The tag of an uncompressed point is the last byte there.
+    der.extend(&private.compute_public_key().unwrap().as_ref()[1..]);
     with_key(number, &STANDARD.encode(der))
 }
 
@@ -285,6 +288,60 @@ fn a_wrong_export_is_named_and_nothing_is_signed() {
             "{problem}: {text}"
         );
         station.holds_only(&["issuer.pem"]);
+    }
+}
+
+#[test]
+fn what_deceives_people_and_weak_rsa_keys_are_refused() {
+    let station = Station::new();
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/refused_exports");
+    for (name, problem, header) in [
+        ("bidi", "hardware-id-deceptive", "hardware-id"),
+        ("esc", "hardware-id-deceptive", "hardware-id"),
+        ("homo", "hardware-id-deceptive", "hardware-id"),
+        ("nul", "hardware-id-deceptive", "hardware-id"),
+        ("rsa-e3", "rsa-exponent-unsupported", "hardware-id-key"),
+        ("rsa-prime-n", "rsa-modulus-prime", "hardware-id-key"),
+        ("rsa-smallfactor", "rsa-modulus-small-factor", "hardware-id-key"),
+    ] {
+        let file = format!("{directory}/{name}.json");
+        let output = station.sign(&["--output", "out", &file], b"");
+        let text = stderr(&output);
+        assert_eq!(code(&output), "exports-refused", "{name}: {text}");
+        assert!(
+            has_problem(&text, &format!("{file}:1: "), problem),
+            "{name}: {text}"
+        );
+        assert!(text.contains(&format!("{header:?}")), "{name}: {text}");
+        assert!(text.is_ascii(), "{name}: {text:?}");
+        station.holds_only(&["issuer.pem"]);
+    }
+    for manufacturer in ["Acme\u{202e}", "Ac\u{200b}me", "Acme ", "Ac\u{1b}[31mme"] {
+        let mut wrong = export(1);
+        wrong["manufacturer"] = manufacturer.into();
+        let text = stderr(&station.sign(&[], &lines([wrong])));
+        assert!(
+            has_problem(&text, "stdin:1: ", "manufacturer-deceptive"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn real_hardware_ids_and_manufacturers_are_signed() {
+    let station = Station::new();
+    let ids = include_str!("../../../../tests/data/hardware-ids-accepted.txt");
+    let exports = ids.lines().zip(0..).map(|(id, number)| {
+        let mut export = export(number);
+        export["hardware-id"] = id.into();
+        export["manufacturer"] = "Müller & Söhne 漢字".into();
+        export
+    });
+    let output = station.sign(&[], &lines(exports));
+    assert_eq!(stderr(&output), "");
+    for id in ids.lines() {
+        let header = format!("\nhardware-id: {id}\n");
+        assert!(String::from_utf8_lossy(&output.stdout).contains(&header), "{id}");
     }
 }
 
@@ -472,6 +529,39 @@ fn verification_names_the_reason() {
         assert!(lines[0]["problem"].is_string() && lines[0]["advice"].is_string());
         assert_eq!(lines[1]["code"], "assertions-failed");
         assert_eq!(lines[1]["failed"], 1);
+    }
+}
+
+#[test]
+fn verification_warns_of_what_sign_refuses() {
+    // Signed as by any other program: without the checks of the station.
+    let issuer = LocalSigner::from_der(&vector("issuer.pk8")).unwrap();
+    let sign = |name: &str| {
+        let path = format!("{}/tests/refused_exports/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let mut statement = Statement::from_json(&fs::read_to_string(path).unwrap()).unwrap();
+        for name in ["authority-id", "issuer-id"] {
+            statement.headers.set(name, "acme").unwrap();
+        }
+        statement
+            .headers
+            .set("timestamp", "2026-08-21T07:30:00Z")
+            .unwrap();
+        statement.sign(&issuer, &SignOptions::now()).unwrap().to_string()
+    };
+    let station = Station::new();
+    for (name, problem) in [
+        ("bidi", "hardware-id-deceptive"),
+        ("rsa-e3", "rsa-exponent-unsupported"),
+        ("rsa-smallfactor", "rsa-modulus-small-factor"),
+    ] {
+        let file = station.write(name, sign(name));
+        let output = verify(&["--json", &file]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let line = &json_lines(&output.stdout)[0];
+        assert_eq!(line["ok"], true, "{line}");
+        assert_eq!(line["warnings"][0]["code"], problem, "{line}");
+        let rows = String::from_utf8(verify(&[&file]).stdout).unwrap();
+        assert!(rows.ends_with(&format!("warning [{problem}]\n")), "{rows}");
     }
 }
 

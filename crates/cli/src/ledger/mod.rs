@@ -1,0 +1,207 @@
+//! The station's ledger: an append-only file of JSON lines, one for each assertion that was signed.
+//!
+//! Each line has the SHA-256 of the line before it, so that a line that is changed, removed or moved
+//! shows. The model service keeps its ledger in the same form.
+
+mod chain;
+mod command;
+mod error;
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use snap_assertions::Assertion;
+
+use chain::{Head, Link, sha256};
+pub(crate) use command::{LedgerArguments, run};
+pub(crate) use error::LedgerError;
+
+/// Permission bits of a new ledger.
+const MODE: u32 = 0o600;
+/// The longest line in bytes: twice the size of all headers of an assertion, for escapes, and the rest.
+const MAX_LINE: u64 = 512 * 1024;
+/// The kind of the station's lines.
+const KIND: &str = "signed";
+/// The start of each line, up to its number.
+const START: &[u8] = b"{\"sequence\":";
+
+/// A ledger that this process alone writes.
+pub(crate) struct Ledger {
+    path: PathBuf,
+    /// Locked.
+    file: File,
+    /// In bytes.
+    length: u64,
+    head: Head,
+}
+
+/// What a line records.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Line<'a> {
+    sequence: u64,
+    previous: &'a str,
+    /// RFC 3339.
+    time: &'a str,
+    kind: &'static str,
+    hardware_id: &'a str,
+    #[serde(rename = "hardware-id-key-sha3-384")]
+    key_digest: &'a str,
+    revision: u64,
+    #[serde(rename = "sign-key-sha3-384")]
+    sign_key: &'a str,
+    assertion_sha256: &'a str,
+}
+
+impl Ledger {
+    /// Opens and locks the ledger; creates it if it does not exist. Reads its last two lines only.
+    ///
+    /// # Errors
+    /// If another process has it open, or if it does not end with a complete line of a ledger.
+    pub(crate) fn open(path: &Path) -> Result<Self, LedgerError> {
+        let file = files::open_to_append(path, MODE)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LedgerError::Busy(path.to_owned())),
+            Err(TryLockError::Error(reason)) => return Err(failed(path, reason)),
+        }
+        let (end, length) = read_end(&file).map_err(|reason| failed(path, reason))?;
+        let head = head_of(path, &end, end.len() as u64 == length)?;
+        Ok(Ledger {
+            path: path.to_owned(),
+            file,
+            length,
+            head,
+        })
+    }
+
+    /// Returns an error if `output` is the ledger, which it would replace.
+    pub(crate) fn refuse_as_output(&self, output: Option<&Path>) -> Result<(), LedgerError> {
+        let Some(metadata) = output.and_then(|output| fs::metadata(output).ok()) else {
+            return Ok(());
+        };
+        let ledger = self.file.metadata().map_err(|reason| self.failed(reason))?;
+        match (metadata.dev(), metadata.ino()) == (ledger.dev(), ledger.ino()) {
+            true => Err(LedgerError::IsOutput(self.path.clone())),
+            false => Ok(()),
+        }
+    }
+
+    /// Appends a line for each assertion. They are on the disk when this returns.
+    ///
+    /// # Errors
+    /// If the file cannot be written; what was written is removed again if possible. If another
+    /// program has changed or replaced the file, which the lock does not prevent.
+    pub(crate) fn append(&mut self, assertions: &[Assertion]) -> Result<(), LedgerError> {
+        if !self.is_unchanged().map_err(|reason| self.failed(reason))? {
+            return Err(LedgerError::Changed(self.path.clone()));
+        }
+        let (lines, head) = self.lines(assertions).map_err(|reason| self.failed(reason))?;
+        let written = self.file.write_all(&lines).and_then(|()| self.file.sync_data());
+        if let Err(reason) = written {
+            // The next run refuses an incomplete line.
+            let _ = self.file.set_len(self.length);
+            return Err(self.failed(reason));
+        }
+        self.length += lines.len() as u64;
+        self.head = head;
+        Ok(())
+    }
+
+    fn is_unchanged(&self) -> io::Result<bool> {
+        let (named, opened) = (fs::metadata(&self.path)?, self.file.metadata()?);
+        let same = (named.dev(), named.ino()) == (opened.dev(), opened.ino());
+        Ok(same && opened.len() == self.length)
+    }
+
+    fn lines(&self, assertions: &[Assertion]) -> io::Result<(Vec<u8>, Head)> {
+        let time = Timestamp::now().to_string();
+        let (mut lines, mut head) = (Vec::new(), self.head.clone());
+        for assertion in assertions {
+            let header = |name| assertion.header(name).unwrap_or_default();
+            let sequence = head.sequence + 1;
+            let line = serde_json::to_vec(&Line {
+                sequence,
+                previous: &head.hash,
+                time: &time,
+                kind: KIND,
+                hardware_id: header("hardware-id"),
+                key_digest: header("hardware-id-key-sha3-384"),
+                revision: assertion.revision(),
+                sign_key: assertion.sign_key_id(),
+                assertion_sha256: &sha256(assertion.to_string().as_bytes()),
+            })?;
+            head = Head::of(sequence, &line);
+            lines.extend_from_slice(&line);
+            lines.push(b'\n');
+        }
+        Ok((lines, head))
+    }
+
+    fn failed(&self, reason: io::Error) -> LedgerError {
+        failed(&self.path, reason)
+    }
+}
+
+fn failed(path: &Path, reason: io::Error) -> LedgerError {
+    LedgerError::Failed {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+/// The end of the file, with room for two lines, and the length of the file.
+fn read_end(mut file: &File) -> io::Result<(Vec<u8>, u64)> {
+    let length = file.metadata()?.len();
+    let start = length.saturating_sub(2 * (MAX_LINE + 1) + 1);
+    let mut end = Vec::new();
+    file.seek(SeekFrom::Start(start))?;
+    file.take(length - start).read_to_end(&mut end)?;
+    Ok((end, length))
+}
+
+/// The head of a ledger with this end, which is the whole file if `is_whole`.
+fn head_of(path: &Path, end: &[u8], is_whole: bool) -> Result<Head, LedgerError> {
+    let mut lines = end.rsplit(|&byte| byte == b'\n');
+    let incomplete = lines.next().unwrap_or_default();
+    let foreign = |reason: String| LedgerError::Foreign {
+        path: path.to_owned(),
+        reason,
+    };
+    let head = match lines.next() {
+        Some(last) => {
+            let link = Link::read(last).map_err(foreign)?;
+            if link.kind != KIND {
+                return Err(foreign(format!("its last line has the kind {:?}", link.kind)));
+            }
+            let before = lines.next().filter(|_| is_whole || lines.next().is_some());
+            check_end(path, &link, before, is_whole)?;
+            Head::of(link.sequence, last)
+        }
+        None if incomplete.starts_with(START) || START.starts_with(incomplete) => Head::default(),
+        None => return Err(foreign("it does not start like one".to_owned())),
+    };
+    match incomplete.is_empty() {
+        true => Ok(head),
+        false => Err(LedgerError::Incomplete(path.to_owned())),
+    }
+}
+
+/// Checks that the last line follows the one before, or is the first.
+fn check_end(path: &Path, last: &Link, before: Option<&[u8]>, is_whole: bool) -> Result<(), LedgerError> {
+    let expected = match before {
+        Some(before) => Link::read(before)
+            .ok()
+            .map(|link| Head::of(link.sequence, before)),
+        None if is_whole => Some(Head::default()),
+        None => None,
+    };
+    match expected.is_some_and(|head| last.follows(&head)) {
+        true => Ok(()),
+        false => Err(LedgerError::BrokenEnd(path.to_owned())),
+    }
+}
