@@ -275,15 +275,6 @@ fn incomplete_bodies_time_out() {
 }
 
 #[test]
-fn connections_beyond_the_limit_wait() {
-    let bench = Bench::with("", "connections = 1\nrequest-seconds = 1");
-    let service = bench.serve();
-    // Sends nothing, and holds the only permit until it times out.
-    let _idle = TcpStream::connect(service.address).unwrap();
-    service.nonce();
-}
-
-#[test]
 fn with_tls() {
     let bench = Bench::new();
     let made = Command::new("openssl")

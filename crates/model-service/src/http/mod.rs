@@ -3,6 +3,7 @@
 mod admin;
 mod authorization;
 mod body;
+mod connections;
 mod device;
 mod error;
 mod import;

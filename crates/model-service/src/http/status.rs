@@ -27,7 +27,9 @@ pub(crate) fn status(error: &RequestError) -> StatusCode {
         RequestError::NotFound => StatusCode::NOT_FOUND,
         RequestError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
         RequestError::Registration(error) => of_registration(error),
-        RequestError::Busy { .. }
+        RequestError::Overloaded
+        | RequestError::AnswerTimeout { .. }
+        | RequestError::Busy { .. }
         | RequestError::Import(_)
         | RequestError::Store(_)
         | RequestError::Random(_)
