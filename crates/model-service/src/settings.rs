@@ -108,6 +108,9 @@ pub(crate) struct Settings {
     #[serde(default = "ten_minutes")]
     pub(crate) nonce_seconds: u32,
     pub(crate) tls: Option<Tls>,
+    /// Limits cookies to TLS, as with `tls`: for a service behind a proxy that ends TLS.
+    #[serde(default)]
+    pub(crate) secure_cookies: bool,
     #[serde(default)]
     pub(crate) limits: Limits,
     /// Tokens of programs, beside the one for imports.
@@ -185,10 +188,18 @@ pub(crate) struct Limits {
     pub(crate) open_nonces: u32,
     /// Concurrent connections.
     pub(crate) connections: u32,
+    /// Concurrent connections of one address.
+    pub(crate) connections_per_address: u32,
+    /// The longest time that a connection is open, in seconds.
+    pub(crate) connection_seconds: u32,
     /// Concurrent imports.
     pub(crate) imports: u32,
     /// The longest time for a request, or for a pause in an import, in seconds.
     pub(crate) request_seconds: u32,
+    /// The longest time for a request and the work on it, except for an import, in seconds.
+    pub(crate) answer_seconds: u32,
+    /// The longest time that a client may read nothing of a response, in seconds.
+    pub(crate) write_seconds: u32,
     /// Entries of each class (issued, repeated, refused) that the log of registrations keeps.
     pub(crate) logged_registrations: u32,
     /// The size of a file of the ledger after which the next one begins, in bytes.
@@ -204,8 +215,12 @@ impl Default for Limits {
             limit_loopback: false,
             open_nonces: 100_000,
             connections: 512,
+            connections_per_address: 128,
+            connection_seconds: 3600,
             imports: 4,
             request_seconds: 30,
+            answer_seconds: 60,
+            write_seconds: 30,
             logged_registrations: 100_000,
             ledger_file_bytes: 64 * 1024 * 1024,
         }
@@ -216,9 +231,13 @@ impl Limits {
     fn check(&self) -> Result<(), SettingsError> {
         let at_least_1 = [
             ("connections", self.connections),
+            ("connections-per-address", self.connections_per_address),
+            ("connection-seconds", self.connection_seconds),
             ("imports", self.imports),
             ("open-nonces", self.open_nonces),
             ("request-seconds", self.request_seconds),
+            ("answer-seconds", self.answer_seconds),
+            ("write-seconds", self.write_seconds),
         ];
         match at_least_1.into_iter().find(|(_, limit)| *limit == 0) {
             Some((name, _)) => Err(SettingsError::ZeroLimit { name }),

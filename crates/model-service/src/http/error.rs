@@ -37,6 +37,20 @@ pub(crate) enum RequestError {
         help("Wait a minute, or raise `requests-per-minute` in the settings of the model service")
     )]
     RateLimit,
+    #[error("too many connections are open")]
+    #[diagnostic(
+        code("overloaded"),
+        help(
+            "Try again in a minute, or raise `connections` or `connections-per-address` in the settings of the model service"
+        )
+    )]
+    Overloaded,
+    #[error("the model service has no answer after {seconds} s")]
+    #[diagnostic(
+        code("answer-timeout"),
+        help("Try again in a minute; the log of the model service may have the reason")
+    )]
+    AnswerTimeout { seconds: u64 },
     #[error("the token is missing or wrong")]
     #[diagnostic(
         code("unauthorized"),
@@ -45,6 +59,12 @@ pub(crate) enum RequestError {
         )
     )]
     Unauthorized,
+    #[error("too many wrong tokens came from this address")]
+    #[diagnostic(
+        code("too-many-tokens"),
+        help("Wait a minute, and correct the token of the program that sends a wrong one")
+    )]
+    TooManyTokens,
     #[error("the token {name:?} is not for the role {role}")]
     #[diagnostic(
         code("token-role"),

@@ -1,6 +1,7 @@
 //! The addresses of the service.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -8,6 +9,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
+use tokio::time::timeout;
 
 use super::error::RequestError;
 use super::peer::Peer;
@@ -20,12 +22,12 @@ use crate::service::Service;
 pub(crate) fn router(service: Arc<Service>, page: Router) -> Router {
     let limits = &service.limits;
     let rate = RateLimit::new(limits.requests_per_minute, limits.limit_loopback);
+    let time = Duration::from_secs(limits.answer_seconds.into());
     Router::new()
         .route("/request-id", post(device::request_id))
         .route("/v1/request-id", post(device::request_id))
         .route("/serial", post(device::serial))
         .route("/v1/serial", post(device::serial))
-        .route("/v1/hardware-identities", post(import::import))
         .route("/v1/identities/{digest}", get(admin::show))
         .route(
             "/v1/identities/{digest}/block",
@@ -34,6 +36,9 @@ pub(crate) fn router(service: Arc<Service>, page: Router) -> Router {
         .route("/v1/serials/{brand}/{model}/{serial}", delete(admin::release))
         .route("/health", get(|| async { "ok\n" }))
         .route("/ready", get(ready))
+        .layer(middleware::from_fn_with_state(time, limit_time))
+        // It has a limit on its pauses alone.
+        .route("/v1/hardware-identities", post(import::import))
         .with_state(service)
         .merge(page)
         .fallback(not_found)
@@ -49,6 +54,11 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
     }
 }
 
+/// The addresses for connections beyond the limits: all refuse.
+pub(super) fn overloaded() -> Router {
+    Router::new().fallback(|| async { refused(&RequestError::Overloaded) })
+}
+
 async fn not_found() -> Response {
     refused(&RequestError::NotFound)
 }
@@ -57,6 +67,15 @@ async fn not_found() -> Response {
 async fn other_method(method: Method) -> Response {
     refused(&RequestError::Method {
         method: method.to_string(),
+    })
+}
+
+async fn limit_time(State(time): State<Duration>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    timeout(time, next.run(request)).await.unwrap_or_else(|_| {
+        let seconds = time.as_secs();
+        tracing::error!(path, "no answer after {seconds} s");
+        refused(&RequestError::AnswerTimeout { seconds })
     })
 }
 

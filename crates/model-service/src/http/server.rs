@@ -1,5 +1,6 @@
 //! Listening, TLS and a graceful end.
 
+use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{HeaderValue, Request, header};
 use failure::Diagnostic;
 use files::FileError;
 use hyper::body::Incoming;
@@ -23,15 +24,18 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
+use super::connections::OpenConnections;
 use super::linger::{Linger, TrackedBody, UnreadBody};
 use super::peer::Peer;
+use super::router::overloaded;
 use crate::secret::read_private;
-use crate::settings::{Settings, Tls};
+use crate::settings::{Limits, Settings, Tls};
 use crate::store::StoreError;
 
 /// The largest file of certificates, in bytes.
@@ -41,6 +45,16 @@ const LAST_REQUESTS: Duration = Duration::from_secs(10);
 /// The pause after an error that would repeat at once, such as a full table of file
 /// descriptors.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
+/// Connections beyond the limits that get a response at a time. More of them are closed at once.
+const REFUSALS: usize = 64;
+/// The time to refuse a connection.
+const REFUSAL: Deadlines = Deadlines {
+    head: Duration::from_secs(2),
+    write: Duration::from_secs(2),
+    age: Duration::from_secs(2),
+};
+/// The pause between two lines in the log about refused connections.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
 
 /// Why the server cannot start.
 #[derive(Debug, Error, Diagnostic)]
@@ -123,11 +137,35 @@ pub enum ServeError {
 pub(crate) struct Server {
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
-    /// The longest time for a handshake, for the head of a request, and between two requests.
-    time: Duration,
-    connections: Arc<Semaphore>,
+    deadlines: Deadlines,
+    open: Arc<OpenConnections>,
+    refusals: Arc<Semaphore>,
     graceful: GracefulShutdown,
     router: Router,
+    /// The router for connections beyond the limits.
+    overloaded: Router,
+}
+
+/// The longest times of a connection.
+#[derive(Clone, Copy)]
+struct Deadlines {
+    /// For a handshake, for the head of a request, and between two requests.
+    head: Duration,
+    /// For a pause of the client while it reads a response.
+    write: Duration,
+    /// For the whole connection.
+    age: Duration,
+}
+
+impl Deadlines {
+    fn new(limits: &Limits) -> Self {
+        let seconds = |limit: u32| Duration::from_secs(limit.into());
+        Self {
+            head: seconds(limits.request_seconds),
+            write: seconds(limits.write_seconds),
+            age: seconds(limits.connection_seconds),
+        }
+    }
 }
 
 impl Server {
@@ -136,10 +174,12 @@ impl Server {
         Ok(Self {
             address: settings.listen,
             tls: settings.tls.as_ref().map(acceptor).transpose()?,
-            time: Duration::from_secs(settings.limits.request_seconds.into()),
-            connections: Arc::new(Semaphore::new(settings.limits.connections as usize)),
+            deadlines: Deadlines::new(&settings.limits),
+            open: OpenConnections::new(&settings.limits),
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
             graceful: GracefulShutdown::new(),
             router,
+            overloaded: overloaded(),
         })
     }
 
@@ -173,40 +213,66 @@ impl Server {
     }
 
     async fn accept(&self, listener: &TcpListener) {
+        let mut warned: Option<Instant> = None;
         loop {
-            // Other connections wait in the queue of the system.
-            let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else {
-                return;
-            };
-            match listener.accept().await {
-                Ok((stream, peer)) => self.spawn(stream, peer, permit),
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!("a connection was not accepted: {error}");
                     sleep(AFTER_ERROR).await;
+                    continue;
                 }
+            };
+            let peer = Peer(peer.ip().to_canonical());
+            if let Some(open) = self.open.admit(peer.0) {
+                self.spawn(stream, peer, open, &self.router, self.deadlines);
+                continue;
+            }
+            if warned.is_none_or(|last| last.elapsed() >= BETWEEN_WARNINGS) {
+                tracing::warn!(address = %peer.0, "too many connections; this one and others are refused");
+                warned = Some(Instant::now());
+            }
+            if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
+                self.spawn(stream, peer, permit, &self.overloaded, REFUSAL);
             }
         }
     }
 
-    fn spawn(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    /// Serves a connection, which holds `permit` until it ends.
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        peer: Peer,
+        permit: impl Send + 'static,
+        router: &Router,
+        deadlines: Deadlines,
+    ) {
         // Responses are small, and a device waits for them.
         let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(deadlines.write));
+        let stream = Box::pin(stream);
         let connection = Connection {
-            router: self.router.clone(),
-            peer: Peer(peer.ip().to_canonical()),
-            time: self.time,
+            router: router.clone(),
+            peer,
+            deadlines,
             watcher: self.graceful.watcher(),
         };
         let tls = self.tls.clone();
         tokio::spawn(async move {
             let _permit = permit;
-            match tls {
-                None => connection.serve(stream).await,
-                Some(tls) => match timeout(connection.time, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => connection.serve(stream).await,
-                    Ok(Err(error)) => tracing::debug!("TLS: {error}"),
-                    Err(_) => tracing::debug!("TLS: handshake timed out"),
-                },
+            let served = timeout(deadlines.age, async {
+                match tls {
+                    None => connection.serve(stream).await,
+                    Some(tls) => match timeout(deadlines.head, tls.accept(stream)).await {
+                        Ok(Ok(stream)) => connection.serve(stream).await,
+                        Ok(Err(error)) => tracing::debug!("TLS: {error}"),
+                        Err(_) => tracing::debug!("TLS: handshake timed out"),
+                    },
+                }
+            });
+            if served.await.is_err() {
+                tracing::debug!("a connection was open for too long");
             }
         });
     }
@@ -253,7 +319,7 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ServeE
 struct Connection {
     router: Router,
     peer: Peer,
-    time: Duration,
+    deadlines: Deadlines,
     watcher: Watcher,
 }
 
@@ -262,20 +328,30 @@ impl Connection {
         let Self {
             router,
             peer,
-            time,
+            deadlines: Deadlines { head, age, .. },
             watcher,
         } = self;
+        // A request after that could be cut off by the end of the connection.
+        let last = Instant::now() + age.saturating_sub(head);
         let unread = UnreadBody::default();
-        let stream = Linger::new(stream, unread.clone(), time);
+        let stream = Linger::new(stream, unread.clone(), head);
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(|body| Body::new(TrackedBody::new(body, unread.clone())));
             request.extensions_mut().insert(peer);
             // A router is always ready.
-            router.clone().call(request)
+            let response = router.clone().call(request);
+            async move {
+                let mut response = response.await?;
+                if Instant::now() >= last {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(header::CONNECTION, close);
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(time)
+            .header_read_timeout(head)
             // A client that has sent everything may close its half at once.
             .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
