@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `settings`, `secret`, `tokens`, `account_keys`, `models` | the operator's input |
 //! | `store` | the database: nonces, identities, serials, the log; the ledger |
+//! | `buckets` | how often something may happen |
 //! | `registration` | from a serial-request to a serial assertion, with every check |
 //! | `import` | hardware identities: verified, then stored all or none |
 //! | `service` | the running service, made of the modules above |
@@ -21,6 +22,7 @@
 
 mod account_keys;
 mod admin;
+mod buckets;
 mod error;
 mod http;
 mod import;

@@ -1,5 +1,6 @@
 //! The running service: everything that the settings name, opened.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
 
@@ -8,6 +9,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use crate::account_keys::{AccountKeys, AccountKeysError};
+use crate::buckets::TokenBuckets;
 use crate::import::Importer;
 use crate::models::{Models, ModelsError};
 use crate::registration::Registrar;
@@ -20,6 +22,8 @@ use crate::tokens::Tokens;
 /// many the cores are idle at times; with four times as many, some devices wait twice as long
 /// (`cargo bench --bench load`).
 const REGISTRATIONS_PER_CORE: usize = 8;
+/// Wrong tokens of an address in a minute.
+const WRONG_TOKENS: u32 = 10;
 
 /// Why the service cannot start.
 #[derive(Debug, Error, Diagnostic)]
@@ -52,6 +56,8 @@ pub(crate) struct Service {
     /// Permits for concurrent imports.
     pub(crate) import_permits: Arc<Semaphore>,
     pub(crate) tokens: Tokens,
+    /// The wrong tokens that each address may still send.
+    pub(crate) wrong_tokens: TokenBuckets<IpAddr>,
     pub(crate) limits: Limits,
     /// How long a nonce is valid, in seconds.
     pub(crate) nonce_seconds: i64,
@@ -83,6 +89,7 @@ impl Service {
             },
             store,
             tokens,
+            wrong_tokens: TokenBuckets::new(WRONG_TOKENS),
             limits,
             nonce_seconds: settings.nonce_seconds.into(),
         })

@@ -1,12 +1,15 @@
 //! The tokens of requests by programs.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use axum::http::{HeaderMap, header};
 
 use super::error::RequestError;
+use crate::buckets::network;
 use crate::service::Service;
 use crate::settings::Role;
+use crate::tokens::Token;
 
 /// Returns the name of the token of a request, which must permit what `role` is for.
 pub(super) fn authorize<'a>(
@@ -15,23 +18,41 @@ pub(super) fn authorize<'a>(
     role: Role,
     address: IpAddr,
 ) -> Result<&'a str, RequestError> {
+    let token = find(service, headers, address)?;
+    if token.permits(role) {
+        return Ok(&token.name);
+    }
+    tracing::warn!(%address, token = token.name, "refused: the token has another role");
+    Err(RequestError::Role {
+        name: token.name.clone(),
+        role: role.name(),
+    })
+}
+
+/// The token of a request. After too many wrong ones from an address none is checked, not even the
+/// right one: the answer would tell which guess was right.
+fn find<'a>(service: &'a Service, headers: &HeaderMap, address: IpAddr) -> Result<&'a Token, RequestError> {
     let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
     let secret = given
         .and_then(|given| given.split_at_checked("Bearer ".len()))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "))
         .map(|(_, secret)| secret);
-    match secret.and_then(|secret| service.tokens.find(secret)) {
-        None => {
-            tracing::warn!(%address, "refused: the token is missing or wrong");
-            Err(RequestError::Unauthorized)
-        }
-        Some(token) if token.permits(role) => Ok(&token.name),
-        Some(token) => {
-            tracing::warn!(%address, token = token.name, "refused: the token has another role");
-            Err(RequestError::Role {
-                name: token.name.clone(),
-                role: role.name(),
-            })
+    let Some(secret) = secret else {
+        tracing::warn!(%address, "refused: the token is missing");
+        return Err(RequestError::Unauthorized);
+    };
+    let (host, now) = (network(address), Instant::now());
+    if !service.wrong_tokens.has(&host, now) {
+        tracing::debug!(%address, "refused: too many wrong tokens");
+        return Err(RequestError::TooManyTokens);
+    }
+    let found = service.tokens.find(secret);
+    if found.is_none() {
+        service.wrong_tokens.take(host, now);
+        match service.wrong_tokens.has(&host, now) {
+            true => tracing::warn!(%address, "refused: the token is wrong"),
+            false => tracing::warn!(%address, "refused: the token is wrong; the next ones are not checked"),
         }
     }
+    found.ok_or(RequestError::Unauthorized)
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::rate::network;
+use crate::buckets::network;
 use crate::settings::Limits;
 
 /// The limits on open connections, and their number.

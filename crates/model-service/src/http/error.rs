@@ -59,6 +59,12 @@ pub(crate) enum RequestError {
         )
     )]
     Unauthorized,
+    #[error("too many wrong tokens came from this address")]
+    #[diagnostic(
+        code("too-many-tokens"),
+        help("Wait a minute, and correct the token of the program that sends a wrong one")
+    )]
+    TooManyTokens,
     #[error("the token {name:?} is not for the role {role}")]
     #[diagnostic(
         code("token-role"),

@@ -17,7 +17,6 @@ mod status;
 pub(crate) use error::RequestError;
 pub(crate) use import::{import_result, start_import};
 pub(crate) use peer::Peer;
-pub(crate) use rate::{TokenBuckets, network};
 pub(crate) use router::router;
 pub(crate) use server::ServeError;
 pub(crate) use server::Server;

@@ -19,7 +19,7 @@ pub(crate) fn status(error: &RequestError) -> StatusCode {
         RequestError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         RequestError::Incomplete { .. } => StatusCode::BAD_REQUEST,
         RequestError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
-        RequestError::RateLimit => StatusCode::TOO_MANY_REQUESTS,
+        RequestError::RateLimit | RequestError::TooManyTokens => StatusCode::TOO_MANY_REQUESTS,
         RequestError::Unauthorized => StatusCode::UNAUTHORIZED,
         RequestError::Role { .. } => StatusCode::FORBIDDEN,
         RequestError::Json { .. } => StatusCode::BAD_REQUEST,

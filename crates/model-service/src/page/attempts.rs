@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::session::cookie_of;
-use crate::http::{TokenBuckets, network};
+use crate::buckets::{TokenBuckets, network};
 use crate::secret::{RandomError, random_token};
 
 /// Wrong passwords in a minute.
