@@ -5,7 +5,7 @@
 mod common;
 
 use common::device::Device;
-use common::http::Request;
+use common::http::{Answer, Request};
 use common::page::{Visitor, log_in};
 use common::{Bench, PASSWORD};
 use serde_json::json;
@@ -263,4 +263,56 @@ fn open_nonces() {
     // The used one is no longer open, and an open one is not shown completely.
     assert!(page.contains("<strong>1</strong>"), "{page}");
     assert!(page.contains(&nonce[..12]) && !page.contains(&nonce), "{page}");
+}
+
+/// The largest page, in bytes.
+const MAX_PAGE: usize = 200_000;
+
+#[test]
+fn no_page_is_large() {
+    let bench = Bench::with("", "requests-per-minute = 0");
+    let service = bench.serve();
+    let visitor = Visitor::log_in(&service);
+    // Escaped, each character needs six bytes.
+    let long = "\"".repeat(40_000);
+    let small = |page: &Answer| {
+        assert!(page.body.len() < MAX_PAGE, "{}", page.body.len());
+        assert!(page.body.ends_with("</html>"));
+    };
+    let devices: Vec<_> = (0..60)
+        .map(|index| Device::fresh(&format!("{index} {long}")))
+        .collect();
+    let identities: Vec<_> = devices
+        .iter()
+        .map(|device| device.identity_with(json!({ "manufacturer": long })))
+        .collect();
+    let identities = identities.join("\n");
+    let csrf = visitor.csrf();
+    let report = visitor.upload(&csrf, &identities);
+    assert_eq!(report.status, 200);
+    small(&report);
+    let refused = visitor.upload(&csrf, &identities.replace("acme", "evil"));
+    assert_eq!(refused.status, 422);
+    small(&refused);
+    let page = visitor.get("/");
+    assert_eq!(page.body.matches("<strong><bdi>").count(), 50);
+    small(&page);
+    let page = visitor.get(&format!("/identity?digest={}", devices[0].digest()));
+    assert_eq!(page.status, 200);
+    // A longer part of the value than in the list.
+    assert!(page.body.contains(&"&quot;".repeat(300)));
+    small(&page);
+    // No longer addresses are accepted.
+    let query = "%22".repeat(21_000);
+    small(&visitor.get(&format!("/?q={query}")));
+    let unknown = visitor.get(&format!("/identity?digest={query}"));
+    assert_eq!(unknown.status, 404);
+    small(&unknown);
+    let device = Device::new("p256");
+    for _ in 0..50 {
+        assert_ne!(device.register(&service, &"\"".repeat(40_000)).status, 201);
+    }
+    let page = visitor.get("/registrations");
+    assert!(page.body.contains("&quot;"));
+    small(&page);
 }

@@ -8,6 +8,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::error::PageError;
 use super::session::Session;
+use super::table::shortened;
 use crate::message::cause;
 
 /// The pages, in the order of the menu.
@@ -17,6 +18,9 @@ const MENU: [(&str, &str); 4] = [
     ("/nonces", "Nonces"),
     ("/import", "Import"),
 ];
+
+/// The most bytes of HTML for the cause of an error.
+const MAX_CAUSE: usize = 4000;
 
 fn document(title: &str, body: &Markup) -> Html<String> {
     let page = html! {
@@ -94,7 +98,7 @@ pub(super) fn problem(error: &dyn Diagnostic) -> Markup {
     let cause = first.chain(letters).collect::<String>();
     html! {
         p.message.bad role="alert" {
-            (cause) ". " (failure::advice(error)) ". " code { "[" (failure::code(error)) "]" }
+            (shortened(&cause, MAX_CAUSE)) ". " (failure::advice(error)) ". " code { "[" (failure::code(error)) "]" }
         }
     }
 }

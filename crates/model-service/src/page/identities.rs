@@ -13,11 +13,13 @@ use super::frame;
 use super::identity::address;
 use super::session::Session;
 use super::state::Page;
-use super::table::{foreign, outcome, table};
+use super::table::{foreign, outcome, shortened, table};
 use crate::store::{IdentityRow, StoreError};
 
 const TITLE: &str = "Identities";
 const COLUMNS: [&str; 5] = ["Hardware id", "Hardware", "Issuer", "Key digest", "Imported"];
+/// The most bytes of HTML of the text that is searched for, when it is shown again.
+const MAX_SEARCH: usize = 1000;
 /// Rows on a page.
 pub(super) const ROWS: u32 = 50;
 
@@ -56,7 +58,8 @@ fn list(text: &str, rows: &[IdentityRow]) -> Markup {
         .last()
         .filter(|_| rows.len() == ROWS as usize)
         .map(|row| row.id);
-    let older = last.map(|id| format!("/?before={id}&q={}", encoded(text.trim())));
+    let text = &*shortened(text.trim(), MAX_SEARCH);
+    let older = last.map(|id| format!("/?before={id}&q={}", encoded(text)));
     html! {
         form.sheet method="get" action="/" role="search" {
             label for="q" { "Search by id, name, manufacturer, issuer or digest" }

@@ -15,7 +15,7 @@ use super::frame;
 use super::identities::encoded;
 use super::session::Session;
 use super::state::Page;
-use super::table::{foreign, outcome, table};
+use super::table::{foreign, foreign_up_to, outcome, table};
 use crate::store::{
     Authorship, IdentityState, ImportedIdentity, SerialNumber, Store, StoreError, WithdrawalError,
 };
@@ -23,6 +23,10 @@ use crate::store::{
 const TITLE: &str = "Identity";
 /// Who changes something here, for the ledger. All people have one password.
 const BY: &str = "page";
+/// The most bytes of HTML for a value, longer than in a list.
+const MAX_VALUE: usize = 2000;
+/// The most assertions and the most serials that are shown.
+const SHOWN: usize = 10;
 
 #[derive(Deserialize)]
 pub(super) struct Wanted {
@@ -147,21 +151,25 @@ fn content(session: &Session, digest: &str, state: &IdentityState) -> Markup {
     html! {
         p { (outcome(state.blocked.is_none(), name, reason)) }
         @if let Some((since, _)) = state.blocked { p { "Since " (frame::time(since)) } }
-        (table(["Hardware id", "Hardware", "Issuer", "Key digest"], state.identities.iter().map(cells)))
+        (table(["Hardware id", "Hardware", "Issuer", "Key digest"], state.identities.iter().take(SHOWN).map(cells)))
         (form(session, digest, action, None))
-        @for number in &state.serials {
+        @for number in state.serials.iter().take(SHOWN) {
             h2 { "Serial " (foreign(&number.serial)) " of " (foreign(&number.brand)) "/" (foreign(&number.model)) }
             (form(session, digest, "release", Some(number)))
+        }
+        @if state.identities.len().max(state.serials.len()) > SHOWN {
+            p.hint { "The first " (SHOWN) " are shown. `model-service identity show` prints all." }
         }
         @if state.serials.is_empty() { p { "The device has no serial." } }
     }
 }
 
 fn cells(identity: &ImportedIdentity) -> [Markup; 4] {
+    let value = |text: &str| foreign_up_to(text, MAX_VALUE);
     [
-        html! { strong { (foreign(&identity.hardware_id)) } },
-        html! { (foreign(&identity.manufacturer)) ", " (foreign(&identity.hardware_name)) },
-        foreign(&identity.issuer),
+        html! { strong { (value(&identity.hardware_id)) } },
+        html! { (value(&identity.manufacturer)) ", " (value(&identity.hardware_name)) },
+        value(&identity.issuer),
         html! {
             code { (identity.digest) }
             @if identity.revision > 0 { p { "Revision " (identity.revision) } }

@@ -22,7 +22,7 @@ use crate::service::Service;
 
 const TITLE: &str = "Import";
 /// The most lines that are shown of the refused assertions, and of the others.
-const SHOWN: usize = 200;
+const SHOWN: usize = 50;
 /// The longest field with a token, in bytes.
 const MAX_TOKEN: usize = 1024;
 
