@@ -108,6 +108,9 @@ pub(crate) struct Settings {
     #[serde(default = "ten_minutes")]
     pub(crate) nonce_seconds: u32,
     pub(crate) tls: Option<Tls>,
+    /// Limits cookies to TLS, as with `tls`: for a service behind a proxy that ends TLS.
+    #[serde(default)]
+    pub(crate) secure_cookies: bool,
     #[serde(default)]
     pub(crate) limits: Limits,
     /// Tokens of programs, beside the one for imports.

@@ -265,6 +265,31 @@ fn open_nonces() {
     assert!(page.contains(&nonce[..12]) && !page.contains(&nonce), "{page}");
 }
 
+#[test]
+fn cookies_behind_a_proxy_that_ends_tls() {
+    let bench = Bench::with("secure-cookies = true", "");
+    let service = bench.serve();
+    let answer = log_in(&service, PASSWORD);
+    let cookies = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
+    let cookies: Vec<_> = cookies.map(|(_, value)| value.as_str()).collect();
+    assert_eq!(cookies.len(), 2);
+    for cookie in &cookies {
+        assert!(cookie.starts_with("__Host-"), "{cookie}");
+        let attributes: Vec<_> = cookie.split("; ").collect();
+        assert!(
+            attributes.contains(&"Secure") && attributes.contains(&"Path=/"),
+            "{cookie}"
+        );
+        assert!(!cookie.contains("Domain"), "{cookie}");
+    }
+    let visitor = Visitor::log_in(&service);
+    assert_eq!(visitor.get("/").status, 200);
+    // A name without the prefix could have been set by another site.
+    let bare = visitor.cookie.trim_start_matches("__Host-").to_owned();
+    let answer = service.send(&Request::get("/").header("cookie", &bare));
+    assert_eq!(answer.header("location"), Some("/login"));
+}
+
 /// The largest page, in bytes.
 const MAX_PAGE: usize = 200_000;
 

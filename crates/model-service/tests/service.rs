@@ -329,7 +329,11 @@ fn with_tls() {
     };
     assert!(send(&Request::post("/request-id", "")).json()["request-id"].is_string());
     let answer = send(&Request::form("/login", &[("password", common::PASSWORD)]));
-    assert!(answer.header("set-cookie").unwrap().contains("; Secure"));
+    let cookie = answer.header("set-cookie").unwrap();
+    assert!(
+        cookie.contains("; Secure") && cookie.starts_with("__Host-"),
+        "{cookie}"
+    );
     // Plain HTTP gets no answer.
     let mut plain = TcpStream::connect(service.address).unwrap();
     plain

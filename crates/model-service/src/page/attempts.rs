@@ -9,18 +9,14 @@ use std::time::Instant;
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256, Key};
 use aws_lc_rs::rand::SystemRandom;
-use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::session::cookie_of;
 use crate::buckets::{TokenBuckets, network};
 use crate::secret::{RandomError, random_token};
 
 /// Wrong passwords in a minute.
 const ATTEMPTS: u32 = 10;
-/// The cookie of a known browser: a random name, a dot, and the HMAC of the name.
-pub(super) const COOKIE: &str = "known";
 
 /// The source of attempts to log in.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -45,8 +41,9 @@ impl LoginAttempts {
         Ok(Self { left, key })
     }
 
-    pub(super) fn source(&self, headers: &HeaderMap, address: IpAddr) -> LoginSource {
-        let known = cookie_of(headers, COOKIE).and_then(|cookie| self.check(cookie));
+    /// The source of a request with this cookie of a known browser.
+    pub(super) fn source(&self, cookie: Option<&str>, address: IpAddr) -> LoginSource {
+        let known = cookie.and_then(|cookie| self.check(cookie));
         known.map_or(LoginSource::Address(network(address)), |name| {
             LoginSource::KnownBrowser(name.to_owned())
         })
@@ -62,7 +59,7 @@ impl LoginAttempts {
         self.left.put_back(source);
     }
 
-    /// The cookie for a browser that has logged in.
+    /// The cookie for a browser that has logged in: a random name, a dot, and the HMAC of the name.
     pub(super) fn cookie(&self) -> Result<String, RandomError> {
         let name = random_token()?;
         let code = hmac::sign(&self.key, name.as_bytes());

@@ -8,7 +8,7 @@ use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::attempts::COOKIE;
+use super::cookies::{KNOWN, SESSION};
 use super::error::PageError;
 use super::frame;
 use super::state::Page;
@@ -48,7 +48,7 @@ pub(super) async fn login(
     headers: HeaderMap,
     Form(login): Form<Login>,
 ) -> Response {
-    let source = page.attempts.source(&headers, address);
+    let source = page.attempts.source(page.cookies.find(&headers, KNOWN), address);
     if !page.attempts.take(&source) {
         return not_logged_in(StatusCode::TOO_MANY_REQUESTS, &PageError::TooManyPasswords);
     }
@@ -69,13 +69,12 @@ fn not_logged_in(status: StatusCode, error: &PageError) -> Response {
 
 /// Starts a session, and makes the browser a known one.
 fn logged_in(page: &Page) -> Result<Response, RandomError> {
-    let secure = if page.tls { "; Secure" } else { "" };
-    let cookie = |name: &str, value: String, path: &str| {
-        let cookie = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}");
-        (header::SET_COOKIE, cookie)
-    };
-    let known = cookie(COOKIE, page.attempts.cookie()?, "/login; Max-Age=7776000");
-    let cookies = [cookie("session", page.sessions.start()?, "/"), known];
+    let cookies = [
+        page.cookies.set(SESSION, &page.sessions.start()?, ""),
+        page.cookies
+            .set(KNOWN, &page.attempts.cookie()?, "; Max-Age=7776000"),
+    ]
+    .map(|cookie| (header::SET_COOKIE, cookie));
     Ok((AppendHeaders(cookies), Redirect::to("/")).into_response())
 }
 

@@ -3,6 +3,7 @@
 //! Plain HTML without scripts. maud escapes every value in it.
 
 mod attempts;
+mod cookies;
 mod error;
 mod frame;
 mod identities;

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, header};
-
 use crate::secret::{RandomError, equal_in_constant_time, random_token};
 
 /// A session ends this long after its last request.
@@ -78,13 +76,4 @@ impl Sessions {
     pub(super) fn end(&self, session: &Session) {
         lock(&self.open).remove(&session.cookie);
     }
-}
-
-/// The value of a cookie.
-pub(super) fn cookie_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let cookies = headers.get_all(header::COOKIE).iter();
-    let mut cookies = cookies
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'));
-    cookies.find_map(|cookie| cookie.trim().strip_prefix(name)?.strip_prefix('='))
 }

@@ -8,7 +8,8 @@ use failure::Diagnostic;
 use thiserror::Error;
 
 use super::attempts::LoginAttempts;
-use super::session::{Session, Sessions, cookie_of};
+use super::cookies::{Cookies, SESSION};
+use super::session::{Session, Sessions};
 use crate::secret::{RandomError, Secret, SecretError};
 use crate::service::Service;
 use crate::settings::Settings;
@@ -32,8 +33,7 @@ pub(crate) struct Page {
     pub(super) password: Secret,
     pub(super) sessions: Sessions,
     pub(super) attempts: LoginAttempts,
-    /// True if the service itself uses TLS, so that cookies can be limited to it.
-    pub(super) tls: bool,
+    pub(super) cookies: Cookies,
 }
 
 impl Page {
@@ -44,14 +44,15 @@ impl Page {
             password: Secret::read(&settings.page_password_file)?,
             sessions: Sessions::default(),
             attempts: LoginAttempts::new()?,
-            tls: settings.tls.is_some(),
+            cookies: Cookies::new(settings.tls.is_some() || settings.secure_cookies),
         })
     }
 
     /// The session of a request, or a redirect to the login.
     #[allow(clippy::result_large_err, reason = "the error is the response")]
     pub(super) fn authorized(&self, headers: &HeaderMap) -> Result<Session, Response> {
-        cookie_of(headers, "session")
+        self.cookies
+            .find(headers, SESSION)
             .and_then(|cookie| self.sessions.find(cookie))
             .ok_or_else(|| Redirect::to("/login").into_response())
     }
