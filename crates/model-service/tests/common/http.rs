@@ -227,8 +227,8 @@ impl Answer {
         }
         assert!(message.len() > 20, "a sentence: {message}");
         assert_eq!(json["code"], json["error_list"][0]["code"]);
-        let [cause, advice] = ["cause", "advice"].map(|name| json[name].as_str().unwrap());
-        assert_eq!(message, format!("{cause}. {advice}"));
+        let [code, cause, advice] = ["code", "cause", "advice"].map(|name| json[name].as_str().unwrap());
+        assert_eq!(message, format!("{cause}. {advice}. [{code}]"));
         json["error_list"][0]["code"].as_str().unwrap().to_owned()
     }
 
