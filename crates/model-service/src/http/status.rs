@@ -72,10 +72,12 @@ fn of_serial(error: &SerialError) -> StatusCode {
     match error {
         SerialError::Missing
         | SerialError::TooLong { .. }
-        | SerialError::Slash { .. }
-        | SerialError::Characters { .. } => StatusCode::BAD_REQUEST,
+        | SerialError::Invalid { .. }
+        | SerialError::Pattern { .. } => StatusCode::BAD_REQUEST,
         SerialError::Taken { .. } => StatusCode::CONFLICT,
-        SerialError::IdentityBlocked => StatusCode::FORBIDDEN,
+        SerialError::IdentityBlocked
+        | SerialError::NotHardwareId { .. }
+        | SerialError::HardwareIdNotSerial { .. } => StatusCode::FORBIDDEN,
         SerialError::Contended
         | SerialError::AccountKeyExpired
         | SerialError::Signing(_)

@@ -12,7 +12,7 @@ use snap_assertions::{Assertion, decode};
 use super::body::IdentityProof;
 use super::error::RegistrationError;
 use super::remodel;
-use super::serial::{self, Issuance, Registration, SerialError};
+use super::serial::{Issuance, ProvenDevice, Registration, SerialError};
 use super::stream::Stream;
 use crate::account_keys::AccountKeys;
 use crate::message::{message, shortened};
@@ -96,7 +96,10 @@ impl Registrar {
         )?;
         self.consume_nonce(request.request_id())?;
         let device = match &model.authentication {
-            Authentication::ApiKey(_) => format!("device-key {}", request.device_key().id()),
+            Authentication::ApiKey(_) => ProvenDevice {
+                name: format!("device-key {}", request.device_key().id()),
+                hardware_id: None,
+            },
             Authentication::HardwareIdentity { issuers } => {
                 let proof = IdentityProof::read(stream.request.body())?;
                 entry.device = shortened(&proof.digest);
@@ -105,9 +108,8 @@ impl Registrar {
         };
         if let Some(old) = old {
             let holder = self.store.find_holder(&old)?;
-            remodel::check_holder(&old, holder.as_deref(), &device)?;
+            remodel::check_holder(&old, holder.as_deref(), &device.name)?;
         }
-        let proposed = serial::proposed(&request)?;
         let issuance = Issuance {
             store: &self.store,
             account_keys: &self.account_keys,
@@ -116,7 +118,7 @@ impl Registrar {
             device: &device,
             log_limit: self.log_limit,
         };
-        Ok(issuance.issue(proposed, entry)?)
+        Ok(issuance.issue(entry)?)
     }
 
     /// Finds the model of the request, and checks the model assertion that came with it.
@@ -167,10 +169,13 @@ impl Registrar {
         proof: &IdentityProof,
         issuers: &[String],
         nonce: &str,
-    ) -> Result<String, RegistrationError> {
+    ) -> Result<ProvenDevice, RegistrationError> {
         let found = self.store.find_identities(&proof.digest)?;
-        let trusted = found.iter().find(|identity| issuers.contains(&identity.issuer));
-        let stored = trusted.ok_or_else(|| {
+        // In the order of the settings, so that the result does not depend on the database.
+        let mut trusted = issuers
+            .iter()
+            .filter_map(|issuer| found.iter().find(|identity| identity.issuer == *issuer));
+        let stored = trusted.next().ok_or_else(|| {
             let digest = shortened(&proof.digest);
             match found.first() {
                 None => RegistrationError::IdentityUnknown { digest },
@@ -193,7 +198,10 @@ impl Registrar {
         if self.store.is_blocked(&stored.key_digest)? {
             return Err(SerialError::IdentityBlocked.into());
         }
-        Ok(identity_device(&stored.key_digest))
+        Ok(ProvenDevice {
+            name: identity_device(&stored.key_digest),
+            hardware_id: Some(identity.hardware_id().to_owned()),
+        })
     }
 }
 
