@@ -74,10 +74,13 @@ pub enum ModelsError {
 
 /// How the devices of a model prove that they may have a serial.
 pub(crate) enum Authentication {
-    /// A signature with the key of a hardware identity of one of these issuers.
+    /// A signature with the key of a hardware identity, by one of the issuers and with one of the
+    /// hardware names.
     HardwareIdentity {
         /// Account ids.
         issuers: Vec<String>,
+        /// The names of the hardware that the model is for.
+        hardware_names: Vec<String>,
     },
     /// A shared secret.
     ApiKey(Secret),
@@ -206,6 +209,7 @@ fn known_model(
         });
     }
     let brand = || vec![model.brand_id.clone()];
+    let name = || vec![model.model.clone()];
     Ok(KnownModel {
         brand: model.brand_id.clone(),
         name: model.model.clone(),
@@ -213,6 +217,7 @@ fn known_model(
             Some(path) => Authentication::ApiKey(Secret::read(path)?),
             None => Authentication::HardwareIdentity {
                 issuers: model.issuers.clone().unwrap_or_else(brand),
+                hardware_names: model.hardware_names.clone().unwrap_or_else(name),
             },
         },
         serial_rule: match model.serial_source() {

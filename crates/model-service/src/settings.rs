@@ -77,6 +77,16 @@ pub enum SettingsError {
         /// The setting.
         setting: &'static str,
     },
+    /// No identity would be accepted for the model.
+    #[error("`hardware-names` of the model {model} is empty, which would refuse every device")]
+    #[diagnostic(
+        code("hardware-names-empty"),
+        help("List the hardware names of the model's devices, or remove `hardware-names`")
+    )]
+    NoHardwareName {
+        /// Brand and name of the model.
+        model: String,
+    },
     /// The pattern of proposed serials has no effect, as no serial is proposed.
     #[error("the model {model} has a `serial-pattern`, but its serials are the hardware ids")]
     #[diagnostic(
@@ -260,6 +270,8 @@ pub(crate) struct ModelSettings {
     pub(crate) serial_key: PathBuf,
     /// Accounts whose hardware identities are accepted; the brand alone by default.
     pub(crate) issuers: Option<Vec<String>>,
+    /// Hardware names of identities that are accepted; the name of the model alone by default.
+    pub(crate) hardware_names: Option<Vec<String>>,
     /// Where serials come from; by default from the hardware identity, if the model is provisioned
     /// by one.
     serial: Option<SerialSource>,
@@ -290,6 +302,13 @@ impl ModelSettings {
         if by_api_key && self.serial_source() == SerialSource::HardwareId {
             let setting = "serial = \"hardware-id\"";
             return Err(SettingsError::NeedsIdentity { model, setting });
+        }
+        if by_api_key && self.hardware_names.is_some() {
+            let setting = "hardware-names";
+            return Err(SettingsError::NeedsIdentity { model, setting });
+        }
+        if self.hardware_names.as_ref().is_some_and(Vec::is_empty) {
+            return Err(SettingsError::NoHardwareName { model });
         }
         if self.serial_pattern.is_some() && self.serial_source() == SerialSource::HardwareId {
             return Err(SettingsError::PatternUnused { model });

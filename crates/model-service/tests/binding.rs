@@ -119,3 +119,32 @@ fn hardware_ids_with_characters_that_mislead_are_not_imported() {
     }
     assert_eq!(bench.count("identities"), 0);
 }
+
+#[test]
+fn an_identity_is_for_the_hardware_of_its_model() {
+    let bench = Bench::new();
+    change_settings(&bench, "hardware-names = [\"edge-box\"]\n", "");
+    let service = bench.serve();
+    let mut device = Device::fresh("hw-1");
+    bench.import_text(&device.identity());
+    // The default is the name of the model.
+    device.model = "edge-box-2".to_owned();
+    device
+        .register(&service, "SN-1")
+        .refused(403, "hardware-name-not-allowed");
+    assert_eq!(bench.count("serials"), 0);
+    device.model = "edge-box".to_owned();
+    device.accepts(&device.register(&service, "SN-1"));
+    // Several names.
+    let mut other = Device::fresh("hw-2");
+    other.model = "edge-box-2".to_owned();
+    bench.import_text(&other.identity_with(json!({ "hardware-name": "edge-board" })));
+    drop(service);
+    let names = "hardware-names = [\"edge-box\", \"edge-board\"]\nserial = ";
+    change_settings(&bench, "serial = ", names);
+    let service = bench.serve();
+    for (device, serial) in [(&mut device, "SN-1"), (&mut other, "SN-2")] {
+        device.model = "edge-box-2".to_owned();
+        device.accepts(&device.register(&service, serial));
+    }
+}

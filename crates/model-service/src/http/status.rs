@@ -52,6 +52,7 @@ fn of_registration(error: &RegistrationError) -> StatusCode {
         | E::NonceUsed
         | E::IdentityUnknown { .. }
         | E::OtherIssuer { .. }
+        | E::HardwareName { .. }
         | E::NonceSignature { .. } => StatusCode::FORBIDDEN,
         E::Serial(error) => of_serial(error),
         E::IdentityDamaged(_) | E::Store(_) => StatusCode::SERVICE_UNAVAILABLE,

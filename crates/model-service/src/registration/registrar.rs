@@ -100,10 +100,13 @@ impl Registrar {
                 name: format!("device-key {}", request.device_key().id()),
                 hardware_id: None,
             },
-            Authentication::HardwareIdentity { issuers } => {
+            Authentication::HardwareIdentity {
+                issuers,
+                hardware_names,
+            } => {
                 let proof = IdentityProof::read(stream.request.body())?;
                 entry.device = shortened(&proof.digest);
-                self.verify_proof(&proof, issuers, request.request_id())?
+                self.verify_proof(&proof, issuers, hardware_names, request.request_id())?
             }
         };
         if let Some(old) = old {
@@ -168,6 +171,7 @@ impl Registrar {
         &self,
         proof: &IdentityProof,
         issuers: &[String],
+        hardware_names: &[String],
         nonce: &str,
     ) -> Result<ProvenDevice, RegistrationError> {
         let found = self.store.find_identities(&proof.digest)?;
@@ -197,6 +201,12 @@ impl Registrar {
             })?;
         if self.store.is_blocked(&stored.key_digest)? {
             return Err(SerialError::IdentityBlocked.into());
+        }
+        if !hardware_names.iter().any(|name| name == identity.hardware_name()) {
+            return Err(RegistrationError::HardwareName {
+                found: shortened(identity.hardware_name()),
+                allowed: hardware_names.join(", "),
+            });
         }
         Ok(ProvenDevice {
             name: identity_device(&stored.key_digest),
