@@ -57,7 +57,7 @@ fi
 title "install-device on a factory boot: identity, export, power-off"
 inside /mnt/testbed hook "${options[@]}" --set hardware-identity.factory.export=file:/mnt/export.json \
     --set hardware-identity.factory.then=poweroff --set hardware-identity.issuer-id=example-issuer \
-    --set hardware-identity.manufacturer=Example --set hardware-identity.hardware-name=box \
+    --set hardware-identity.manufacturer=Example --set hardware-identity.hardware-name=example-box \
     --set hardware-identity.hardware-id=SN-0001 --system-mode install --factory install-device
 
 title "The issuer signs the export, the model service imports it"

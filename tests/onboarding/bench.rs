@@ -158,7 +158,7 @@ impl Factory {
                 "--manufacturer",
                 "Example",
             ])
-            .args(["--hardware-name", "box", "--hardware-id", "key-digest"])
+            .args(["--hardware-name", "example-box", "--hardware-id", "key-digest"])
             .env("TCTI", tpm.tcti())
             .env("SNAP", device.snap())
             .env("SNAP_SAVE_DATA", device.save_data());

@@ -38,9 +38,10 @@ pub fn is_hardware_id(id: &str) -> bool {
 }
 
 /// Returns true if `serial` can be the serial number of a device: a hardware id without a slash,
-/// which snapd does not allow in the primary key of an assertion.
+/// which snapd does not allow in the primary key of an assertion, and not a name of a directory
+/// (`.`, `..`), as serials are parts of paths and URLs.
 pub fn is_serial(serial: &str) -> bool {
-    is_hardware_id(serial) && !serial.contains('/')
+    is_hardware_id(serial) && !serial.contains('/') && !matches!(serial, "." | "..")
 }
 
 /// Returns true if `name` can be the name of a manufacturer: characters of any script that a reader
@@ -118,7 +119,10 @@ mod tests {
                 "{text:?}"
             );
         }
-        assert!(is_hardware_id("A/1") && !is_serial("A/1"));
+        for text in ["A/1", ".", ".."] {
+            assert!(is_hardware_id(text) && !is_serial(text), "{text:?}");
+        }
+        assert!(is_serial("..."));
     }
 
     proptest::proptest! {

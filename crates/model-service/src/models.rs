@@ -1,18 +1,20 @@
 //! The models whose devices get serials, with their keys and secrets.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use failure::Diagnostic;
 use files::FileError;
 use jiff::Timestamp;
+use regex::Regex;
 use snap_assertions::{LocalSigner, PrivateKeyError, Signer as _};
 use thiserror::Error;
 
 use crate::account_keys::{AccountKeys, LastVerified};
 use crate::secret::{Secret, SecretError, read_private};
-use crate::settings::{ModelSettings, Provisioning, Settings};
+use crate::settings::{ModelSettings, Provisioning, SerialSource, Settings};
 
 /// Why a model in the settings cannot be used.
 #[derive(Debug, Error, Diagnostic)]
@@ -33,6 +35,18 @@ pub enum ModelsError {
         path: PathBuf,
         /// What is wrong with the key.
         reason: PrivateKeyError,
+    },
+    /// `serial-pattern` is not a regular expression.
+    #[error("`serial-pattern` {pattern:?} is not a regular expression: {reason}")]
+    #[diagnostic(
+        code("serial-pattern-invalid"),
+        help("Correct it; docs/model-service.md describes the syntax")
+    )]
+    SerialPattern {
+        /// The setting.
+        pattern: String,
+        /// The problem, on one line.
+        reason: String,
     },
     /// No file in `account-keys` has the account-key of the key.
     #[error("no account-key is known for the key {key} in {}", path.display())]
@@ -60,13 +74,63 @@ pub enum ModelsError {
 
 /// How the devices of a model prove that they may have a serial.
 pub(crate) enum Authentication {
-    /// A signature with the key of a hardware identity of one of these issuers.
+    /// A signature with the key of a hardware identity, by one of the issuers and with one of the
+    /// hardware names.
     HardwareIdentity {
         /// Account ids.
         issuers: Vec<String>,
+        /// The names of the hardware that the model is for.
+        hardware_names: Vec<String>,
     },
     /// A shared secret.
     ApiKey(Secret),
+}
+
+/// Which serial a device gets that has none.
+pub(crate) enum SerialRule {
+    /// The hardware id of its identity, and no other.
+    HardwareId,
+    /// The serial that it proposes.
+    Proposed {
+        /// What the proposal must match.
+        pattern: Option<SerialPattern>,
+    },
+}
+
+/// The pattern of the serials of a model.
+pub(crate) struct SerialPattern {
+    pattern: String,
+    whole: Regex,
+}
+
+impl SerialPattern {
+    fn read(pattern: &str) -> Result<Self, ModelsError> {
+        let anchored = || Regex::new(&format!(r"\A(?:{pattern})\z"));
+        // Alone first: `a)|(b` is valid only between the parentheses.
+        let whole =
+            Regex::new(pattern)
+                .and_then(|_| anchored())
+                .map_err(|error| ModelsError::SerialPattern {
+                    pattern: pattern.to_owned(),
+                    // The error has several lines, with the place marked; a log keeps one line.
+                    reason: error.to_string().trim().replace('\n', " "),
+                })?;
+        Ok(Self {
+            pattern: pattern.to_owned(),
+            whole,
+        })
+    }
+
+    /// Returns true if the pattern matches the whole serial.
+    pub(crate) fn matches(&self, serial: &str) -> bool {
+        self.whole.is_match(serial)
+    }
+}
+
+impl fmt::Display for SerialPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.pattern)
+    }
 }
 
 /// A model in the settings.
@@ -74,6 +138,7 @@ pub(crate) struct KnownModel {
     pub(crate) brand: String,
     pub(crate) name: String,
     pub(crate) authentication: Authentication,
+    pub(crate) serial_rule: SerialRule,
     pub(crate) signer: Arc<LocalSigner>,
     /// The account that the signer's key belongs to.
     pub(crate) authority: String,
@@ -144,6 +209,7 @@ fn known_model(
         });
     }
     let brand = || vec![model.brand_id.clone()];
+    let name = || vec![model.model.clone()];
     Ok(KnownModel {
         brand: model.brand_id.clone(),
         name: model.model.clone(),
@@ -151,6 +217,17 @@ fn known_model(
             Some(path) => Authentication::ApiKey(Secret::read(path)?),
             None => Authentication::HardwareIdentity {
                 issuers: model.issuers.clone().unwrap_or_else(brand),
+                hardware_names: model.hardware_names.clone().unwrap_or_else(name),
+            },
+        },
+        serial_rule: match model.serial_source() {
+            SerialSource::HardwareId => SerialRule::HardwareId,
+            SerialSource::Proposed => SerialRule::Proposed {
+                pattern: model
+                    .serial_pattern
+                    .as_deref()
+                    .map(SerialPattern::read)
+                    .transpose()?,
             },
         },
         authority: account_key.account_id().to_owned(),

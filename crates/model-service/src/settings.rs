@@ -65,6 +65,38 @@ pub enum SettingsError {
         /// Brand and name of the model.
         model: String,
     },
+    /// A model that is provisioned by API key has a setting for hardware identities.
+    #[error("the model {model} is provisioned by API key, but has `{setting}` for hardware identities")]
+    #[diagnostic(
+        code("setting-needs-identity"),
+        help("Remove the setting, or set `provisioning` to \"hardware-identity\"")
+    )]
+    NeedsIdentity {
+        /// Brand and name of the model.
+        model: String,
+        /// The setting.
+        setting: &'static str,
+    },
+    /// No identity would be accepted for the model.
+    #[error("`hardware-names` of the model {model} is empty, which would refuse every device")]
+    #[diagnostic(
+        code("hardware-names-empty"),
+        help("List the hardware names of the model's devices, or remove `hardware-names`")
+    )]
+    NoHardwareName {
+        /// Brand and name of the model.
+        model: String,
+    },
+    /// The pattern of proposed serials has no effect, as no serial is proposed.
+    #[error("the model {model} has a `serial-pattern`, but its serials are the hardware ids")]
+    #[diagnostic(
+        code("serial-pattern-unused"),
+        help("Set `serial` to \"proposed\", or remove `serial-pattern`")
+    )]
+    PatternUnused {
+        /// Brand and name of the model.
+        model: String,
+    },
     /// Two tokens have the same name, or one has the name of the import token.
     #[error("duplicate token name {name:?} in the settings")]
     #[diagnostic(
@@ -257,6 +289,13 @@ pub(crate) struct ModelSettings {
     pub(crate) serial_key: PathBuf,
     /// Accounts whose hardware identities are accepted; the brand alone by default.
     pub(crate) issuers: Option<Vec<String>>,
+    /// Hardware names of identities that are accepted; the name of the model alone by default.
+    pub(crate) hardware_names: Option<Vec<String>>,
+    /// Where serials come from; by default from the hardware identity, if the model is provisioned
+    /// by one.
+    serial: Option<SerialSource>,
+    /// A regular expression that a proposed serial must match as a whole.
+    pub(crate) serial_pattern: Option<String>,
     /// The API key of the model, with `provisioning = "api-key"`.
     pub(crate) api_key_file: Option<PathBuf>,
 }
@@ -265,6 +304,46 @@ impl ModelSettings {
     fn name(&self) -> String {
         format!("{}/{}", self.brand_id, self.model)
     }
+
+    pub(crate) fn serial_source(&self) -> SerialSource {
+        self.serial.unwrap_or(match self.provisioning {
+            Provisioning::HardwareIdentity => SerialSource::HardwareId,
+            Provisioning::ApiKey => SerialSource::Proposed,
+        })
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        let by_api_key = self.provisioning == Provisioning::ApiKey;
+        let model = self.name();
+        if by_api_key != self.api_key_file.is_some() {
+            return Err(SettingsError::ApiKeyFile { model });
+        }
+        if by_api_key && self.serial_source() == SerialSource::HardwareId {
+            let setting = "serial = \"hardware-id\"";
+            return Err(SettingsError::NeedsIdentity { model, setting });
+        }
+        if by_api_key && self.hardware_names.is_some() {
+            let setting = "hardware-names";
+            return Err(SettingsError::NeedsIdentity { model, setting });
+        }
+        if self.hardware_names.as_ref().is_some_and(Vec::is_empty) {
+            return Err(SettingsError::NoHardwareName { model });
+        }
+        if self.serial_pattern.is_some() && self.serial_source() == SerialSource::HardwareId {
+            return Err(SettingsError::PatternUnused { model });
+        }
+        Ok(())
+    }
+}
+
+/// Where the serials of a model come from.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SerialSource {
+    /// The hardware id of the identity.
+    HardwareId,
+    /// The proposal of the device.
+    Proposed,
 }
 
 /// How a device proves that it may have a serial.
@@ -353,9 +432,7 @@ impl Settings {
             names.push(&token.name);
         }
         for (index, model) in self.models.iter().enumerate() {
-            if (model.provisioning == Provisioning::ApiKey) != model.api_key_file.is_some() {
-                return Err(SettingsError::ApiKeyFile { model: model.name() });
-            }
+            model.check()?;
             let mut later = self.models.iter().skip(index + 1);
             if later.any(|other| (&other.brand_id, &other.model) == (&model.brand_id, &model.model)) {
                 return Err(SettingsError::DuplicateModel { model: model.name() });

@@ -17,8 +17,11 @@ const HOSTILE: [&str; 6] = [
     "'><svg onload='window.hurt = 1'><iframe srcdoc='<script>parent.hurt = 1</script>'>",
     "</td></tr></table></main></body><form action=http://127.0.0.1:9/><input name=password><!--",
     "&lt;b&gt;&#60;script&#62;",
-    "right \u{202e}ot tfel\u{2067} \u{200b}and {{7*7}} ${7*7} <%= 7*7 %>",
+    BIDIRECTIONAL,
 ];
+/// No import accepts it in a hardware-id any more, but older databases have such ones.
+const BIDIRECTIONAL: &str = "right \u{202e}ot tfel\u{2067} \u{200b}and {{7*7}} ${7*7} <%= 7*7 %>";
+const PLACEHOLDER: &str = "left and right";
 
 /// Returns true if the second of two names in a cell is behind or below the first, whatever the
 /// writing direction of the first.
@@ -29,13 +32,17 @@ const IN_THEIR_ORDER: &str = "return [...document.querySelectorAll('td:nth-child
 
 /// Identities, registrations and a report with all the hostile names in them.
 fn fill_with_hostile_names(world: &World) -> String {
-    let identity = |name: &&str| {
-        let changes = json!({ "hardware-id": name, "manufacturer": name });
+    let identity = |hardware_id: &str, name: &str| {
+        let changes = json!({ "hardware-id": hardware_id, "manufacturer": name });
         Device::fresh("").identity_with(changes)
     };
+    let imported = |name: &&str| identity(&name.replace(BIDIRECTIONAL, PLACEHOLDER), name);
     world
         .bench
-        .import_text(&HOSTILE.iter().map(identity).collect::<Vec<_>>().join("\n"));
+        .import_text(&HOSTILE.iter().map(imported).collect::<Vec<_>>().join("\n"));
+    let older = "UPDATE imported.identities SET hardware_id = ?1 WHERE hardware_id = ?2";
+    let parameters = [BIDIRECTIONAL, PLACEHOLDER];
+    world.bench.database().execute(older, parameters).unwrap();
     let device = Device::new("p256");
     for name in HOSTILE {
         let nonce = world.service.nonce();
@@ -47,8 +54,8 @@ fn fill_with_hostile_names(world: &World) -> String {
             .serial(&format!("{request}\n{}", common::model("edge-box")));
         assert!([400, 403].contains(&answer.status), "{answer:?}");
     }
-    let refused = identity(&HOSTILE[0]).replace("edge-box", "other-box");
-    let identities = HOSTILE.iter().map(identity);
+    let refused = identity(HOSTILE[0], HOSTILE[0]).replace("edge-box", "other-box");
+    let identities = HOSTILE.iter().map(|name| identity(name, name));
     identities.chain([refused]).collect::<Vec<_>>().join("\n")
 }
 
@@ -102,7 +109,7 @@ fn hostile_names_are_text() {
     assert_eq!(contents(browser, "td:nth-child(3)"), newest_first);
     world.upload(&report);
     nothing_was_injected(browser, "Import");
-    let refused_first: Vec<_> = HOSTILE[..1].iter().chain(&HOSTILE).copied().collect();
+    let refused_first = [&[BIDIRECTIONAL, HOSTILE[0]], &HOSTILE[..HOSTILE.len() - 1]].concat();
     assert_eq!(contents(browser, "td:nth-child(2)"), refused_first);
 }
 

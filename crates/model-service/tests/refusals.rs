@@ -354,7 +354,19 @@ fn invalid_proposed_serials() {
     };
     world.refuses(&stream(Value::Null), 400, "serial-missing");
     world.refuses(&stream("".into()), 400, "serial-missing");
-    for serial in ["a/b", "two\nlines", "a\tb", &"x".repeat(129)] {
+    for serial in [
+        "a/b",
+        "two\nlines",
+        "a\tb",
+        &"x".repeat(129),
+        "SN-1\u{200b}",
+        "\u{202e}1-NS",
+        "S\u{41d}-1",
+        "SN\u{a0}1",
+        "SN-1 ",
+        ".",
+        "..",
+    ] {
         world.refuses(&stream(serial.into()), 400, "serial-invalid");
     }
 }

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::fs;
+
 use common::device::Device;
 use common::http::Request;
 use common::{API_KEY, ASSERTIONS, Bench, model, sign, text_vector};
@@ -47,6 +49,9 @@ fn each_algorithm_and_both_digest_forms() {
 #[test]
 fn an_identity_that_snapd_signed() {
     let bench = Bench::new();
+    let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
+    let settings = settings.replace("[\"edge-box\"]", "[\"edge-box-2\"]");
+    bench.write("settings.toml", settings.as_bytes());
     let service = bench.serve();
     bench.import_text(&text_vector("hardware-identity-p256.assert"));
     let device = Device::new("p256");

@@ -4,9 +4,11 @@
 
 mod common;
 
+use std::fs;
+
 use common::device::Device;
 use common::http::{Answer, Request};
-use common::{API_KEY, ASSERTIONS, Bench, Service, sign};
+use common::{API_KEY, ASSERTIONS, Bench, Service, pem, sign};
 use serde_json::{Value, json};
 
 const NEW: &str = "edge-box-2";
@@ -21,7 +23,18 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With these settings of the new model instead of its hardware names and `serial`.
+    fn with(settings: &str) -> Self {
         let bench = Bench::new();
+        if !settings.is_empty() {
+            let binding = "hardware-names = [\"edge-box\"]\nserial = \"proposed\"";
+            let text = fs::read_to_string(bench.path("settings.toml")).unwrap();
+            let (before, after) = text.rsplit_once(binding).unwrap();
+            bench.write("settings.toml", format!("{before}{settings}{after}").as_bytes());
+        }
         let device = Device::new("p256");
         bench.import_text(&device.identity());
         let service = bench.serve();
@@ -72,6 +85,65 @@ fn a_device_keeps_its_identity() {
 }
 
 #[test]
+fn a_remodel_follows_the_rules_of_the_new_model() {
+    let world = World::with("serial = \"proposed\"");
+    world
+        .remodel(&world.device, NEW, &world.old_serial, json!({}))
+        .refused(403, "hardware-name-not-allowed");
+    let world = World::with("hardware-names = [\"edge-box\"]");
+    let remodel = |changes| world.remodel(&world.device, NEW, &world.old_serial, changes);
+    remodel(json!({})).refused(403, "serial-not-hardware-id");
+    let answer = remodel(json!({ "serial": "p256" }));
+    assert_eq!(answer.status, 201, "{answer:?}");
+}
+
+#[test]
+fn a_blocked_identity_is_not_remodeled() {
+    let world = World::new();
+    let digest = world.device.digest();
+    let block = world
+        .bench
+        .run(&["identity", "block"], &[&digest, "--reason", "stolen"]);
+    assert!(block.status.success(), "{block:?}");
+    world
+        .remodel(&world.device, NEW, &world.old_serial, json!({}))
+        .refused(403, "identity-blocked");
+}
+
+/// An account in `serial-authority` signed the old serial.
+#[test]
+fn an_old_serial_by_another_account_than_the_brand() {
+    let bench = Bench::new();
+    bench.write("serial.pem", pem("issuer").as_bytes());
+    let service = bench.serve();
+    let mut device = Device::new("p256");
+    bench.import_text(&device.identity());
+    let register = |device: &Device, headers: Value, old: &str| {
+        let stream = device.stream_with(&service.nonce(), "SN-1", headers);
+        let request = stream[..stream.find("\ntype: model").unwrap()].to_owned();
+        let snaps =
+            json!([{ "name": "gadget", "type": "gadget" }, { "name": "pc-kernel", "type": "kernel" }]);
+        let model = sign(
+            json!({
+                "type": "model", "authority-id": "brand-acme", "brand-id": "brand-acme", "series": "16",
+                "model": device.model, "architecture": "amd64", "base": "core24", "grade": "dangerous",
+                "snaps": snaps, "serial-authority": ["acme"], "timestamp": "2026-01-01T00:00:00Z",
+            }),
+            "brand",
+        );
+        service.serial(&format!("{request}\n{model}{old}"))
+    };
+    let old = register(&device, json!({}), "");
+    assert_eq!(old.status, 201, "{old:?}");
+    device.model = NEW.to_owned();
+    let original = json!({
+        "original-brand-id": "brand-acme", "original-model": "edge-box", "original-serial": "SN-1",
+    });
+    let answer = register(&device, original, &format!("\n{}", old.body));
+    assert_eq!(answer.status, 201, "{answer:?}");
+}
+
+#[test]
 fn the_old_serial_must_be_present_and_match() {
     let world = World::new();
     let refused = |old: &str, changes| {
@@ -87,16 +159,19 @@ fn the_old_serial_must_be_present_and_match() {
         &world.old_serial.replace("SN-1", "SN-2"),
         json!({ "original-serial": "SN-2" }),
     );
-    let by = |key, serial| {
+    let by_account = |account, key, serial| {
         sign(
             json!({
-                "type": "serial", "authority-id": "brand-acme", "brand-id": "brand-acme", "model": "edge-box",
+                "type": "serial", "authority-id": account, "brand-id": "brand-acme", "model": "edge-box",
                 "serial": serial, "timestamp": "2026-11-01T00:00:00Z",
                 "device-key": common::encoded_key("device"), "device-key-sha3-384": common::key_id("device"),
             }),
             key,
         )
     };
+    let by = |key, serial| by_account("brand-acme", key, serial);
+    // By the trusted key of an account that does not sign serials of the model.
+    refused(&by_account("acme", "issuer", "SN-1"), json!({}));
     // By a key of another account, then by the brand but not issued by this service.
     refused(&by("device", "SN-1"), json!({}));
     refused(&by("brand", "SN-5"), json!({ "original-serial": "SN-5" }));

@@ -84,6 +84,8 @@ fn init_makes_everything_for_a_registration() {
     let mut identity = device.export();
     identity["authority-id"] = "my-issuer".into();
     identity["issuer-id"] = "my-issuer".into();
+    identity["hardware-id"] = "SN-1".into();
+    identity["hardware-name"] = "my-box".into();
     let request = Request::post("/v1/hardware-identities", sign(identity, &signer("issuer")));
     let request = request.header("content-type", common::ASSERTIONS);
     let token = read("secrets/import-token");
@@ -169,6 +171,29 @@ fn invalid_settings() {
         (
             good.replace("api-key-file = \"api-key\"\n", ""),
             "api-key-file-mismatch",
+        ),
+        (
+            good.replace("api-key-file =", "serial = \"hardware-id\"\napi-key-file ="),
+            "setting-needs-identity",
+        ),
+        (
+            good.replace(
+                "api-key-file =",
+                "hardware-names = [\"edge-box\"]\napi-key-file =",
+            ),
+            "setting-needs-identity",
+        ),
+        (
+            good.replace("hardware-names = [\"edge-box\"]", "hardware-names = []"),
+            "hardware-names-empty",
+        ),
+        (
+            good.replace("\"proposed\"", "\"proposed\"\nserial-pattern = \"a)|(b\""),
+            "serial-pattern-invalid",
+        ),
+        (
+            good.replace("\"proposed\"", "\"hardware-id\"\nserial-pattern = \"a\""),
+            "serial-pattern-unused",
         ),
         (good.replace("127.0.0.1:0", "nowhere"), "service-settings-invalid"),
         (good.replace("\"token\"", "\"none\""), "file-unreadable"),

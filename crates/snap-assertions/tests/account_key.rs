@@ -114,19 +114,56 @@ fn changed_timestamp(vector: &str) -> Statement {
     changed(vector, r#"{"timestamp": "2020-01-01T00:00:00Z"}"#)
 }
 
+/// Returns true if a key with these constraints may sign the assertion.
+fn allowed(constraints: &str, signed: &Assertion) -> bool {
+    let change = format!(r#"{{"format": "1", "constraints": {constraints}}}"#);
+    let statement = changed("account-key-issuer", &change);
+    let key = AccountKey::check(&statement.headers, &statement.body).unwrap();
+    match key.verify(signed, "2026-01-01T00:00:00Z".parse().unwrap()) {
+        Ok(()) => true,
+        Err(VerifyError::Constraints) => false,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// As in Go: classes and word boundaries are those of ASCII, and the rest is Unicode.
+#[test]
+fn constraints_are_regular_expressions_of_go() {
+    for (manufacturer, pattern, expected) in [
+        ("Gerät", r"\w+", false),
+        ("Geraet_1", r"\w+", true),
+        ("Gerät", r"Ger\Wt", true),
+        ("Gerät", r"[\wä]+", true),
+        ("Gerät", "Ger.t", true),
+        ("GERÄT", "(?i)gerät", true),
+        ("Gerät", r"\p{L}+", true),
+        ("\u{663}", r"\d+", false),
+        ("\u{663}", r"\D", true),
+        ("3", r"[\d]", true),
+        ("A\u{a0}B", r"A\sB", false),
+        ("A\u{a0}B", r"A\SB", true),
+        ("A B", r"A\sB", true),
+        ("Acme", r"\<Acme", false),
+        ("<Acme>", r"\<Acme\>", true),
+        ("Ä B", r"Ä \bB", true),
+        ("ÄB", r"Ä\bB", true),
+        ("ÄÖ", r"Ä\BÖ", true),
+        ("AB", r"A\bB", false),
+        (r"A\w", r"A\\w", true),
+    ] {
+        let change = serde_json::json!({ "manufacturer": manufacturer }).to_string();
+        let identity = changed("hardware-identity-p256", &change);
+        let identity = identity.sign(&signer("issuer"), &options()).unwrap();
+        let constraints = serde_json::json!([
+            { "headers": { "type": "hardware-identity", "manufacturer": pattern } }
+        ]);
+        let found = allowed(&constraints.to_string(), &identity);
+        assert_eq!(found, expected, "{pattern} {manufacturer}");
+    }
+}
+
 #[test]
 fn constraints_limit_what_a_key_may_sign() {
-    let now = "2026-01-01T00:00:00Z".parse().unwrap();
-    let allowed = |constraints: &str, signed: &Assertion| {
-        let change = format!(r#"{{"format": "1", "constraints": {constraints}}}"#);
-        let statement = changed("account-key-issuer", &change);
-        let key = AccountKey::check(&statement.headers, &statement.body).unwrap();
-        match key.verify(signed, now) {
-            Ok(()) => true,
-            Err(VerifyError::Constraints) => false,
-            Err(other) => panic!("{other}"),
-        }
-    };
     let wrapped = assertion("hardware-identity-wrapped-key");
     for (headers, expected) in [
         (r#""hardware-name": "edge-.*""#, true),

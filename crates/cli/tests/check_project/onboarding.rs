@@ -103,7 +103,7 @@ impl Bench {
             &format!("factory.export=file:{}", export.display()),
             "issuer-id=example-issuer",
             "manufacturer=Example",
-            "hardware-name=box",
+            "hardware-name=example-box",
             "hardware-id=key-digest",
         ] {
             install.args(["--set", &format!("hardware-identity.{option}")]);

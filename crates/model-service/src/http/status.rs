@@ -54,6 +54,7 @@ fn of_registration(error: &RegistrationError) -> StatusCode {
         | E::NonceUsed
         | E::IdentityUnknown { .. }
         | E::OtherIssuer { .. }
+        | E::HardwareName { .. }
         | E::NonceSignature { .. } => StatusCode::FORBIDDEN,
         E::Serial(error) => of_serial(error),
         E::IdentityDamaged(_) | E::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -74,10 +75,12 @@ fn of_serial(error: &SerialError) -> StatusCode {
     match error {
         SerialError::Missing
         | SerialError::TooLong { .. }
-        | SerialError::Slash { .. }
-        | SerialError::Characters { .. } => StatusCode::BAD_REQUEST,
+        | SerialError::Invalid { .. }
+        | SerialError::Pattern { .. } => StatusCode::BAD_REQUEST,
         SerialError::Taken { .. } => StatusCode::CONFLICT,
-        SerialError::IdentityBlocked => StatusCode::FORBIDDEN,
+        SerialError::IdentityBlocked
+        | SerialError::NotHardwareId { .. }
+        | SerialError::HardwareIdNotSerial { .. } => StatusCode::FORBIDDEN,
         SerialError::Contended
         | SerialError::AccountKeyExpired
         | SerialError::Signing(_)

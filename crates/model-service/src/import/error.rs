@@ -49,6 +49,12 @@ pub(crate) enum RefusalReason {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Header(HeaderError),
+    #[error("the hardware-id {hardware_id:?} is not printable ASCII, or has a space at an end")]
+    #[diagnostic(
+        code("hardware-id-not-readable"),
+        help("Export the device again with another hardware-id, and sign it again")
+    )]
+    HardwareId { hardware_id: String },
     #[error("the key digest has the {form} form, which the model service does not accept")]
     #[diagnostic(
         code("digest-form-not-accepted"),

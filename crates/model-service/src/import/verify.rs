@@ -1,12 +1,13 @@
 //! The checks on an assertion before it is stored.
 
-use identity_key::DigestForm;
+use identity_key::{DigestForm, is_hardware_id};
 use jiff::Timestamp;
 use snap_assertions::Assertion;
 use snap_assertions::types::HardwareIdentity;
 
 use super::error::RefusalReason;
 use crate::account_keys::AccountKeys;
+use crate::message::shortened;
 use crate::store::IdentityRecord;
 
 /// An assertion that was refused.
@@ -42,6 +43,11 @@ impl Verifier<'_> {
         }
         let identity =
             HardwareIdentity::check_any_form(assertion.headers()).map_err(RefusalReason::Header)?;
+        if !is_hardware_id(identity.hardware_id()) {
+            return Err(RefusalReason::HardwareId {
+                hardware_id: shortened(identity.hardware_id()),
+            });
+        }
         let form = identity.digest_form();
         if !self.digest_forms.contains(&form) {
             return Err(RefusalReason::DigestForm { form });

@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 use snap_assertions::Hash;
 use thiserror::Error;
 
+use crate::message::shortened;
+
 /// The field of the digest in the documentation of the model service.
 const DIGEST: &str = "hardware-id-key-sha3-384";
 /// The field of the digest in snapd 2.74 to 2.77.
@@ -113,13 +115,13 @@ fn string<'a>(fields: &'a Map<String, Value>, name: &'static str) -> Result<Opti
 /// The values are not documented. Accepted are those that this project writes and the names that
 /// libraries use (`SHA-256`). The default is SHA-256, the hash of the example in the documentation.
 fn hash(name: Option<&str>) -> Result<Hash, BodyError> {
-    let Some(name) = name else {
-        return Ok(Hash::Sha256);
-    };
-    let plain = name.to_ascii_lowercase().replace('-', "");
-    plain.parse().map_err(|_| BodyError::HashAlgorithm {
-        name: name.to_owned(),
-    })
+    match name {
+        None | Some("sha256" | "sha-256" | "SHA256" | "SHA-256") => Ok(Hash::Sha256),
+        Some("sha384" | "sha-384" | "SHA384" | "SHA-384") => Ok(Hash::Sha384),
+        Some(other) => Err(BodyError::HashAlgorithm {
+            name: shortened(other),
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -149,15 +151,32 @@ mod tests {
         for (name, expected) in [
             (None, Ok(Hash::Sha256)),
             (Some("sha256"), Ok(Hash::Sha256)),
+            (Some("sha-256"), Ok(Hash::Sha256)),
+            (Some("SHA256"), Ok(Hash::Sha256)),
+            (Some("SHA-256"), Ok(Hash::Sha256)),
+            (Some("sha384"), Ok(Hash::Sha384)),
+            (Some("sha-384"), Ok(Hash::Sha384)),
+            (Some("SHA384"), Ok(Hash::Sha384)),
             (Some("SHA-384"), Ok(Hash::Sha384)),
-            (Some("sha1"), Err("hash-algorithm".to_owned())),
-            (Some(""), Err("hash-algorithm".to_owned())),
         ] {
             assert_eq!(
                 hash(name).map_err(|error| failure::code(&error)),
                 expected,
                 "{name:?}"
             );
+        }
+        for name in [
+            "",
+            "sha1",
+            "--sha256",
+            "s-h-a-2-5-6",
+            "sha256-",
+            "Sha256",
+            " sha256",
+            "sha3-384",
+        ] {
+            let error = hash(Some(name)).unwrap_err();
+            assert_eq!(failure::code(&error), "hash-algorithm", "{name:?}");
         }
     }
 

@@ -122,6 +122,14 @@ pub(crate) enum RegistrationError {
         help("Check that this is the exported device, and that it names the hash it signs with")
     )]
     NonceSignature { hardware_id: String },
+    #[error("the hardware identity has the hardware-name {found}, and the model is for {allowed}")]
+    #[diagnostic(
+        code("hardware-name-not-allowed"),
+        help(
+            "Install the image for this hardware, or add the hardware-name to `hardware-names` of the model in the settings of the model service"
+        )
+    )]
+    HardwareName { found: String, allowed: String },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Serial(#[from] SerialError),

@@ -12,7 +12,7 @@ use snap_assertions::{Assertion, decode};
 use super::body::IdentityProof;
 use super::error::RegistrationError;
 use super::remodel;
-use super::serial::{self, Issuance, Registration, SerialError};
+use super::serial::{Issuance, ProvenDevice, Registration, SerialError};
 use super::stream::Stream;
 use crate::account_keys::AccountKeys;
 use crate::message::{message, shortened};
@@ -96,18 +96,23 @@ impl Registrar {
         )?;
         self.consume_nonce(request.request_id())?;
         let device = match &model.authentication {
-            Authentication::ApiKey(_) => format!("device-key {}", request.device_key().id()),
-            Authentication::HardwareIdentity { issuers } => {
+            Authentication::ApiKey(_) => ProvenDevice {
+                name: format!("device-key {}", request.device_key().id()),
+                hardware_id: None,
+            },
+            Authentication::HardwareIdentity {
+                issuers,
+                hardware_names,
+            } => {
                 let proof = IdentityProof::read(stream.request.body())?;
                 entry.device = shortened(&proof.digest);
-                self.verify_proof(&proof, issuers, request.request_id())?
+                self.verify_proof(&proof, issuers, hardware_names, request.request_id())?
             }
         };
         if let Some(old) = old {
             let holder = self.store.find_holder(&old)?;
-            remodel::check_holder(&old, holder.as_deref(), &device)?;
+            remodel::check_holder(&old, holder.as_deref(), &device.name)?;
         }
-        let proposed = serial::proposed(&request)?;
         let issuance = Issuance {
             store: &self.store,
             account_keys: &self.account_keys,
@@ -116,7 +121,7 @@ impl Registrar {
             device: &device,
             log_limit: self.log_limit,
         };
-        Ok(issuance.issue(proposed, entry)?)
+        Ok(issuance.issue(entry)?)
     }
 
     /// Finds the model of the request, and checks the model assertion that came with it.
@@ -166,11 +171,15 @@ impl Registrar {
         &self,
         proof: &IdentityProof,
         issuers: &[String],
+        hardware_names: &[String],
         nonce: &str,
-    ) -> Result<String, RegistrationError> {
+    ) -> Result<ProvenDevice, RegistrationError> {
         let found = self.store.find_identities(&proof.digest)?;
-        let trusted = found.iter().find(|identity| issuers.contains(&identity.issuer));
-        let stored = trusted.ok_or_else(|| {
+        // In the order of the settings, so that the result does not depend on the database.
+        let mut trusted = issuers
+            .iter()
+            .filter_map(|issuer| found.iter().find(|identity| identity.issuer == *issuer));
+        let stored = trusted.next().ok_or_else(|| {
             let digest = shortened(&proof.digest);
             match found.first() {
                 None => RegistrationError::IdentityUnknown { digest },
@@ -193,7 +202,16 @@ impl Registrar {
         if self.store.is_blocked(&stored.key_digest)? {
             return Err(SerialError::IdentityBlocked.into());
         }
-        Ok(identity_device(&stored.key_digest))
+        if !hardware_names.iter().any(|name| name == identity.hardware_name()) {
+            return Err(RegistrationError::HardwareName {
+                found: shortened(identity.hardware_name()),
+                allowed: hardware_names.join(", "),
+            });
+        }
+        Ok(ProvenDevice {
+            name: identity_device(&stored.key_digest),
+            hardware_id: Some(identity.hardware_id().to_owned()),
+        })
     }
 }
 

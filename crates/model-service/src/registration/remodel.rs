@@ -29,6 +29,9 @@ pub(crate) enum RemodelError {
     #[error("the signature of the old serial of the remodel is not accepted: {0}")]
     #[diagnostic(code("remodel-serial"), help("Register the device again without a remodel"))]
     Signature(SignatureError),
+    #[error("the old serial of the remodel is by {account}, which does not sign serials of {model}")]
+    #[diagnostic(code("remodel-serial"), help("Register the device again without a remodel"))]
+    Authority { account: String, model: String },
     #[error("the old serial of the remodel is for another device key than the request")]
     #[diagnostic(code("remodel-serial"), help("Register the device again without a remodel"))]
     OtherDeviceKey,
@@ -81,7 +84,8 @@ pub(super) fn old_number(
     if serial.device_key() != request.device_key() {
         return Err(RemodelError::OtherDeviceKey);
     }
-    check_provisioning(&serial, model, models)?;
+    let old_model = check_provisioning(&serial, model, models)?;
+    check_authority(old_serial, old_model)?;
     Ok(Some(SerialNumber {
         brand: serial.brand_id().to_owned(),
         model: serial.model().to_owned(),
@@ -89,14 +93,32 @@ pub(super) fn old_number(
     }))
 }
 
-fn check_provisioning(old: &Serial<'_>, model: &KnownModel, models: &Models) -> Result<(), RemodelError> {
+/// Checks that the account that signed the old serial signs serials of the old model: the brand, or
+/// the account of the settings, which was in `serial-authority` when the serial was issued.
+fn check_authority(old_serial: &Assertion, old_model: &KnownModel) -> Result<(), RemodelError> {
+    let account = old_serial.header("authority-id").unwrap_or_default();
+    if account == old_model.brand || account == old_model.authority {
+        return Ok(());
+    }
+    Err(RemodelError::Authority {
+        account: account.to_owned(),
+        model: format!("{}/{}", old_model.brand, old_model.name),
+    })
+}
+
+/// Finds the old model, and checks that the new one is provisioned in the same way.
+fn check_provisioning<'a>(
+    old: &Serial<'_>,
+    model: &KnownModel,
+    models: &'a Models,
+) -> Result<&'a KnownModel, RemodelError> {
     let (brand, name) = (old.brand_id(), old.model());
     let old_model = format!("{brand}/{name}");
-    let Some(old) = models.find(brand, name) else {
+    let Some(known) = models.find(brand, name) else {
         return Err(RemodelError::UnknownModel { model: old_model });
     };
-    match (old.provisioning().name(), model.provisioning().name()) {
-        (old, new) if old == new => Ok(()),
+    match (known.provisioning().name(), model.provisioning().name()) {
+        (old, new) if old == new => Ok(known),
         (old, new) => Err(RemodelError::Provisioning {
             model: old_model,
             old,

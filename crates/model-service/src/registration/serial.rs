@@ -3,6 +3,7 @@
 use std::fmt;
 
 use failure::Diagnostic;
+use identity_key::is_serial;
 use jiff::Timestamp;
 use snap_assertions::types::SerialRequest;
 use snap_assertions::{Headers, InvalidHeaderName, SignError, SignOptions, Signer as _, Statement};
@@ -10,7 +11,7 @@ use thiserror::Error;
 
 use crate::account_keys::AccountKeys;
 use crate::message::shortened;
-use crate::models::KnownModel;
+use crate::models::{KnownModel, SerialRule};
 use crate::store::{IssueOutcome, IssuedSerial, LedgerError, LogEntry, SerialNumber, Store, StoreError};
 
 /// The longest serial, in bytes.
@@ -33,22 +34,44 @@ pub(crate) enum SerialError {
         help("Correct registration.proposed-serial in the gadget's hook prepare-device")
     )]
     TooLong { serial: String },
-    #[error("the proposed serial {serial:?} has a slash")]
+    #[error(
+        "the proposed serial {serial:?} is not printable ASCII, has a space at an end or a slash, or is `.` or `..`"
+    )]
     #[diagnostic(
         code("serial-invalid"),
         help("Correct registration.proposed-serial in the gadget's hook prepare-device")
     )]
-    Slash { serial: String },
-    #[error("the proposed serial {serial:?} has control characters, or a space at an end")]
+    Invalid { serial: String },
+    #[error("the proposed serial {serial:?} does not match the pattern {pattern} of the model")]
     #[diagnostic(
-        code("serial-invalid"),
-        help("Correct registration.proposed-serial in the gadget's hook prepare-device")
+        code("serial-pattern-mismatch"),
+        help(
+            "Propose a serial that matches, or correct `serial-pattern` in the settings of the model service"
+        )
     )]
-    Characters { serial: String },
+    Pattern { serial: String, pattern: String },
+    #[error("the proposed serial {serial:?} is not the hardware-id {hardware_id:?} of the identity")]
+    #[diagnostic(
+        code("serial-not-hardware-id"),
+        help(
+            "Propose the hardware-id or nothing, or set `serial` of the model to \"proposed\" in the settings of the model service"
+        )
+    )]
+    NotHardwareId { serial: String, hardware_id: String },
+    #[error("the hardware-id {hardware_id:?} of the identity cannot be a serial")]
+    #[diagnostic(
+        code("hardware-id-not-serial"),
+        help(
+            "Export the device with a hardware-id that can be one, or set `serial` of the model to \"proposed\" in the settings of the model service"
+        )
+    )]
+    HardwareIdNotSerial { hardware_id: String },
     #[error("the proposed serial {serial:?} belongs to another device of this model")]
     #[diagnostic(
         code("serial-taken"),
-        help("Propose a serial that no other device of the model has")
+        help(
+            "Propose a serial that no other device of the model has, or release it with `model-service serial release`"
+        )
     )]
     Taken { serial: String },
     #[error("the hardware identity of the device is blocked")]
@@ -123,35 +146,43 @@ pub(crate) struct Registration {
     pub(crate) new: bool,
 }
 
-/// The serial that the device proposes, if it is valid.
-pub(super) fn proposed<'a>(request: &SerialRequest<'a>) -> Result<&'a str, SerialError> {
-    let proposed = request.serial().ok_or(SerialError::Missing)?;
+/// The serial that the device proposes, if it does.
+fn proposed<'a>(request: &SerialRequest<'a>) -> Result<Option<&'a str>, SerialError> {
+    let Some(proposed) = request.serial() else {
+        return Ok(None);
+    };
     let serial = shortened(proposed);
-    if proposed.len() > MAX_LENGTH {
-        Err(SerialError::TooLong { serial })
-    } else if proposed.contains('/') {
-        Err(SerialError::Slash { serial })
-    } else if proposed.contains(char::is_control) || proposed.trim() != proposed {
-        Err(SerialError::Characters { serial })
-    } else {
-        Ok(proposed)
+    match proposed {
+        _ if proposed.len() > MAX_LENGTH => Err(SerialError::TooLong { serial }),
+        _ if !is_serial(proposed) => Err(SerialError::Invalid { serial }),
+        _ => Ok(Some(proposed)),
     }
 }
 
-/// Issues a serial to a device that has proved which one it is.
+/// A device that has proved which one it is.
+pub(super) struct ProvenDevice {
+    /// Its name in the database.
+    pub(super) name: String,
+    /// The hardware id of its identity, if it has one.
+    pub(super) hardware_id: Option<String>,
+}
+
+/// Issues a serial to a device.
 pub(super) struct Issuance<'a> {
     pub(super) store: &'a Store,
     pub(super) account_keys: &'a AccountKeys,
     pub(super) request: &'a SerialRequest<'a>,
     pub(super) model: &'a KnownModel,
-    pub(super) device: &'a str,
+    pub(super) device: &'a ProvenDevice,
     /// Entries that the log keeps.
     pub(super) log_limit: i64,
 }
 
 impl Issuance<'_> {
-    /// Gives the device the serial that it has in this model, else the one that it proposes.
-    pub(super) fn issue(&self, proposed: &str, entry: &mut LogEntry) -> Result<Registration, SerialError> {
+    /// Gives the device the serial that it has in this model, else the one that the rule of the
+    /// model gives it.
+    pub(super) fn issue(&self, entry: &mut LogEntry) -> Result<Registration, SerialError> {
+        let proposed = proposed(self.request)?;
         self.check_account_key()?;
         let (device_key, sign_key) = (self.request.device_key(), self.model.signer.public_key().id());
         for _ in 0..ATTEMPTS {
@@ -170,7 +201,7 @@ impl Issuance<'_> {
             let assertion = self.sign(&number, revision)?;
             let issued = IssuedSerial {
                 number,
-                device: self.device.to_owned(),
+                device: self.device.name.clone(),
                 revision,
                 device_key: device_key.id().to_owned(),
                 sign_key: sign_key.to_owned(),
@@ -200,23 +231,56 @@ impl Issuance<'_> {
     }
 
     /// The serial for the device, and whether the device has it.
-    fn choose(&self, proposed: &str) -> Result<(SerialNumber, bool), SerialError> {
+    fn choose(&self, proposed: Option<&str>) -> Result<(SerialNumber, bool), SerialError> {
+        let serial = match (&self.model.serial_rule, &self.device.hardware_id) {
+            (SerialRule::HardwareId, Some(hardware_id)) => hardware_id,
+            _ => proposed.ok_or(SerialError::Missing)?,
+        };
         let mut number = SerialNumber {
             brand: self.model.brand.clone(),
             model: self.model.name.clone(),
-            serial: proposed.to_owned(),
+            serial: serial.to_owned(),
         };
-        let assignment = self.store.find_assignment(self.device, &number)?;
-        if assignment.holder.is_some_and(|holder| holder != self.device) {
+        let assignment = self.store.find_assignment(&self.device.name, &number)?;
+        let assigned = assignment.serial.is_some();
+        if !assigned {
+            self.check_rule(serial, proposed)?;
+        }
+        let is_kept = assigned && matches!(self.model.serial_rule, SerialRule::HardwareId);
+        if !is_kept && assignment.holder.is_some_and(|holder| holder != self.device.name) {
             return Err(SerialError::Taken {
-                serial: shortened(proposed),
+                serial: shortened(serial),
             });
         }
-        let assigned = assignment.serial.is_some();
         if let Some(serial) = assignment.serial {
             number.serial = serial;
         }
         Ok((number, assigned))
+    }
+
+    /// Checks that a device without a serial may get this one.
+    fn check_rule(&self, serial: &str, proposed: Option<&str>) -> Result<(), SerialError> {
+        match &self.model.serial_rule {
+            SerialRule::HardwareId => match proposed {
+                Some(proposed) if proposed != serial => Err(SerialError::NotHardwareId {
+                    serial: shortened(proposed),
+                    hardware_id: shortened(serial),
+                }),
+                _ if serial.len() > MAX_LENGTH || !is_serial(serial) => {
+                    Err(SerialError::HardwareIdNotSerial {
+                        hardware_id: shortened(serial),
+                    })
+                }
+                _ => Ok(()),
+            },
+            SerialRule::Proposed { pattern } => match pattern {
+                Some(pattern) if !pattern.matches(serial) => Err(SerialError::Pattern {
+                    serial: shortened(serial),
+                    pattern: pattern.to_string(),
+                }),
+                _ => Ok(()),
+            },
+        }
     }
 
     fn repeat(&self, assertion: String, entry: &mut LogEntry) -> Result<Registration, SerialError> {

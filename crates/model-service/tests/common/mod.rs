@@ -117,7 +117,7 @@ pub fn model_by(brand: &str, name: &str, key: &str) -> String {
 }
 
 /// A directory with settings for the models `edge-box`, `edge-box-2` (hardware identity) and
-/// `edge-box-key` (API key).
+/// `edge-box-key` (API key), all for the hardware `edge-box`. Devices may propose any serial.
 pub struct Bench {
     directory: tempfile::TempDir,
 }
@@ -236,7 +236,7 @@ fn settings(top: &str, limits: &str) -> String {
     let model = |name: &str| {
         format!(
             "[[model]]\nbrand-id = \"brand-acme\"\nmodel = \"{name}\"\nprovisioning = \"hardware-identity\"\n\
-             issuers = [\"acme\"]\nserial-key = \"serial.pem\"\n\n"
+             issuers = [\"acme\"]\nhardware-names = [\"edge-box\"]\nserial = \"proposed\"\nserial-key = \"serial.pem\"\n\n"
         )
     };
     format!(

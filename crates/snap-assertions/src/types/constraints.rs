@@ -71,6 +71,38 @@ fn is_plain(name: &str) -> bool {
     regex::escape(&name.replace('-', "")) == name.replace('-', "")
 }
 
+/// A regular expression of Go in the syntax of the regex crate.
+///
+/// In Go (RE2) Perl classes and word boundaries are those of ASCII, and `\<` is a less-than sign. In
+/// the regex crate they are those of Unicode, and `\<` is the start of a word: keys could sign more
+/// than snapd lets them. All else is Unicode in both.
+fn translated(pattern: &str) -> String {
+    let mut translated = String::new();
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            translated.push(character);
+            continue;
+        }
+        match characters.next() {
+            Some('d') => translated += "[0-9]",
+            Some('D') => translated += "[^0-9]",
+            Some('s') => translated += r"[\t\n\f\r ]",
+            Some('S') => translated += r"[^\t\n\f\r ]",
+            Some('w') => translated += "[0-9A-Za-z_]",
+            Some('W') => translated += "[^0-9A-Za-z_]",
+            Some('b') => translated += r"(?-u:\b)",
+            Some('B') => translated += r"(?-u:\B)",
+            Some(sign @ ('<' | '>')) => translated.push(sign),
+            other => {
+                translated.push(character);
+                translated.extend(other);
+            }
+        }
+    }
+    translated
+}
+
 impl Matcher {
     fn map(entries: &Headers, path: &str) -> Result<Self, HeaderError> {
         let compiled = entries.iter().map(|(name, value)| {
@@ -96,7 +128,7 @@ impl Matcher {
             Value::String(text) if text.starts_with('$') => {
                 Err(error(HeaderProblem::UnsupportedConstraint(text.clone())))
             }
-            Value::String(text) => Regex::new(&format!("^({text})$"))
+            Value::String(text) => Regex::new(&format!("^({})$", translated(text)))
                 .map(Matcher::Regex)
                 .map_err(|cause| {
                     let (value, reason) = (text.clone(), cause.to_string());
