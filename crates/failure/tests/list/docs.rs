@@ -11,9 +11,9 @@ const HEAD: &str = "\
 Quick start: every failure ends in a code, `[tpm-missing]` for example. Find it below.
 
 Each failure of the hooks, of `hardware-identity` and of `model-service` has a stable code, a cause
-and advice. As text they are one line, `PROGRAM: CAUSE. ADVICE. [CODE]`. With `--json` the tool prints
-them as an object: `{\"code\": …, \"cause\": …, \"advice\": …}`. Scripts match codes: the wording can
-change. Names in braces are replaced by values.
+and advice. As text they are one line, `PROGRAM: CAUSE. ADVICE. [CODE]`. With `--json` the tool
+prints them as an object: `{\"code\": …, \"cause\": …, \"advice\": …}`. Scripts match codes: the
+wording can change. Names in braces are replaced by values.
 
 This page is made from the error types: `UPDATE_ERRORS=1 cargo test -p failure`. The findings of
 `check-gadget` are in [check-gadget.md](check-gadget.md).
@@ -74,4 +74,18 @@ pub(crate) fn codes_in_tables(page: &str) -> Vec<String> {
         }
     }
     codes
+}
+
+/// The lines of prose that are longer than 100 columns, counted from 1. Code and tables may be longer.
+pub(crate) fn long_lines(page: &str) -> Vec<usize> {
+    let mut in_code = false;
+    let mut long = Vec::new();
+    for (number, line) in page.lines().enumerate() {
+        in_code ^= line.trim_start().starts_with("```");
+        let is_prose = !in_code && !line.starts_with('|') && line.contains(' ');
+        if is_prose && line.chars().count() > 100 {
+            long.push(number + 1);
+        }
+    }
+    long
 }

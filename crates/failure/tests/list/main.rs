@@ -101,3 +101,13 @@ fn tables_of_codes_in_the_docs_name_codes_that_exist() {
     }
     assert!(found > 10, "only {found} codes are in tables of the docs");
 }
+
+#[test]
+fn prose_wraps_at_100_columns() {
+    let docs = fs::read_dir(root().join("docs")).unwrap();
+    let pages = docs.map(|entry| entry.unwrap().path());
+    for file in pages.chain(["README.md", "CHANGELOG.md"].map(|name| root().join(name))) {
+        let long = docs::long_lines(&fs::read_to_string(&file).unwrap());
+        assert!(long.is_empty(), "{}: lines {long:?}", file.display());
+    }
+}

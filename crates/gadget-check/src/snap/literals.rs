@@ -66,7 +66,7 @@ fn literal(text: &str, quote: char) -> (String, &str) {
                 }));
                 rest = &rest[escaped.map_or(0, char::len_utf8)..];
             }
-            // Only a long literal has line feeds; without its end, the rest of the line is no literal.
+            // Only a long literal has line feeds; without its end, the rest of the line is not a literal.
             '\n' if delimiter.len() == 1 => return (literal, rest),
             other => literal.push(other),
         }

@@ -1,7 +1,7 @@
 //! The commands of a shell script, as far as they can be read without running it.
 //!
 //! The grammar is tree-sitter's for bash, which also reads POSIX scripts and goes on after an error.
-//! Comments, strings and here-documents are no commands; the words of a command come without their
+//! Comments, strings and here-documents are not commands; the words of a command come without their
 //! quotes, and variables and substitutions in them stay recognisable.
 
 mod collect;
