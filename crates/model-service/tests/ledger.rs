@@ -158,13 +158,7 @@ fn lines_that_the_database_lacks_are_replayed() {
     service.kill();
     let before = bench.path("before");
     fs::create_dir(&before).unwrap();
-    let copy = |from: PathBuf, to: PathBuf| {
-        for name in ["database.sqlite", "database.sqlite-wal"] {
-            let _ = fs::remove_file(to.join(name));
-            let _ = fs::copy(from.join(name), to.join(name));
-        }
-    };
-    copy(bench.path(""), before.clone());
+    copy_database(bench.path(""), before.clone());
     let service = {
         let service = bench.serve();
         let third = Device::fresh("SN-3");
@@ -173,7 +167,7 @@ fn lines_that_the_database_lacks_are_replayed() {
         service
     };
     drop(service);
-    copy(before, bench.path(""));
+    copy_database(before, bench.path(""));
     // What was written of a line that was never acknowledged.
     let mut ledger = fs::read(bench.path(LEDGER)).unwrap();
     let complete = ledger.len();
@@ -190,6 +184,70 @@ fn lines_that_the_database_lacks_are_replayed() {
     for device in &devices {
         assert_eq!(device.register(&service, "x").status, 200);
     }
+    drop(service);
+    bench.verifies_ledger();
+}
+
+/// Copies the closed database to another directory.
+fn copy_database(from: PathBuf, to: PathBuf) {
+    for name in ["database.sqlite", "database.sqlite-wal", "database.sqlite-shm"] {
+        let _ = fs::remove_file(to.join(name));
+        let _ = fs::copy(from.join(name), to.join(name));
+    }
+}
+
+/// The line after `previous` that gives the same serial to another device.
+fn contradiction(previous: &str) -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, previous.as_bytes());
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut line: serde_json::Value = serde_json::from_str(previous).unwrap();
+    line["sequence"] = (line["sequence"].as_u64().unwrap() + 1).into();
+    line["previous"] = hash.into();
+    line["device"] = "another".into();
+    line.to_string()
+}
+
+/// Lines that appear while the service runs, such as those of a command that was killed.
+#[test]
+fn of_a_replay_that_fails_nothing_is_kept() {
+    let bench = Bench::new();
+    let [first, second] = ["SN-1", "SN-2"].map(Device::fresh);
+    bench.import_text(&[first.identity(), second.identity()].join("\n"));
+    let before = bench.path("before");
+    fs::create_dir(&before).unwrap();
+    copy_database(bench.path(""), before.clone());
+    let start = fs::read(bench.path(LEDGER)).unwrap();
+
+    let mut service = bench.serve();
+    first.accepts(&first.register(&service, "SN-1"));
+    let serial = ["brand-acme", "edge-box", "SN-1", "--reason", "x"];
+    let released = bench.run(&["serial", "release"], &serial);
+    assert!(released.status.success(), "{released:?}");
+    second.accepts(&second.register(&service, "SN-1"));
+    service.kill();
+    let whole = fs::read_to_string(bench.path(LEDGER)).unwrap();
+
+    copy_database(before, bench.path(""));
+    bench.write(LEDGER, &start);
+    let mut service = bench.serve();
+    let wrong = format!("{whole}{}\n", contradiction(whole.lines().last().unwrap()));
+    bench.write(LEDGER, wrong.as_bytes());
+    service.nonce();
+    first
+        .register(&service, "SN-1")
+        .refused(503, "ledger-unavailable");
+    assert_eq!((bench.count("serials"), bench.count("issued")), (0, 0));
+    service.kill();
+    failed(
+        &refuses_to_serve(&bench.path("settings.toml")),
+        1,
+        "ledger-contradicted",
+    );
+
+    bench.write(LEDGER, whole.as_bytes());
+    let service = bench.serve();
+    first.register(&service, "SN-1").refused(409, "serial-taken");
+    assert_eq!(second.register(&service, "SN-1").status, 200);
     drop(service);
     bench.verifies_ledger();
 }

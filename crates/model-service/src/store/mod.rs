@@ -21,6 +21,7 @@ mod log;
 mod migrations;
 mod nonces;
 mod readiness;
+mod savepoint;
 mod serials;
 mod withdrawal;
 mod writer;

@@ -25,6 +25,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::files::{MODE, StorePaths, probe};
+use super::savepoint::in_savepoint;
 pub(crate) use chain::Head;
 pub(crate) use error::LedgerError;
 pub(crate) use event::Event;
@@ -77,8 +78,12 @@ impl Ledger {
             }
             Ordering::Equal => {}
             Ordering::Greater => {
-                let count = replay::replay(connection, &self.path, &database)?;
-                self.head.write(connection)?;
+                // Others in the transaction can be committed without the ledger.
+                let count = in_savepoint(connection, || {
+                    let count = replay::replay(connection, &self.path, &database)?;
+                    self.head.write(connection)?;
+                    Ok::<_, LedgerError>(count)
+                })?;
                 tracing::warn!("replayed {count} lines of the ledger that the database did not have");
             }
         }
