@@ -37,3 +37,4 @@ pub(crate) use log::{LogEntry, LogRow};
 pub(crate) use nonces::{NonceState, OpenNonces};
 pub(crate) use serials::{IssueOutcome, IssuedSerial, SerialNumber, identity_device};
 pub(crate) use withdrawal::{Authorship, IdentityState, ImportedIdentity, WithdrawalError};
+pub(crate) use writer::WRITER_THREAD;
