@@ -199,15 +199,19 @@ fn record(connection: &Connection, issued: &IssuedSerial) -> rusqlite::Result<Is
         return Ok(IssueOutcome::Blocked);
     }
     let SerialNumber { brand, model, serial } = &issued.number;
+    // Before anything is inserted: a conflict keeps nothing.
+    if is_taken(connection, &issued.number, issued.revision)? {
+        return Ok(IssueOutcome::Conflict);
+    }
     connection
         .prepare_cached("INSERT OR IGNORE INTO serials VALUES (?1, ?2, ?3, ?4)")?
         .execute([brand, model, serial, &issued.device])?;
     if serial_of(connection, brand, model, &issued.device)?.as_ref() != Some(serial) {
         return Ok(IssueOutcome::Conflict);
     }
-    let inserted = connection
+    connection
         .prepare_cached(
-            "INSERT OR IGNORE INTO issued (brand, model, serial, revision, device_key, sign_key, text)
+            "INSERT INTO issued (brand, model, serial, revision, device_key, sign_key, text)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
@@ -219,10 +223,16 @@ fn record(connection: &Connection, issued: &IssuedSerial) -> rusqlite::Result<Is
             issued.sign_key,
             issued.assertion
         ])?;
-    Ok(match inserted {
-        1 => IssueOutcome::Recorded,
-        _ => IssueOutcome::Conflict,
-    })
+    Ok(IssueOutcome::Recorded)
+}
+
+/// Returns true if an assertion with this revision was issued for the serial.
+fn is_taken(connection: &Connection, number: &SerialNumber, revision: u64) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM issued WHERE brand = ?1 AND model = ?2 AND serial = ?3 AND revision = ?4",
+        )?
+        .exists(params![number.brand, number.model, number.serial, revision])
 }
 
 #[cfg(test)]
@@ -260,5 +270,18 @@ mod tests {
             recorded.push(record(&connection, &attempt).unwrap() == IssueOutcome::Recorded);
         }
         assert_eq!(recorded, [true, false, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_conflict_over_the_revision_of_a_released_serial_keeps_nothing() {
+        let connection = in_memory();
+        let mut attempt = issued("1", "a", 0);
+        assert_eq!(record(&connection, &attempt).unwrap(), IssueOutcome::Recorded);
+        delete(&connection, "brand", "model", "1").unwrap();
+        attempt.device = "b".to_owned();
+        assert_eq!(record(&connection, &attempt).unwrap(), IssueOutcome::Conflict);
+        assert_eq!(holder(&connection, &attempt.number).unwrap(), None);
+        attempt.revision = 1;
+        assert_eq!(record(&connection, &attempt).unwrap(), IssueOutcome::Recorded);
     }
 }
