@@ -93,6 +93,25 @@ fn a_restore_replays_what_was_issued_after_the_backup() {
     bench.verifies_ledger();
 }
 
+/// A nonce that was used after the backup.
+#[test]
+fn a_restore_that_fails_late_leaves_no_nonce() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let device = Device::fresh("hw-1");
+    bench.import_text(&device.identity());
+    let open = device.stream(&service.nonce(), "SN-1");
+    let backup = back_up(&bench, "backup");
+    device.accepts(&service.serial(&open));
+    drop(service);
+    bench.contradict_ledger();
+    failed(&bench.run(&["restore"], &[&backup]), 1, "ledger-contradicted");
+    assert_eq!(bench.count("nonces"), 0);
+    let names = fs::read_dir(bench.path("")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(!names.into_iter().any(|name| name.contains("restored")));
+}
+
 #[test]
 fn a_restore_without_the_ledger() {
     let bench = Bench::new();
@@ -174,7 +193,7 @@ fn what_is_not_a_backup_is_refused() {
     fs::write(&file, damaged).unwrap();
     failed(&bench.run(&["restore"], &[&backup]), 1, "backup-invalid");
     fs::write(&file, "").unwrap();
-    failed(&bench.run(&["restore"], &[&backup]), 1, "database-empty");
+    failed(&bench.run(&["restore"], &[&backup]), 1, "backup-invalid");
     assert_eq!(fs::read(bench.path("database.sqlite")).unwrap(), before);
     fs::write(&file, good).unwrap();
     restore(&bench, &backup);

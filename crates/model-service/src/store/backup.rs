@@ -3,11 +3,12 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use files::NewFile;
 use rusqlite::{Connection, OpenFlags};
+use tempfile::TempPath;
 
 use super::database::{Store, connect};
 use super::error::StoreError;
@@ -92,14 +93,14 @@ pub(crate) fn restore(
         (0, true) => {}
     }
     // Both are on the disk before one takes its place.
-    let mut staged: Vec<(PathBuf, NewFile)> = Vec::new();
-    for (path, copy) in paths.databases().into_iter().zip(&copies) {
-        staged.push((path.clone(), stage(copy, &path)?));
-    }
-    for (path, new) in staged {
+    let registrations = stage(&copies[0], &paths.registrations)?;
+    let identities = stage(&copies[1], &paths.identities())?;
+    // Before that, so that none is valid if the rest fails.
+    delete_nonces(&registrations)?;
+    for (path, new) in paths.databases().into_iter().zip([registrations, identities]) {
         database_files::remove_companions(&path)?;
-        new.commit()
-            .map_err(|error| not_written(&path, &io::Error::other(error)))?;
+        new.persist(&path).map_err(|error| not_written(&path, &error.error))?;
+        files::sync_directory(paths.directory()).map_err(|reason| not_written(&path, &reason))?;
     }
     if new_ledger {
         let connection = connect(&paths.registrations, WAIT)?;
@@ -108,7 +109,6 @@ pub(crate) fn restore(
     let store = Store::open_locked(paths, lock)?;
     let by = by.to_owned();
     let recorded = store.write_blocking(move |connection, events| {
-        connection.execute("DELETE FROM nonces", [])?;
         events.push(Event::DatabaseRestored {
             backup_sequence: backup,
             by,
@@ -132,6 +132,8 @@ fn check(copy: &Path) -> Result<Head, StoreError> {
     let connection = Connection::open_with_flags(copy, flags).map_err(|error| invalid(error.to_string()))?;
     migrations::check_version(&connection, copy).map_err(|error| match error {
         StoreError::Failed(reason) => invalid(reason),
+        // Its advice is for the database in use.
+        StoreError::Empty { .. } => invalid("it holds no database of the model service".to_owned()),
         other => other,
     })?;
     let found: String = connection
@@ -147,13 +149,25 @@ fn check(copy: &Path) -> Result<Head, StoreError> {
     }
 }
 
-/// Copies a file beside its place.
-fn stage(copy: &Path, path: &Path) -> Result<NewFile, StoreError> {
-    let failed = |reason: io::Error| not_written(path, &reason);
-    let mut new = NewFile::create(path, MODE).map_err(|error| failed(io::Error::other(error)))?;
+/// Copies a file beside its place. The copy is removed if it does not get its place.
+fn stage(copy: &Path, path: &Path) -> Result<TempPath, StoreError> {
+    let staged = path.with_extension("restored.sqlite");
+    let failed = |reason: io::Error| not_written(&staged, &reason);
+    // Left by a restore that was killed.
+    database_files::remove_companions(&staged)?;
+    let mut new = NewFile::create(&staged, MODE).map_err(|error| failed(io::Error::other(error)))?;
     let mut file = files::open(copy).map_err(|error| failed(io::Error::other(error)))?;
     io::copy(&mut file, &mut new).map_err(failed)?;
-    Ok(new)
+    new.commit().map_err(|error| failed(io::Error::other(error)))?;
+    TempPath::try_from_path(&staged).map_err(failed)
+}
+
+/// Deletes all nonces of a copy, which is complete without other files when this returns.
+fn delete_nonces(staged: &Path) -> Result<(), StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(staged, flags)?;
+    connection.execute("DELETE FROM nonces", [])?;
+    connection.close().map_err(|(_, error)| error.into())
 }
 
 fn head(connection: &Connection) -> rusqlite::Result<u64> {
