@@ -210,6 +210,10 @@ fn invalid_settings() {
             "limit-zero",
         ),
         (
+            format!("{good}[[token]]\nname = \"other\"\nrole = \"read\"\nfile = \"token\"\n"),
+            "token-secret-duplicate",
+        ),
+        (
             good.replace(
                 "[limits]",
                 "[tls]\ncertificate = \"token\"\nkey = \"token\"\n[limits]",

@@ -99,7 +99,8 @@ pub(crate) fn restore(
     delete_nonces(&registrations)?;
     for (path, new) in paths.databases().into_iter().zip([registrations, identities]) {
         database_files::remove_companions(&path)?;
-        new.persist(&path).map_err(|error| not_written(&path, &error.error))?;
+        new.persist(&path)
+            .map_err(|error| not_written(&path, &error.error))?;
         files::sync_directory(paths.directory()).map_err(|reason| not_written(&path, &reason))?;
     }
     if new_ledger {
