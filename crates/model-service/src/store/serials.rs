@@ -19,14 +19,6 @@ pub(crate) struct SerialNumber {
     pub(crate) serial: String,
 }
 
-/// What is known of a device and of the serial that it proposes.
-pub(crate) struct Assignment {
-    /// The serial that the device has in the model.
-    pub(crate) serial: Option<String>,
-    /// The device that has the proposed serial.
-    pub(crate) holder: Option<String>,
-}
-
 /// The last assertion that was issued for a serial.
 pub(crate) struct LastIssued {
     pub(crate) revision: u64,
@@ -63,18 +55,14 @@ impl Store {
         self.read_blocking(|connection| holder(connection, number))
     }
 
-    /// The serial that `device` has in the model of `proposed`, and the device that has `proposed`.
-    pub(crate) fn find_assignment(
+    /// The serial that `device` has in a model.
+    pub(crate) fn find_serial(
         &self,
+        brand: &str,
+        model: &str,
         device: &str,
-        proposed: &SerialNumber,
-    ) -> Result<Assignment, StoreError> {
-        self.read_blocking(|connection| {
-            Ok(Assignment {
-                serial: serial_of(connection, &proposed.brand, &proposed.model, device)?,
-                holder: holder(connection, proposed)?,
-            })
-        })
+    ) -> Result<Option<String>, StoreError> {
+        self.read_blocking(|connection| serial_of(connection, brand, model, device))
     }
 
     /// The last assertion that was issued for a serial. It has the text only if it is for
