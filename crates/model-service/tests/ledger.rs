@@ -7,6 +7,8 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use common::device::Device;
 use common::{Bench, PROGRAM, Service, failed, refuses_to_serve, serve_by};
@@ -265,6 +267,8 @@ fn a_full_disk_for_the_ledger_stops_issuing() {
     assert_eq!(service.get("/ready").status, 200);
     device.accepts(&device.register(&service, "SN-1"));
     fs::write(disk.join("filler"), vec![0; 256 * 1024]).unwrap_err();
+    // The result of a probe is used for a second.
+    thread::sleep(Duration::from_millis(1100));
     service.get("/ready").refused(503, "ledger-unavailable");
     assert_eq!(service.get("/health").status, 200);
     // Another device key gets a new revision, so that this signs and has to record.
