@@ -151,6 +151,32 @@ fn the_chain_goes_on_over_files() {
     drop(bench.serve());
 }
 
+#[test]
+fn a_replay_reads_only_the_files_that_it_needs() {
+    let bench = Bench::with("", "ledger-file-bytes = 1000");
+    let mut service = bench.serve();
+    register(&bench, &service, &["SN-1", "SN-2"]);
+    service.kill();
+    let before = bench.path("before");
+    fs::create_dir(&before).unwrap();
+    copy_database(bench.path(""), before.clone());
+    let mut service = bench.serve();
+    let last = register(&bench, &service, &["SN-3", "SN-4"]);
+    service.kill();
+    copy_database(before, bench.path(""));
+
+    let first = &rotated(&bench)[0];
+    let content = fs::read(first).unwrap();
+    fs::remove_file(first).unwrap();
+    let mut service = bench.serve();
+    assert_eq!(bench.count("serials"), 4);
+    assert_eq!(last[1].register(&service, "SN-4").status, 200);
+    service.kill();
+    finds(&bench, "ledger-damaged");
+    fs::write(first, content).unwrap();
+    bench.verifies_ledger();
+}
+
 /// A crash between the ledger and the commit, or between two writes.
 #[test]
 fn lines_that_the_database_lacks_are_replayed() {
