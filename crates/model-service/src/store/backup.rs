@@ -13,7 +13,7 @@ use tempfile::TempPath;
 use super::database::{Store, connect};
 use super::error::StoreError;
 use super::files::{self as database_files, Lock, MODE, StorePaths, not_written};
-use super::ledger::{self, Event, Head, LedgerError, VerifiedLedger};
+use super::ledger::{self, Event, Head, LedgerEnd, LedgerError, VerifiedLedger};
 use super::migrations;
 
 /// The files of a backup: registrations, then identities.
@@ -58,8 +58,8 @@ pub(crate) fn back_up(paths: &StorePaths, to: &Path) -> Result<(), StoreError> {
 pub(crate) struct Restored {
     /// The last line of the ledger that the backup had.
     pub(crate) backup: u64,
-    /// The last line that was replayed.
-    pub(crate) ledger: u64,
+    /// The last line that was replayed; `None` if the ledger had none.
+    pub(crate) last: Option<LedgerEnd>,
 }
 
 /// Replaces the database by the backup in the directory `from`, and replays the ledger. Open nonces
@@ -78,7 +78,8 @@ pub(crate) fn restore(
     let backup_head = check(&copies[0])?;
     let backup = backup_head.sequence;
     check(&copies[1])?;
-    match (ledger::last_sequence(&paths.ledger)?, new_ledger) {
+    let last = ledger::end(&paths.ledger)?;
+    match (last.as_ref().map_or(0, |last| last.sequence), new_ledger) {
         (last, false) if last < backup => {
             return Err(LedgerError::Missing {
                 path: paths.ledger,
@@ -109,17 +110,17 @@ pub(crate) fn restore(
     }
     let store = Store::open_locked(paths, lock)?;
     let by = by.to_owned();
-    let recorded = store.write_blocking(move |connection, events| {
+    let recorded = store.write_blocking(move |_, events| {
         events.push(Event::DatabaseRestored {
             backup_sequence: backup,
             by,
         });
-        head(connection)
+        Ok(())
     });
     let closed = store.close();
-    let ledger = recorded?;
+    recorded?;
     closed?;
-    Ok(Restored { backup, ledger })
+    Ok(Restored { backup, last })
 }
 
 /// Fails unless the file is an intact database that this program can serve. Returns the last line
@@ -169,10 +170,6 @@ fn delete_nonces(staged: &Path) -> Result<(), StoreError> {
     let connection = Connection::open_with_flags(staged, flags)?;
     connection.execute("DELETE FROM nonces", [])?;
     connection.close().map_err(|(_, error)| error.into())
-}
-
-fn head(connection: &Connection) -> rusqlite::Result<u64> {
-    connection.query_row("SELECT sequence FROM ledger_head", [], |row| row.get(0))
 }
 
 /// Checks every line of the ledger, also while others write it.

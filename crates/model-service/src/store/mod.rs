@@ -32,7 +32,7 @@ pub(crate) use error::StoreError;
 pub(crate) use files::StorePaths;
 pub(crate) use identities::{IdentityRecord, IdentityRow};
 pub(crate) use import::{ImportTransaction, StoredCounts, UpsertOutcome};
-pub(crate) use ledger::LedgerError;
+pub(crate) use ledger::{LedgerEnd, LedgerError};
 pub(crate) use log::{LogEntry, LogRow};
 pub(crate) use nonces::{NonceState, OpenNonces};
 pub(crate) use serials::{IssueOutcome, IssuedSerial, SerialNumber, identity_device};

@@ -26,7 +26,7 @@ use rusqlite::{Connection, params};
 
 use super::files::{MODE, StorePaths, probe};
 use super::savepoint::in_savepoint;
-pub(crate) use chain::Head;
+pub(crate) use chain::{Head, LedgerEnd};
 pub(crate) use error::LedgerError;
 pub(crate) use event::Event;
 use event::{Line, MAX_LINE};
@@ -190,25 +190,32 @@ impl Ledger {
     }
 }
 
-/// The sequence of the last line; 0 without lines.
-pub(super) fn last_sequence(path: &Path) -> Result<u64, LedgerError> {
-    Ok(last_head(path)?.0.sequence)
+/// Where the ledger ends; `None` without lines.
+pub(super) fn end(path: &Path) -> Result<Option<LedgerEnd>, LedgerError> {
+    let (Some((file, line)), _) = last_line(path)? else {
+        return Ok(None);
+    };
+    LedgerEnd::of_line(&file, &line).map(Some)
 }
 
 /// The last line, and the length of the complete lines in the file that is written.
 fn last_head(path: &Path) -> Result<(Head, u64), LedgerError> {
+    let (line, complete) = last_line(path)?;
+    let head = line.map_or_else(|| Ok(Head::default()), |(file, line)| Head::of_line(&file, &line));
+    Ok((head?, complete))
+}
+
+/// The last line and its file, and the length of the complete lines in the file that is written.
+fn last_line(path: &Path) -> Result<(Option<(PathBuf, Vec<u8>)>, u64), LedgerError> {
     let end = segments::read_end(path)?;
     if let Some(line) = end.last_line {
-        return Ok((Head::of_line(path, &line)?, end.complete));
+        return Ok((Some((path.to_owned(), line)), end.complete));
     }
-    let head = match segments::rotated(path)?.last() {
-        Some(older) => match segments::read_end(older)?.last_line {
-            Some(line) => Head::of_line(older, &line)?,
-            None => Head::default(),
-        },
-        None => Head::default(),
+    let line = match segments::rotated(path)?.pop() {
+        Some(older) => segments::read_end(&older)?.last_line.map(|line| (older, line)),
+        None => None,
     };
-    Ok((head, end.complete))
+    Ok((line, end.complete))
 }
 
 /// Makes the database one that has no line of the ledger.
