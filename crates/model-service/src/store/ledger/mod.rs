@@ -192,30 +192,32 @@ impl Ledger {
 
 /// Where the ledger ends; `None` without lines.
 pub(super) fn end(path: &Path) -> Result<Option<LedgerEnd>, LedgerError> {
-    let (Some((file, line)), _) = last_line(path)? else {
-        return Ok(None);
-    };
-    LedgerEnd::of_line(&file, &line).map(Some)
+    let (file, end) = last_line(path)?;
+    end.last_line
+        .map(|line| LedgerEnd::of_line(&file, &line))
+        .transpose()
 }
 
 /// The last line, and the length of the complete lines in the file that is written.
 fn last_head(path: &Path) -> Result<(Head, u64), LedgerError> {
-    let (line, complete) = last_line(path)?;
-    let head = line.map_or_else(|| Ok(Head::default()), |(file, line)| Head::of_line(&file, &line));
-    Ok((head?, complete))
+    let (file, end) = last_line(path)?;
+    let head = match end.last_line {
+        Some(line) => Head::of_line(&file, &line)?,
+        None => Head::default(),
+    };
+    Ok((head, end.complete))
 }
 
 /// The last line and its file, and the length of the complete lines in the file that is written.
-fn last_line(path: &Path) -> Result<(Option<(PathBuf, Vec<u8>)>, u64), LedgerError> {
-    let end = segments::read_end(path)?;
-    if let Some(line) = end.last_line {
-        return Ok((Some((path.to_owned(), line)), end.complete));
+fn last_line(path: &Path) -> Result<(PathBuf, segments::End), LedgerError> {
+    let mut end = segments::read_end(path)?;
+    if end.last_line.is_none()
+        && let Some(older) = segments::rotated(path)?.pop()
+    {
+        end.last_line = segments::read_end(&older)?.last_line;
+        return Ok((older, end));
     }
-    let line = match segments::rotated(path)?.pop() {
-        Some(older) => segments::read_end(&older)?.last_line.map(|line| (older, line)),
-        None => None,
-    };
-    Ok((line, end.complete))
+    Ok((path.to_owned(), end))
 }
 
 /// Makes the database one that has no line of the ledger.
