@@ -11,7 +11,7 @@ use rustix::process::getuid;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::store::{
-    self, Authorship, IdentityState, SerialNumber, Store, StoreError, StorePaths, WithdrawalError,
+    self, Authorship, IdentityState, LedgerEnd, SerialNumber, Store, StoreError, StorePaths, WithdrawalError,
 };
 
 /// Creates the database for the settings in `file`.
@@ -40,10 +40,15 @@ pub fn backup(file: &Path, to: &Path) -> Result<(), Error> {
 /// [`Error::Settings`] and [`Error::Store`].
 pub fn restore(file: &Path, from: &Path, new_ledger: bool) -> Result<(), Error> {
     let restored = store::restore(paths(file)?, from, new_ledger, &command())?;
-    let replayed = restored.ledger.saturating_sub(restored.backup);
-    print(&match new_ledger {
-        true => "the backup is restored, with a new ledger".to_owned(),
-        false => format!("the backup is restored, and {replayed} lines of the ledger were replayed"),
+    print(&match restored.last {
+        None => "the backup is restored, with a new ledger".to_owned(),
+        Some(LedgerEnd { sequence, time }) => {
+            let replayed = sequence.saturating_sub(restored.backup);
+            format!(
+                "the backup is restored, and {replayed} lines of the ledger were replayed; \
+                 the last line is {sequence}, written {time}: serials issued after it are not known"
+            )
+        }
     })
 }
 

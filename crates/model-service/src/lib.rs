@@ -40,15 +40,14 @@ mod tokens;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{panic, process};
-
-use tokio::runtime::Handle;
+use std::{panic, process, thread};
 
 use crate::http::Server;
 use crate::import::{ImportCounts, ImportReport, Input, ReportLine};
 use crate::page::Page;
 use crate::service::{Service, open_importer};
 use crate::settings::Settings;
+use crate::store::WRITER_THREAD;
 
 pub use admin::{
     IdentityChange, backup, change_identity, init_store, release_serial, restore, show_identity,
@@ -97,8 +96,7 @@ fn abort_if_writer_panics() {
     let show = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         show(panic);
-        let in_request = Handle::try_current().is_ok() || rayon::current_thread_index().is_some();
-        if !in_request {
+        if thread::current().name() == Some(WRITER_THREAD) {
             process::abort();
         }
     }));

@@ -55,6 +55,10 @@ impl Secret {
         Ok(Self(Zeroizing::new(secret.to_vec())))
     }
 
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Returns true if `given` is this secret. The time that takes depends on neither the secret
     /// nor its length.
     pub(crate) fn matches(&self, given: &[u8]) -> bool {

@@ -13,10 +13,9 @@ use crate::buckets::TokenBuckets;
 use crate::import::Importer;
 use crate::models::{Models, ModelsError};
 use crate::registration::Registrar;
-use crate::secret::SecretError;
 use crate::settings::{Limits, Settings};
 use crate::store::{Store, StoreError, StorePaths};
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, TokensError};
 
 /// Concurrent registrations for each core: while some wait for the disk, others sign. With half as
 /// many the cores are idle at times; with four times as many, some devices wait twice as long
@@ -36,10 +35,10 @@ pub enum ServiceError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Models(#[from] ModelsError),
-    /// A token cannot be used.
+    /// The tokens cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Secret(#[from] SecretError),
+    Tokens(#[from] TokensError),
     /// The database cannot be opened.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -48,8 +48,8 @@ pub enum SettingsError {
         help("Set `digest-forms` to [\"text\", \"der\"] or to one of the two")
     )]
     NoDigestForm,
-    /// A limit of 0 would refuse everything.
-    #[error("the limit `{name}` in the settings is 0, which would refuse everything")]
+    /// A limit of 0 would refuse everything, or begin a file for each line.
+    #[error("`{name}` in the settings is 0")]
     #[diagnostic(code("limit-zero"), help("Set it to 1 or more"))]
     ZeroLimit {
         /// The setting.
@@ -84,6 +84,16 @@ pub enum SettingsError {
         help("List the hardware names of the model's devices, or remove `hardware-names`")
     )]
     NoHardwareName {
+        /// Brand and name of the model.
+        model: String,
+    },
+    /// No identity would be accepted for the model.
+    #[error("`issuers` of the model {model} is empty, which would refuse every device")]
+    #[diagnostic(
+        code("issuers-empty"),
+        help("List the accounts that sign identities of the model's devices, or remove `issuers`")
+    )]
+    NoIssuer {
         /// Brand and name of the model.
         model: String,
     },
@@ -262,14 +272,15 @@ impl Default for Limits {
 impl Limits {
     fn check(&self) -> Result<(), SettingsError> {
         let at_least_1 = [
-            ("connections", self.connections),
-            ("connections-per-address", self.connections_per_address),
-            ("connection-seconds", self.connection_seconds),
-            ("imports", self.imports),
-            ("open-nonces", self.open_nonces),
-            ("request-seconds", self.request_seconds),
-            ("answer-seconds", self.answer_seconds),
-            ("write-seconds", self.write_seconds),
+            ("connections", self.connections.into()),
+            ("connections-per-address", self.connections_per_address.into()),
+            ("connection-seconds", self.connection_seconds.into()),
+            ("imports", self.imports.into()),
+            ("open-nonces", self.open_nonces.into()),
+            ("request-seconds", self.request_seconds.into()),
+            ("answer-seconds", self.answer_seconds.into()),
+            ("write-seconds", self.write_seconds.into()),
+            ("ledger-file-bytes", self.ledger_file_bytes),
         ];
         match at_least_1.into_iter().find(|(_, limit)| *limit == 0) {
             Some((name, _)) => Err(SettingsError::ZeroLimit { name }),
@@ -322,9 +333,16 @@ impl ModelSettings {
             let setting = "serial = \"hardware-id\"";
             return Err(SettingsError::NeedsIdentity { model, setting });
         }
-        if by_api_key && self.hardware_names.is_some() {
-            let setting = "hardware-names";
-            return Err(SettingsError::NeedsIdentity { model, setting });
+        for (setting, list) in [
+            ("hardware-names", &self.hardware_names),
+            ("issuers", &self.issuers),
+        ] {
+            if by_api_key && list.is_some() {
+                return Err(SettingsError::NeedsIdentity { model, setting });
+            }
+        }
+        if self.issuers.as_ref().is_some_and(Vec::is_empty) {
+            return Err(SettingsError::NoIssuer { model });
         }
         if self.hardware_names.as_ref().is_some_and(Vec::is_empty) {
             return Err(SettingsError::NoHardwareName { model });
@@ -420,6 +438,11 @@ impl Settings {
     fn check(&self) -> Result<(), SettingsError> {
         if self.digest_forms.is_empty() {
             return Err(SettingsError::NoDigestForm);
+        }
+        if self.nonce_seconds == 0 {
+            return Err(SettingsError::ZeroLimit {
+                name: "nonce-seconds",
+            });
         }
         self.limits.check()?;
         let mut names = vec!["import-token"];

@@ -2,11 +2,35 @@
 
 use std::path::Path;
 
+use failure::Diagnostic;
+use thiserror::Error;
+
 use crate::secret::{Secret, SecretError};
 use crate::settings::{Role, Settings};
 
 /// The name of the token in `import-token-file`.
 const IMPORT_TOKEN: &str = "import-token";
+
+/// Why the tokens cannot be used.
+#[derive(Debug, Error, Diagnostic)]
+pub enum TokensError {
+    /// A secret cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Secret(#[from] SecretError),
+    /// Two tokens have the same secret, so that nothing tells which of them a program sent.
+    #[error("the tokens {first:?} and {second:?} have the same secret")]
+    #[diagnostic(
+        code("token-secret-duplicate"),
+        help("Create another secret for one of them with `openssl rand -hex 32`")
+    )]
+    DuplicateSecret {
+        /// The name of the token that is first in the settings.
+        first: String,
+        /// The name of the other one.
+        second: String,
+    },
+}
 
 /// A token of a program.
 pub(crate) struct Token {
@@ -35,16 +59,20 @@ pub(crate) struct Tokens(Vec<Token>);
 
 impl Tokens {
     /// Reads the files that the settings name.
-    pub(crate) fn read(settings: &Settings) -> Result<Self, SecretError> {
-        let mut tokens = vec![Token::read(
-            IMPORT_TOKEN,
-            Role::Import,
-            &settings.import_token_file,
-        )?];
+    pub(crate) fn read(settings: &Settings) -> Result<Self, TokensError> {
+        let import = Token::read(IMPORT_TOKEN, Role::Import, &settings.import_token_file)?;
+        let mut tokens = Self(vec![import]);
         for token in &settings.tokens {
-            tokens.push(Token::read(&token.name, token.role, &token.file)?);
+            let token = Token::read(&token.name, token.role, &token.file)?;
+            if let Some(first) = tokens.find(token.secret.bytes()) {
+                return Err(TokensError::DuplicateSecret {
+                    first: first.name.clone(),
+                    second: token.name,
+                });
+            }
+            tokens.0.push(token);
         }
-        Ok(Self(tokens))
+        Ok(tokens)
     }
 
     /// The token with this secret. It is compared with all of them, so that the time does not tell

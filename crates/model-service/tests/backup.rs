@@ -75,7 +75,13 @@ fn a_restore_replays_what_was_issued_after_the_backup() {
     // What SQLite leaves after a kill is not taken for changes of the restored files.
     service.kill();
     assert!(bench.path("database.sqlite-wal").exists());
-    restore(&bench, &backup);
+    let last = bench.ledger().pop().unwrap();
+    let output = bench.run(&["restore"], &[&backup]);
+    assert!(output.status.success(), "{output:?}");
+    // It names the last line, after which serials are not known.
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains(last["time"].as_str().unwrap()), "{printed}");
+    assert!(printed.contains(&last["sequence"].to_string()), "{printed}");
     assert!(!bench.path("database.sqlite-wal").exists());
 
     let service = bench.serve();
@@ -91,6 +97,25 @@ fn a_restore_replays_what_was_issued_after_the_backup() {
     assert_eq!(last["kind"], "database-restored");
     drop(service);
     bench.verifies_ledger();
+}
+
+/// A nonce that was used after the backup.
+#[test]
+fn a_restore_that_fails_late_leaves_no_nonce() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let device = Device::fresh("hw-1");
+    bench.import_text(&device.identity());
+    let open = device.stream(&service.nonce(), "SN-1");
+    let backup = back_up(&bench, "backup");
+    device.accepts(&service.serial(&open));
+    drop(service);
+    bench.contradict_ledger();
+    failed(&bench.run(&["restore"], &[&backup]), 1, "ledger-contradicted");
+    assert_eq!(bench.count("nonces"), 0);
+    let names = fs::read_dir(bench.path("")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(!names.into_iter().any(|name| name.contains("restored")));
 }
 
 #[test]
@@ -174,7 +199,7 @@ fn what_is_not_a_backup_is_refused() {
     fs::write(&file, damaged).unwrap();
     failed(&bench.run(&["restore"], &[&backup]), 1, "backup-invalid");
     fs::write(&file, "").unwrap();
-    failed(&bench.run(&["restore"], &[&backup]), 1, "database-empty");
+    failed(&bench.run(&["restore"], &[&backup]), 1, "backup-invalid");
     assert_eq!(fs::read(bench.path("database.sqlite")).unwrap(), before);
     fs::write(&file, good).unwrap();
     restore(&bench, &backup);

@@ -7,6 +7,8 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use common::device::Device;
 use common::{Bench, PROGRAM, Service, failed, refuses_to_serve, serve_by};
@@ -149,6 +151,32 @@ fn the_chain_goes_on_over_files() {
     drop(bench.serve());
 }
 
+#[test]
+fn a_replay_reads_only_the_files_that_it_needs() {
+    let bench = Bench::with("", "ledger-file-bytes = 1000");
+    let mut service = bench.serve();
+    register(&bench, &service, &["SN-1", "SN-2"]);
+    service.kill();
+    let before = bench.path("before");
+    fs::create_dir(&before).unwrap();
+    copy_database(bench.path(""), before.clone());
+    let mut service = bench.serve();
+    let last = register(&bench, &service, &["SN-3", "SN-4"]);
+    service.kill();
+    copy_database(before, bench.path(""));
+
+    let first = &rotated(&bench)[0];
+    let content = fs::read(first).unwrap();
+    fs::remove_file(first).unwrap();
+    let mut service = bench.serve();
+    assert_eq!(bench.count("serials"), 4);
+    assert_eq!(last[1].register(&service, "SN-4").status, 200);
+    service.kill();
+    finds(&bench, "ledger-damaged");
+    fs::write(first, content).unwrap();
+    bench.verifies_ledger();
+}
+
 /// A crash between the ledger and the commit, or between two writes.
 #[test]
 fn lines_that_the_database_lacks_are_replayed() {
@@ -158,13 +186,7 @@ fn lines_that_the_database_lacks_are_replayed() {
     service.kill();
     let before = bench.path("before");
     fs::create_dir(&before).unwrap();
-    let copy = |from: PathBuf, to: PathBuf| {
-        for name in ["database.sqlite", "database.sqlite-wal"] {
-            let _ = fs::remove_file(to.join(name));
-            let _ = fs::copy(from.join(name), to.join(name));
-        }
-    };
-    copy(bench.path(""), before.clone());
+    copy_database(bench.path(""), before.clone());
     let service = {
         let service = bench.serve();
         let third = Device::fresh("SN-3");
@@ -173,7 +195,7 @@ fn lines_that_the_database_lacks_are_replayed() {
         service
     };
     drop(service);
-    copy(before, bench.path(""));
+    copy_database(before, bench.path(""));
     // What was written of a line that was never acknowledged.
     let mut ledger = fs::read(bench.path(LEDGER)).unwrap();
     let complete = ledger.len();
@@ -190,6 +212,59 @@ fn lines_that_the_database_lacks_are_replayed() {
     for device in &devices {
         assert_eq!(device.register(&service, "x").status, 200);
     }
+    drop(service);
+    bench.verifies_ledger();
+}
+
+/// Copies the closed database to another directory.
+fn copy_database(from: PathBuf, to: PathBuf) {
+    for name in ["database.sqlite", "database.sqlite-wal", "database.sqlite-shm"] {
+        let _ = fs::remove_file(to.join(name));
+        let _ = fs::copy(from.join(name), to.join(name));
+    }
+}
+
+/// Lines that appear while the service runs, such as those of a command that was killed.
+#[test]
+fn of_a_replay_that_fails_nothing_is_kept() {
+    let bench = Bench::new();
+    let [first, second] = ["SN-1", "SN-2"].map(Device::fresh);
+    bench.import_text(&[first.identity(), second.identity()].join("\n"));
+    let before = bench.path("before");
+    fs::create_dir(&before).unwrap();
+    copy_database(bench.path(""), before.clone());
+    let start = fs::read(bench.path(LEDGER)).unwrap();
+
+    let mut service = bench.serve();
+    first.accepts(&first.register(&service, "SN-1"));
+    let serial = ["brand-acme", "edge-box", "SN-1", "--reason", "x"];
+    let released = bench.run(&["serial", "release"], &serial);
+    assert!(released.status.success(), "{released:?}");
+    second.accepts(&second.register(&service, "SN-1"));
+    service.kill();
+    let whole = fs::read_to_string(bench.path(LEDGER)).unwrap();
+
+    copy_database(before, bench.path(""));
+    bench.write(LEDGER, &start);
+    let mut service = bench.serve();
+    bench.write(LEDGER, whole.as_bytes());
+    bench.contradict_ledger();
+    service.nonce();
+    first
+        .register(&service, "SN-1")
+        .refused(503, "ledger-unavailable");
+    assert_eq!((bench.count("serials"), bench.count("issued")), (0, 0));
+    service.kill();
+    failed(
+        &refuses_to_serve(&bench.path("settings.toml")),
+        1,
+        "ledger-contradicted",
+    );
+
+    bench.write(LEDGER, whole.as_bytes());
+    let service = bench.serve();
+    first.register(&service, "SN-1").refused(409, "serial-taken");
+    assert_eq!(second.register(&service, "SN-1").status, 200);
     drop(service);
     bench.verifies_ledger();
 }
@@ -218,6 +293,8 @@ fn a_full_disk_for_the_ledger_stops_issuing() {
     assert_eq!(service.get("/ready").status, 200);
     device.accepts(&device.register(&service, "SN-1"));
     fs::write(disk.join("filler"), vec![0; 256 * 1024]).unwrap_err();
+    // The result of a probe is used for a second.
+    thread::sleep(Duration::from_millis(1100));
     service.get("/ready").refused(503, "ledger-unavailable");
     assert_eq!(service.get("/health").status, 200);
     // Another device key gets a new revision, so that this signs and has to record.

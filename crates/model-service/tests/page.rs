@@ -192,9 +192,9 @@ fn hostile_data_is_escaped() {
     let device = Device::new("p256");
     let changes = json!({ "hardware-id": HOSTILE, "manufacturer": HOSTILE });
     bench.import_text(&device.identity_with(changes));
+    device.register(&service, HOSTILE).refused(400, "serial-invalid");
     let answer = device.register(&service, HOSTILE.trim_end_matches('/').replace('/', "|").as_str());
     device.accepts(&answer);
-    device.register(&service, HOSTILE).refused(400, "serial-invalid");
     let shown = |page: &str| {
         assert!(page.contains(ESCAPED), "{page}");
         assert!(!page.contains("<script"), "{page}");

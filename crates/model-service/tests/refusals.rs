@@ -347,13 +347,15 @@ fn a_cloned_device_with_another_key() {
 #[test]
 fn invalid_proposed_serials() {
     let world = World::new();
-    let stream = |serial: Value| {
-        world
-            .device
-            .stream_with(&world.service.nonce(), "", json!({ "serial": serial }))
+    // The device stays without a serial: it would keep that.
+    let refuses = |serial: Value, code| {
+        let nonce = world.service.nonce();
+        let stream = world.device.stream_with(&nonce, "", json!({ "serial": serial }));
+        world.service.serial(&stream).refused(400, code);
+        assert_eq!(world.bench.last_logged().0, code);
     };
-    world.refuses(&stream(Value::Null), 400, "serial-missing");
-    world.refuses(&stream("".into()), 400, "serial-missing");
+    refuses(Value::Null, "serial-missing");
+    refuses("".into(), "serial-missing");
     for serial in [
         "a/b",
         "two\nlines",
@@ -367,8 +369,10 @@ fn invalid_proposed_serials() {
         ".",
         "..",
     ] {
-        world.refuses(&stream(serial.into()), 400, "serial-invalid");
+        refuses(serial.into(), "serial-invalid");
     }
+    assert_eq!(world.bench.count("serials"), 0);
+    world.next_attempt_succeeds();
 }
 
 #[test]
@@ -384,10 +388,17 @@ fn serials_of_other_devices() {
         .register(&world.service, "SN-1")
         .refused(409, "serial-taken");
     assert_eq!(other.accepts(&other.register(&world.service, "SN-2")).0, "SN-2");
-    // It has its own serial now, and still does not get that one.
-    other
-        .register(&world.service, "SN-1")
-        .refused(409, "serial-taken");
+    // It has its own serial now, and gets that one whatever it proposes.
+    for proposed in ["SN-1".into(), "a/b".into(), Value::Null] {
+        let changes = json!({ "serial": proposed });
+        let answer = world
+            .service
+            .serial(&other.stream_with(&world.service.nonce(), "", changes));
+        assert_eq!(
+            (answer.status, other.accepts(&answer).0),
+            (200, "SN-2".to_owned())
+        );
+    }
     // The same serial can exist in another model.
     let elsewhere = Device {
         model: "edge-box-2".to_owned(),

@@ -210,6 +210,23 @@ fn invalid_settings() {
             "limit-zero",
         ),
         (
+            good.replace("[limits]", "[limits]\nledger-file-bytes = 0"),
+            "limit-zero",
+        ),
+        (format!("nonce-seconds = 0\n{good}"), "limit-zero"),
+        (
+            good.replace("api-key-file =", "issuers = [\"acme\"]\napi-key-file ="),
+            "setting-needs-identity",
+        ),
+        (
+            good.replace("issuers = [\"acme\"]", "issuers = []"),
+            "issuers-empty",
+        ),
+        (
+            format!("{good}[[token]]\nname = \"other\"\nrole = \"read\"\nfile = \"token\"\n"),
+            "token-secret-duplicate",
+        ),
+        (
             good.replace(
                 "[limits]",
                 "[tls]\ncertificate = \"token\"\nkey = \"token\"\n[limits]",

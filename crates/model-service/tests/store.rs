@@ -315,7 +315,6 @@ fn a_migration_needs_the_database_alone() {
 fn readiness_is_that_the_service_can_write() {
     let bench = Bench::new();
     let service = bench.serve();
-    assert_eq!(service.get("/ready").status, 200);
     let stopped = AtomicBool::new(false);
     thread::scope(|scope| {
         // Another process holds the write lock for a while: not ready until then.
@@ -330,4 +329,23 @@ fn readiness_is_that_the_service_can_write() {
         stopped.store(true, Ordering::Relaxed);
         database.execute_batch("COMMIT").unwrap();
     });
+}
+
+#[test]
+fn one_probe_is_for_all_who_ask_within_a_second() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let time = || {
+        let time = "SELECT total(time) FROM readiness";
+        bench.database().query_row(time, [], |row| row.get::<_, f64>(0))
+    };
+    assert_eq!(service.get("/ready").status, 200);
+    assert!(time().unwrap() > 0.0);
+    let database = bench.database();
+    database.execute("UPDATE readiness SET time = 0", []).unwrap();
+    assert_eq!(service.get("/ready").status, 200);
+    assert_eq!(time(), Ok(0.0), "it wrote again");
+    thread::sleep(Duration::from_millis(1100));
+    assert_eq!(service.get("/ready").status, 200);
+    assert!(time().unwrap() > 0.0);
 }

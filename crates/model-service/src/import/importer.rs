@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use identity_key::DigestForm;
 use jiff::Timestamp;
@@ -37,13 +37,18 @@ impl Importer {
         };
         let (queue, chunks) = sync_channel(QUEUE);
         thread::scope(|scope| {
-            scope.spawn(move || read::run(inputs, &verifier, &queue));
-            self.store(chunks, by)
+            let reader = scope.spawn(move || read::run(inputs, &verifier, &queue));
+            self.store(chunks, reader, by)
         })
     }
 
     /// Stores the verified identities if nothing is refused.
-    fn store(&self, chunks: Receiver<VerifiedChunk>, by: &str) -> Result<ImportReport, ImportError> {
+    fn store(
+        &self,
+        chunks: Receiver<VerifiedChunk>,
+        reader: ScopedJoinHandle<'_, ()>,
+        by: &str,
+    ) -> Result<ImportReport, ImportError> {
         let mut report = ReportWriter::new(self.temporary_file()?);
         // Nothing is locked before these have arrived: a small import that arrives slowly does not
         // keep others waiting.
@@ -55,6 +60,8 @@ impl Importer {
                 report.write(&self.store_one(&transaction, chunk.input.clone(), number, result)?)?;
             }
         }
+        // After a panic in the reader, the input is not complete.
+        reader.join().map_err(|_| ImportError::Interrupted)?;
         let counts = report.counts();
         if counts.stored() {
             let stored = StoredCounts {
@@ -127,5 +134,49 @@ impl Importer {
             // The transaction is not committed, since one is refused.
             DuplicateHardwareIds::Refuse => (ImportOutcome::Refused, Some(problem)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Read};
+
+    use super::*;
+    use crate::settings::Settings;
+    use crate::store::StorePaths;
+
+    struct Panicking;
+
+    impl Read for Panicking {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            panic!("a fault while reading")
+        }
+    }
+
+    fn store(directory: &std::path::Path) -> Store {
+        let file = directory.join("settings.toml");
+        let text = "database = \"database.sqlite\"\naccount-keys = []\nimport-token-file = \"token\"\n\
+                    page-password-file = \"password\"\nmodel = []\n";
+        std::fs::write(&file, text).unwrap();
+        let paths = StorePaths::of(&Settings::read(&file).unwrap());
+        Store::create(&paths).unwrap();
+        Store::open(paths).unwrap()
+    }
+
+    #[test]
+    fn a_panic_of_the_reader_ends_the_import() {
+        let directory = tempfile::tempdir().unwrap();
+        let importer = Importer {
+            store: store(directory.path()),
+            account_keys: Arc::new(AccountKeys::read(&[]).unwrap()),
+            digest_forms: Vec::new(),
+            duplicate_hardware_ids: DuplicateHardwareIds::Warn,
+        };
+        let input = Input {
+            name: None,
+            reader: Box::new(BufReader::new(Panicking)),
+        };
+        let result = importer.run(vec![input], "test");
+        assert!(matches!(result, Err(ImportError::Interrupted)));
     }
 }

@@ -182,11 +182,10 @@ impl Issuance<'_> {
     /// Gives the device the serial that it has in this model, else the one that the rule of the
     /// model gives it.
     pub(super) fn issue(&self, entry: &mut LogEntry) -> Result<Registration, SerialError> {
-        let proposed = proposed(self.request)?;
         self.check_account_key()?;
         let (device_key, sign_key) = (self.request.device_key(), self.model.signer.public_key().id());
         for _ in 0..ATTEMPTS {
-            let (number, assigned) = self.choose(proposed)?;
+            let (number, assigned) = self.choose()?;
             entry.serial.clone_from(&number.serial);
             let last = self.store.find_last_issued(&number, device_key.id(), sign_key)?;
             let revision = match last {
@@ -231,31 +230,31 @@ impl Issuance<'_> {
     }
 
     /// The serial for the device, and whether the device has it.
-    fn choose(&self, proposed: Option<&str>) -> Result<(SerialNumber, bool), SerialError> {
+    fn choose(&self) -> Result<(SerialNumber, bool), SerialError> {
+        let KnownModel { brand, name, .. } = self.model;
+        let number = |serial| SerialNumber {
+            brand: brand.clone(),
+            model: name.clone(),
+            serial,
+        };
+        // It keeps that, whatever it proposes and whatever the rule is now.
+        if let Some(serial) = self.store.find_serial(brand, name, &self.device.name)? {
+            return Ok((number(serial), true));
+        }
+        let proposed = proposed(self.request)?;
         let serial = match (&self.model.serial_rule, &self.device.hardware_id) {
             (SerialRule::HardwareId, Some(hardware_id)) => hardware_id,
             _ => proposed.ok_or(SerialError::Missing)?,
         };
-        let mut number = SerialNumber {
-            brand: self.model.brand.clone(),
-            model: self.model.name.clone(),
-            serial: serial.to_owned(),
-        };
-        let assignment = self.store.find_assignment(&self.device.name, &number)?;
-        let assigned = assignment.serial.is_some();
-        if !assigned {
-            self.check_rule(serial, proposed)?;
-        }
-        let is_kept = assigned && matches!(self.model.serial_rule, SerialRule::HardwareId);
-        if !is_kept && assignment.holder.is_some_and(|holder| holder != self.device.name) {
-            return Err(SerialError::Taken {
+        self.check_rule(serial, proposed)?;
+        let number = number(serial.to_owned());
+        match self.store.find_holder(&number)? {
+            // A concurrent request of the same device won; the next attempt finds its serial.
+            Some(holder) if holder != self.device.name => Err(SerialError::Taken {
                 serial: shortened(serial),
-            });
+            }),
+            _ => Ok((number, false)),
         }
-        if let Some(serial) = assignment.serial {
-            number.serial = serial;
-        }
-        Ok((number, assigned))
     }
 
     /// Checks that a device without a serial may get this one.

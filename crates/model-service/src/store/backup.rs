@@ -3,16 +3,17 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use files::NewFile;
 use rusqlite::{Connection, OpenFlags};
+use tempfile::TempPath;
 
 use super::database::{Store, connect};
 use super::error::StoreError;
 use super::files::{self as database_files, Lock, MODE, StorePaths, not_written};
-use super::ledger::{self, Event, Head, LedgerError, VerifiedLedger};
+use super::ledger::{self, Event, Head, LedgerEnd, LedgerError, VerifiedLedger};
 use super::migrations;
 
 /// The files of a backup: registrations, then identities.
@@ -57,8 +58,8 @@ pub(crate) fn back_up(paths: &StorePaths, to: &Path) -> Result<(), StoreError> {
 pub(crate) struct Restored {
     /// The last line of the ledger that the backup had.
     pub(crate) backup: u64,
-    /// The last line that was replayed.
-    pub(crate) ledger: u64,
+    /// The last line that was replayed; `None` if the ledger had none.
+    pub(crate) last: Option<LedgerEnd>,
 }
 
 /// Replaces the database by the backup in the directory `from`, and replays the ledger. Open nonces
@@ -77,7 +78,8 @@ pub(crate) fn restore(
     let backup_head = check(&copies[0])?;
     let backup = backup_head.sequence;
     check(&copies[1])?;
-    match (ledger::last_sequence(&paths.ledger)?, new_ledger) {
+    let last = ledger::end(&paths.ledger)?;
+    match (last.as_ref().map_or(0, |last| last.sequence), new_ledger) {
         (last, false) if last < backup => {
             return Err(LedgerError::Missing {
                 path: paths.ledger,
@@ -92,14 +94,15 @@ pub(crate) fn restore(
         (0, true) => {}
     }
     // Both are on the disk before one takes its place.
-    let mut staged: Vec<(PathBuf, NewFile)> = Vec::new();
-    for (path, copy) in paths.databases().into_iter().zip(&copies) {
-        staged.push((path.clone(), stage(copy, &path)?));
-    }
-    for (path, new) in staged {
+    let registrations = stage(&copies[0], &paths.registrations)?;
+    let identities = stage(&copies[1], &paths.identities())?;
+    // Before that, so that none is valid if the rest fails.
+    delete_nonces(&registrations)?;
+    for (path, new) in paths.databases().into_iter().zip([registrations, identities]) {
         database_files::remove_companions(&path)?;
-        new.commit()
-            .map_err(|error| not_written(&path, &io::Error::other(error)))?;
+        new.persist(&path)
+            .map_err(|error| not_written(&path, &error.error))?;
+        files::sync_directory(paths.directory()).map_err(|reason| not_written(&path, &reason))?;
     }
     if new_ledger {
         let connection = connect(&paths.registrations, WAIT)?;
@@ -107,18 +110,17 @@ pub(crate) fn restore(
     }
     let store = Store::open_locked(paths, lock)?;
     let by = by.to_owned();
-    let recorded = store.write_blocking(move |connection, events| {
-        connection.execute("DELETE FROM nonces", [])?;
+    let recorded = store.write_blocking(move |_, events| {
         events.push(Event::DatabaseRestored {
             backup_sequence: backup,
             by,
         });
-        head(connection)
+        Ok(())
     });
     let closed = store.close();
-    let ledger = recorded?;
+    recorded?;
     closed?;
-    Ok(Restored { backup, ledger })
+    Ok(Restored { backup, last })
 }
 
 /// Fails unless the file is an intact database that this program can serve. Returns the last line
@@ -132,6 +134,8 @@ fn check(copy: &Path) -> Result<Head, StoreError> {
     let connection = Connection::open_with_flags(copy, flags).map_err(|error| invalid(error.to_string()))?;
     migrations::check_version(&connection, copy).map_err(|error| match error {
         StoreError::Failed(reason) => invalid(reason),
+        // Its advice is for the database in use.
+        StoreError::Empty { .. } => invalid("it holds no database of the model service".to_owned()),
         other => other,
     })?;
     let found: String = connection
@@ -147,17 +151,25 @@ fn check(copy: &Path) -> Result<Head, StoreError> {
     }
 }
 
-/// Copies a file beside its place.
-fn stage(copy: &Path, path: &Path) -> Result<NewFile, StoreError> {
-    let failed = |reason: io::Error| not_written(path, &reason);
-    let mut new = NewFile::create(path, MODE).map_err(|error| failed(io::Error::other(error)))?;
+/// Copies a file beside its place. The copy is removed if it does not get its place.
+fn stage(copy: &Path, path: &Path) -> Result<TempPath, StoreError> {
+    let staged = path.with_extension("restored.sqlite");
+    let failed = |reason: io::Error| not_written(&staged, &reason);
+    // Left by a restore that was killed.
+    database_files::remove_companions(&staged)?;
+    let mut new = NewFile::create(&staged, MODE).map_err(|error| failed(io::Error::other(error)))?;
     let mut file = files::open(copy).map_err(|error| failed(io::Error::other(error)))?;
     io::copy(&mut file, &mut new).map_err(failed)?;
-    Ok(new)
+    new.commit().map_err(|error| failed(io::Error::other(error)))?;
+    TempPath::try_from_path(&staged).map_err(failed)
 }
 
-fn head(connection: &Connection) -> rusqlite::Result<u64> {
-    connection.query_row("SELECT sequence FROM ledger_head", [], |row| row.get(0))
+/// Deletes all nonces of a copy, which is complete without other files when this returns.
+fn delete_nonces(staged: &Path) -> Result<(), StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(staged, flags)?;
+    connection.execute("DELETE FROM nonces", [])?;
+    connection.close().map_err(|(_, error)| error.into())
 }
 
 /// Checks every line of the ledger, also while others write it.

@@ -13,6 +13,7 @@ use super::error::StoreError;
 use super::files::{self, Lock, OpenedFiles, StorePaths};
 use super::ledger::{Event, Ledger};
 use super::migrations::{self, Schema, VersionState};
+use super::readiness::LastProbe;
 use super::writer::Writer;
 
 /// How long a transaction waits for those of others.
@@ -32,6 +33,7 @@ pub(crate) struct Store {
     readers: Arc<Mutex<Vec<Connection>>>,
     opened: Arc<OpenedFiles>,
     clock: Arc<Clock>,
+    last_probe: LastProbe,
     _lock: Arc<Lock>,
 }
 
@@ -83,6 +85,7 @@ impl Store {
                 readers: Arc::new(Mutex::new(vec![reader])),
                 opened,
                 clock: Arc::new(Clock::new()),
+                last_probe: LastProbe::default(),
                 _lock: Arc::new(lock),
             })
         };
@@ -114,6 +117,10 @@ impl Store {
 
     pub(super) fn clock(&self) -> Arc<Clock> {
         Arc::clone(&self.clock)
+    }
+
+    pub(super) fn last_probe(&self) -> &LastProbe {
+        &self.last_probe
     }
 
     /// The directory that the database is in.

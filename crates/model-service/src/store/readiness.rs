@@ -1,5 +1,9 @@
 //! Whether the service can write.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::database::Store;
@@ -7,11 +11,31 @@ use super::error::StoreError;
 use super::files::{not_written, probe};
 use super::ledger::Ledger;
 
+/// How long the result of a probe is used: anybody can ask, and a probe writes to the disk.
+const USED_FOR: Duration = Duration::from_secs(1);
+
+/// The last probe, and when it ended.
+pub(super) type LastProbe = Arc<Mutex<Option<(Instant, Result<(), StoreError>)>>>;
+
 impl Store {
+    /// Checks that the database, and files beside it and the ledger, can be written. One probe runs
+    /// at a time; its result is that of all who ask meanwhile and in the second after it.
+    pub(crate) async fn check_writable(&self) -> Result<(), StoreError> {
+        let mut last = self.last_probe().lock().await;
+        match last.as_ref() {
+            Some((time, result)) if time.elapsed() < USED_FOR => result.clone(),
+            _ => {
+                let result = self.probe().await;
+                *last = Some((Instant::now(), result.clone()));
+                result
+            }
+        }
+    }
+
     /// Writes to the database, and to files beside the database and the ledger, which are on the
     /// disk and removed again when this returns. A database alone may have room left in its
     /// files when the disk is full.
-    pub(crate) async fn check_writable(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<(), StoreError> {
         let now = self.clock().now().wall;
         self.write(move |connection, _| {
             connection

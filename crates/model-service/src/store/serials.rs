@@ -19,14 +19,6 @@ pub(crate) struct SerialNumber {
     pub(crate) serial: String,
 }
 
-/// What is known of a device and of the serial that it proposes.
-pub(crate) struct Assignment {
-    /// The serial that the device has in the model.
-    pub(crate) serial: Option<String>,
-    /// The device that has the proposed serial.
-    pub(crate) holder: Option<String>,
-}
-
 /// The last assertion that was issued for a serial.
 pub(crate) struct LastIssued {
     pub(crate) revision: u64,
@@ -63,18 +55,14 @@ impl Store {
         self.read_blocking(|connection| holder(connection, number))
     }
 
-    /// The serial that `device` has in the model of `proposed`, and the device that has `proposed`.
-    pub(crate) fn find_assignment(
+    /// The serial that `device` has in a model.
+    pub(crate) fn find_serial(
         &self,
+        brand: &str,
+        model: &str,
         device: &str,
-        proposed: &SerialNumber,
-    ) -> Result<Assignment, StoreError> {
-        self.read_blocking(|connection| {
-            Ok(Assignment {
-                serial: serial_of(connection, &proposed.brand, &proposed.model, device)?,
-                holder: holder(connection, proposed)?,
-            })
-        })
+    ) -> Result<Option<String>, StoreError> {
+        self.read_blocking(|connection| serial_of(connection, brand, model, device))
     }
 
     /// The last assertion that was issued for a serial. It has the text only if it is for
@@ -199,15 +187,19 @@ fn record(connection: &Connection, issued: &IssuedSerial) -> rusqlite::Result<Is
         return Ok(IssueOutcome::Blocked);
     }
     let SerialNumber { brand, model, serial } = &issued.number;
+    // Before anything is inserted: a conflict keeps nothing.
+    if is_taken(connection, &issued.number, issued.revision)? {
+        return Ok(IssueOutcome::Conflict);
+    }
     connection
         .prepare_cached("INSERT OR IGNORE INTO serials VALUES (?1, ?2, ?3, ?4)")?
         .execute([brand, model, serial, &issued.device])?;
     if serial_of(connection, brand, model, &issued.device)?.as_ref() != Some(serial) {
         return Ok(IssueOutcome::Conflict);
     }
-    let inserted = connection
+    connection
         .prepare_cached(
-            "INSERT OR IGNORE INTO issued (brand, model, serial, revision, device_key, sign_key, text)
+            "INSERT INTO issued (brand, model, serial, revision, device_key, sign_key, text)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
@@ -219,10 +211,16 @@ fn record(connection: &Connection, issued: &IssuedSerial) -> rusqlite::Result<Is
             issued.sign_key,
             issued.assertion
         ])?;
-    Ok(match inserted {
-        1 => IssueOutcome::Recorded,
-        _ => IssueOutcome::Conflict,
-    })
+    Ok(IssueOutcome::Recorded)
+}
+
+/// Returns true if an assertion with this revision was issued for the serial.
+fn is_taken(connection: &Connection, number: &SerialNumber, revision: u64) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM issued WHERE brand = ?1 AND model = ?2 AND serial = ?3 AND revision = ?4",
+        )?
+        .exists(params![number.brand, number.model, number.serial, revision])
 }
 
 #[cfg(test)]
@@ -260,5 +258,18 @@ mod tests {
             recorded.push(record(&connection, &attempt).unwrap() == IssueOutcome::Recorded);
         }
         assert_eq!(recorded, [true, false, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_conflict_over_the_revision_of_a_released_serial_keeps_nothing() {
+        let connection = in_memory();
+        let mut attempt = issued("1", "a", 0);
+        assert_eq!(record(&connection, &attempt).unwrap(), IssueOutcome::Recorded);
+        delete(&connection, "brand", "model", "1").unwrap();
+        attempt.device = "b".to_owned();
+        assert_eq!(record(&connection, &attempt).unwrap(), IssueOutcome::Conflict);
+        assert_eq!(holder(&connection, &attempt.number).unwrap(), None);
+        attempt.revision = 1;
+        assert_eq!(record(&connection, &attempt).unwrap(), IssueOutcome::Recorded);
     }
 }

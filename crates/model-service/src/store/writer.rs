@@ -13,7 +13,10 @@ use tokio::sync::{oneshot, watch};
 use super::error::StoreError;
 use super::files::OpenedFiles;
 use super::ledger::{Event, Ledger, LedgerError};
+use super::savepoint::in_savepoint;
 
+/// The name of the thread that writes.
+pub(crate) const WRITER_THREAD: &str = "store-writer";
 /// The most jobs in one transaction, so that the first does not wait long for the last.
 const MAX_JOBS: usize = 128;
 
@@ -54,10 +57,13 @@ impl Writer {
         };
         // An error of the ledger shows when the service starts.
         state.transaction(Vec::new()).map_err(|(error, _)| error)?;
-        let thread = thread::spawn(move || {
-            state.run(&queue);
-            state.connection
-        });
+        let thread = thread::Builder::new()
+            .name(WRITER_THREAD.to_owned())
+            .spawn(move || {
+                state.run(&queue);
+                state.connection
+            })
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
         Ok(Self {
             messages,
             thread: Arc::new(Mutex::new(Some(thread))),
@@ -71,7 +77,7 @@ impl Writer {
     ) -> oneshot::Receiver<Result<T, StoreError>> {
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |connection, events| {
-            let result = in_savepoint(connection, events, job);
+            let result = run(connection, events, job);
             Box::new(move |error| {
                 let result = match error {
                     None => result.map_err(StoreError::from),
@@ -185,18 +191,15 @@ impl State {
 }
 
 /// Undoes a job that fails, and not the others in its transaction.
-fn in_savepoint<T>(
+fn run<T>(
     connection: &Connection,
     events: &mut Vec<Event>,
     job: impl FnOnce(&Connection, &mut Vec<Event>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    connection.execute_batch("SAVEPOINT job")?;
     let before = events.len();
-    let result = job(connection, events);
+    let result = in_savepoint(connection, || job(connection, events));
     if result.is_err() {
         events.truncate(before);
-        connection.execute_batch("ROLLBACK TO job")?;
     }
-    connection.execute_batch("RELEASE job")?;
     result
 }

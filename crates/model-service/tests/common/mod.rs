@@ -208,6 +208,21 @@ impl Bench {
             .collect()
     }
 
+    /// Adds a line that gives the serial of the last line to another device.
+    pub fn contradict_ledger(&self) {
+        let path = self.path("database.ledger.jsonl");
+        let mut text = fs::read_to_string(&path).unwrap();
+        let previous = text.lines().last().unwrap();
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, previous.as_bytes());
+        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut line: serde_json::Value = serde_json::from_str(previous).unwrap();
+        line["sequence"] = (line["sequence"].as_u64().unwrap() + 1).into();
+        line["previous"] = hash.into();
+        line["device"] = "another".into();
+        text.push_str(&format!("{line}\n"));
+        fs::write(path, text).unwrap();
+    }
+
     /// Both files of the database.
     pub fn database(&self) -> Connection {
         let database = Connection::open(self.path("database.sqlite")).unwrap();

@@ -1,11 +1,13 @@
 //! The chain of hashes.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use jiff::Timestamp;
 
 use super::error::LedgerError;
-use super::event::Link;
+use super::event::{Link, Stamp};
 
 /// The last line of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,17 +39,38 @@ impl Head {
 
     /// The head that the last line makes, which is not compared with those before it.
     pub(super) fn of_line(path: &Path, line: &[u8]) -> Result<Self, LedgerError> {
-        match serde_json::from_slice::<Link>(line) {
-            Ok(link) => Ok(Self {
-                sequence: link.sequence,
-                hash: sha256(line),
-            }),
-            Err(error) => Err(LedgerError::Line {
-                path: path.to_owned(),
-                line: "the last line".to_owned(),
-                reason: error.to_string(),
-            }),
-        }
+        let link: Link = serde_json::from_slice(line).map_err(|error| wrong(path, &error))?;
+        Ok(Self {
+            sequence: link.sequence,
+            hash: sha256(line),
+        })
+    }
+}
+
+/// Where the ledger ends.
+#[derive(Debug)]
+pub(crate) struct LedgerEnd {
+    /// The sequence of the last line.
+    pub(crate) sequence: u64,
+    /// When it was written.
+    pub(crate) time: Timestamp,
+}
+
+impl LedgerEnd {
+    pub(super) fn of_line(path: &Path, line: &[u8]) -> Result<Self, LedgerError> {
+        let stamp: Stamp = serde_json::from_slice(line).map_err(|error| wrong(path, &error))?;
+        Ok(Self {
+            sequence: stamp.sequence,
+            time: stamp.time.parse().map_err(|error| wrong(path, &error))?,
+        })
+    }
+}
+
+fn wrong(path: &Path, reason: &dyn Display) -> LedgerError {
+    LedgerError::Line {
+        path: path.to_owned(),
+        line: "the last line".to_owned(),
+        reason: reason.to_string(),
     }
 }
 

@@ -78,3 +78,11 @@ pub(super) struct Link {
     pub(super) sequence: u64,
     pub(super) previous: String,
 }
+
+/// When a line was written.
+#[derive(Deserialize)]
+pub(super) struct Stamp {
+    pub(super) sequence: u64,
+    /// RFC 3339.
+    pub(super) time: String,
+}

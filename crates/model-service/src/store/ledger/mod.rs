@@ -25,7 +25,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::files::{MODE, StorePaths, probe};
-pub(crate) use chain::Head;
+use super::savepoint::in_savepoint;
+pub(crate) use chain::{Head, LedgerEnd};
 pub(crate) use error::LedgerError;
 pub(crate) use event::Event;
 use event::{Line, MAX_LINE};
@@ -77,8 +78,12 @@ impl Ledger {
             }
             Ordering::Equal => {}
             Ordering::Greater => {
-                let count = replay::replay(connection, &self.path, &database)?;
-                self.head.write(connection)?;
+                // Others in the transaction can be committed without the ledger.
+                let count = in_savepoint(connection, || {
+                    let count = replay::replay(connection, &self.path, &database)?;
+                    self.head.write(connection)?;
+                    Ok::<_, LedgerError>(count)
+                })?;
                 tracing::warn!("replayed {count} lines of the ledger that the database did not have");
             }
         }
@@ -185,25 +190,34 @@ impl Ledger {
     }
 }
 
-/// The sequence of the last line; 0 without lines.
-pub(super) fn last_sequence(path: &Path) -> Result<u64, LedgerError> {
-    Ok(last_head(path)?.0.sequence)
+/// Where the ledger ends; `None` without lines.
+pub(super) fn end(path: &Path) -> Result<Option<LedgerEnd>, LedgerError> {
+    let (file, end) = last_line(path)?;
+    end.last_line
+        .map(|line| LedgerEnd::of_line(&file, &line))
+        .transpose()
 }
 
 /// The last line, and the length of the complete lines in the file that is written.
 fn last_head(path: &Path) -> Result<(Head, u64), LedgerError> {
-    let end = segments::read_end(path)?;
-    if let Some(line) = end.last_line {
-        return Ok((Head::of_line(path, &line)?, end.complete));
-    }
-    let head = match segments::rotated(path)?.last() {
-        Some(older) => match segments::read_end(older)?.last_line {
-            Some(line) => Head::of_line(older, &line)?,
-            None => Head::default(),
-        },
+    let (file, end) = last_line(path)?;
+    let head = match end.last_line {
+        Some(line) => Head::of_line(&file, &line)?,
         None => Head::default(),
     };
     Ok((head, end.complete))
+}
+
+/// The last line and its file, and the length of the complete lines in the file that is written.
+fn last_line(path: &Path) -> Result<(PathBuf, segments::End), LedgerError> {
+    let mut end = segments::read_end(path)?;
+    if end.last_line.is_none()
+        && let Some(older) = segments::rotated(path)?.pop()
+    {
+        end.last_line = segments::read_end(&older)?.last_line;
+        return Ok((older, end));
+    }
+    Ok((path.to_owned(), end))
 }
 
 /// Makes the database one that has no line of the ledger.

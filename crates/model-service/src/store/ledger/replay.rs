@@ -7,14 +7,19 @@ use rusqlite::{Connection, params};
 use super::chain::Head;
 use super::error::LedgerError;
 use super::event::{Event, Link};
+use super::segments;
 use super::verify::for_each_line;
 use crate::store::{serials, withdrawal};
 
 /// Gives the database the effect of all lines after `from`. Returns their number.
+///
+/// Does not read files that only have earlier lines: others wait for the transaction. Their chain is
+/// checked by [`verify`](super::verify()).
 pub(super) fn replay(connection: &Connection, path: &Path, from: &Head) -> Result<u64, LedgerError> {
     let mut count = 0;
-    let mut known = from == &Head::default();
-    for_each_line(path, |place, head, line| {
+    let (files, start) = segments::from(path, from.sequence + 1)?;
+    let mut known = &start == from;
+    for_each_line(path, files, start, |place, head, line| {
         if head.sequence == from.sequence {
             known = head == from;
         }

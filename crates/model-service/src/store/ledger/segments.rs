@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::chain::Head;
 use super::error::LedgerError;
 use super::event::{Link, MAX_LINE};
 use super::failed;
@@ -98,16 +99,50 @@ fn first_sequence(path: &Path, other: &Path) -> Option<u64> {
     }
 }
 
-/// Gives the file that was written the name of an older one.
-pub(super) fn rotate(path: &Path) -> io::Result<()> {
-    let mut first = Vec::new();
+/// All files from the last one on whose first line is `sequence` or an earlier one, and the head
+/// before that line. All files, and the head before the first line of a ledger, if none begins
+/// like that.
+pub(super) fn from(path: &Path, sequence: u64) -> Result<(Vec<PathBuf>, Head), LedgerError> {
+    let mut files = all(path)?;
+    let found = files.iter().enumerate().rev().find_map(|(index, file)| {
+        if first_sequence(path, file).is_some_and(|first| first > sequence) {
+            return None;
+        }
+        let link = first_link(file).ok().filter(|link| link.sequence <= sequence)?;
+        let head = Head {
+            sequence: link.sequence.saturating_sub(1),
+            hash: link.previous,
+        };
+        Some((index, head))
+    });
+    Ok(match found {
+        Some((index, head)) => (files.split_off(index), head),
+        None => (files, Head::default()),
+    })
+}
+
+/// All files, in the order of their lines.
+pub(super) fn all(path: &Path) -> Result<Vec<PathBuf>, LedgerError> {
+    let mut files = rotated(path)?;
+    files.push(path.to_owned());
+    Ok(files)
+}
+
+/// The place in the chain of the first line of a file.
+fn first_link(file: &Path) -> io::Result<Link> {
+    let mut line = Vec::new();
     BufReader::new(
-        files::open(path)
+        files::open(file)
             .map_err(io::Error::other)?
             .take(MAX_LINE as u64 + 1),
     )
-    .read_until(b'\n', &mut first)?;
-    let link: Link = serde_json::from_slice(&first)?;
+    .read_until(b'\n', &mut line)?;
+    Ok(serde_json::from_slice(&line)?)
+}
+
+/// Gives the file that was written the name of an older one.
+pub(super) fn rotate(path: &Path) -> io::Result<()> {
+    let link = first_link(path)?;
     let stem = path.file_stem().and_then(|stem| stem.to_str());
     let stem = stem.ok_or_else(|| io::Error::other("the name is not UTF-8 text"))?;
     let mut name = format!("{stem}.{:012}", link.sequence);

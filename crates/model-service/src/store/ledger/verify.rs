@@ -32,7 +32,8 @@ pub(crate) fn verify(database: &Head, path: &Path) -> Result<VerifiedLedger, Led
 fn verify_files(database: &Head, path: &Path) -> Result<VerifiedLedger, LedgerError> {
     let mut found = Head::default();
     let mut checked = &Head::default() == database;
-    let head = for_each_line(path, |place, head, _| {
+    let all = segments::all(path)?;
+    let head = for_each_line(path, all, Head::default(), |place, head, _| {
         if head.sequence == database.sequence {
             checked = head == database;
             if !checked {
@@ -72,15 +73,17 @@ impl Place {
     }
 }
 
-/// Gives `visit` every line with the head that it makes, in order and after checking that it
-/// continues the chain. Stops at an incomplete line at the end. Returns the last head.
+/// Gives `visit` every line of `files` with the head that it makes, in order and after checking that
+/// it continues the chain from `head`, the one before the first of them. Stops at an incomplete line
+/// at the end. Returns the last head.
 pub(super) fn for_each_line(
     path: &Path,
+    files: Vec<PathBuf>,
+    mut head: Head,
     mut visit: impl FnMut(&Place, &Head, &[u8]) -> Result<(), LedgerError>,
 ) -> Result<Head, LedgerError> {
-    let mut head = Head::default();
     let mut last: Option<Place> = None;
-    for file in segments::rotated(path)?.into_iter().chain([path.to_owned()]) {
+    for file in files {
         let Ok(opened) = files::open(&file) else {
             // The file that is written does not exist between a rotation and the next line.
             if file == path && segments::read_end(path)?.last_line.is_none() {
