@@ -6,6 +6,7 @@ mod common;
 
 use std::collections::HashSet;
 use std::thread;
+use std::time::Duration;
 
 use common::device::Device;
 use common::http::Request;
@@ -75,11 +76,13 @@ fn an_invalid_request_does_not_consume_the_nonce() {
 
 #[test]
 fn an_expired_nonce() {
-    let bench = Bench::with("nonce-seconds = 0", "");
+    let bench = Bench::with("nonce-seconds = 1", "");
     let service = bench.serve();
     let device = Device::new("p256");
     bench.import_text(&device.identity());
-    device.register(&service, "SN-1").refused(403, "nonce-expired");
+    let stream = device.stream(&service.nonce(), "SN-1");
+    thread::sleep(Duration::from_secs(2));
+    service.serial(&stream).refused(403, "nonce-expired");
     assert_eq!(bench.count("serials"), 0);
 }
 
