@@ -76,7 +76,10 @@ struct World {
 impl World {
     fn new(filled: usize) -> Self {
         // Clients wait with their connections open until other programs are idle.
-        let bench = Bench::with("", "logged-registrations = 1000000\nrequest-seconds = 86400\nconnection-seconds = 864000");
+        let bench = Bench::with(
+            "",
+            "logged-registrations = 1000000\nrequest-seconds = 86400\nconnection-seconds = 864000",
+        );
         let service = bench.serve();
         fill(&bench, filled);
         Self {
