@@ -52,11 +52,7 @@ pub(super) async fn block(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let authorship = match authorship(&service, &headers, address, body).await {
-        Ok(authorship) => authorship,
-        Err(error) => return refused(&error),
-    };
-    answer(service, move |store| {
+    change(service, headers, address, body, move |store, authorship| {
         let now = Timestamp::now().as_second();
         let changed = store.block_identity(&digest, now, authorship)?;
         Ok(json!({ "blocked": true, "changed": changed }))
@@ -72,11 +68,7 @@ pub(super) async fn unblock(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let authorship = match authorship(&service, &headers, address, body).await {
-        Ok(authorship) => authorship,
-        Err(error) => return refused(&error),
-    };
-    answer(service, move |store| {
+    change(service, headers, address, body, move |store, authorship| {
         let changed = store.unblock_identity(&digest, authorship)?;
         Ok(json!({ "blocked": false, "changed": changed }))
     })
@@ -91,15 +83,25 @@ pub(super) async fn release(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let authorship = match authorship(&service, &headers, address, body).await {
-        Ok(authorship) => authorship,
-        Err(error) => return refused(&error),
-    };
-    answer(service, move |store| {
+    change(service, headers, address, body, move |store, authorship| {
         store.release_serial(&SerialNumber { brand, model, serial }, authorship)?;
         Ok(json!({ "released": true }))
     })
     .await
+}
+
+/// Makes a change that an administrator requests, with the reason in the body.
+async fn change(
+    service: Arc<Service>,
+    headers: HeaderMap,
+    address: IpAddr,
+    body: Body,
+    work: impl FnOnce(&Store, Authorship) -> Result<Value, WithdrawalError> + Send + 'static,
+) -> Response {
+    match authorship(&service, &headers, address, body).await {
+        Ok(authorship) => answer(service, move |store| work(store, authorship)).await,
+        Err(error) => refused(&error),
+    }
 }
 
 /// The administrator who sent the request, and the reason in its body.
