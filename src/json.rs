@@ -1,4 +1,6 @@
 //! JSON objects with their members in a fixed order.
+//!
+//! A map of serde_json sorts its members by name; record and export keep the order of their formats.
 
 use serde_json::Value;
 
