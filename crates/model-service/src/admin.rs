@@ -19,7 +19,7 @@ use crate::store::{
 /// # Errors
 /// [`Error::Settings`] and [`Error::Store`].
 pub fn init_store(file: &Path) -> Result<(), Error> {
-    for path in Store::create(&paths(file)?)? {
+    for path in Store::create(&Settings::read(file)?)? {
         print(&format!("created {}", path.display()))?;
     }
     Ok(())
@@ -129,7 +129,7 @@ fn paths(file: &Path) -> Result<StorePaths, Error> {
 
 /// Runs `work` with the open database and closes it.
 fn with_store<T>(file: &Path, work: impl FnOnce(&Store) -> Result<T, WithdrawalError>) -> Result<T, Error> {
-    let store = Store::open(paths(file)?)?;
+    let store = Store::open(&Settings::read(file)?)?;
     let result = work(&store);
     let closed: Result<(), StoreError> = store.close();
     let result = result?;

@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use crate::secret::{RandomError, random_token};
 use crate::settings::{Settings, SettingsError};
-use crate::store::{Store, StoreError, StorePaths};
+use crate::store::{Store, StoreError};
 
 /// The permission bits of all files: they are for their owner alone.
 const FILE_MODE: u32 = 0o600;
@@ -191,7 +191,7 @@ impl Bench<'_> {
         }
         self.write(SETTINGS, &self.settings())?;
         let settings = Settings::read(&self.directory.join(SETTINGS))?;
-        Store::create(&StorePaths::of(&settings))?;
+        Store::create(&settings)?;
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::import::Importer;
 use crate::models::{Models, ModelsError};
 use crate::registration::Registrar;
 use crate::settings::{Limits, Settings};
-use crate::store::{Store, StoreError, StorePaths};
+use crate::store::{Store, StoreError};
 use crate::tokens::{Tokens, TokensError};
 
 /// Concurrent registrations for each core: while some wait for the disk, others sign. With half as
@@ -68,7 +68,7 @@ impl Service {
         let account_keys = Arc::new(AccountKeys::read(&settings.account_keys)?);
         let models = Models::read(settings, &account_keys)?;
         let tokens = Tokens::read(settings)?;
-        let store = Store::open(StorePaths::of(settings))?;
+        let store = Store::open(settings)?;
         let limits = settings.limits.clone();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
@@ -99,7 +99,7 @@ impl Service {
 pub(crate) fn open_importer(settings: &Settings) -> Result<Importer, ServiceError> {
     Ok(Importer {
         account_keys: Arc::new(AccountKeys::read(&settings.account_keys)?),
-        store: Store::open(StorePaths::of(settings))?,
+        store: Store::open(settings)?,
         digest_forms: settings.digest_forms.clone(),
         duplicate_hardware_ids: settings.duplicate_hardware_ids,
     })

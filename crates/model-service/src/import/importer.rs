@@ -70,7 +70,7 @@ impl Importer {
                 present: counts.present,
                 older: counts.older,
             };
-            transaction.commit(&self.store, stored, by)?;
+            transaction.commit(stored, by)?;
         }
         Ok(report.finish()?)
     }
@@ -143,7 +143,6 @@ mod tests {
 
     use super::*;
     use crate::settings::Settings;
-    use crate::store::StorePaths;
 
     struct Panicking;
 
@@ -158,9 +157,9 @@ mod tests {
         let text = "database = \"database.sqlite\"\naccount-keys = []\nimport-token-file = \"token\"\n\
                     page-password-file = \"password\"\nmodel = []\n";
         std::fs::write(&file, text).unwrap();
-        let paths = StorePaths::of(&Settings::read(&file).unwrap());
-        Store::create(&paths).unwrap();
-        Store::open(paths).unwrap()
+        let settings = Settings::read(&file).unwrap();
+        Store::create(&settings).unwrap();
+        Store::open(&settings).unwrap()
     }
 
     #[test]

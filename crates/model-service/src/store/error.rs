@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use failure::{Diagnostic, Status};
 use thiserror::Error;
 
-use super::ledger::LedgerError;
+use super::sqlite::LedgerError;
 
 /// Why the database cannot be used.
 #[derive(Clone, Debug, Error, Diagnostic)]

@@ -1,11 +1,9 @@
-//! Reading the imported hardware identities.
+//! The imported hardware identities.
 
-use rusqlite::{Connection, Row, params};
 use snap_assertions::types::HardwareIdentity;
 use snap_assertions::{Assertion, DigestForm};
 
-use super::database::Store;
-use super::error::StoreError;
+use super::{Backend, Store, StoreError};
 
 /// A hardware identity as an import stores it.
 #[derive(Debug)]
@@ -61,7 +59,9 @@ pub(crate) struct IdentityRow {
 impl Store {
     /// The identities whose header `hardware-id-key-sha3-384` is `digest`: one for each issuer.
     pub(crate) fn find_identities(&self, digest: &str) -> Result<Vec<StoredIdentity>, StoreError> {
-        self.read_blocking(|connection| find_by_digest(connection, digest))
+        match &self.0 {
+            Backend::Sqlite(store) => store.find_identities(digest),
+        }
     }
 
     /// Lists the newest identities with an id below `before`, at most `limit`, that contain `text`
@@ -72,55 +72,8 @@ impl Store {
         before: i64,
         limit: u32,
     ) -> Result<Vec<IdentityRow>, StoreError> {
-        let text = text.to_ascii_lowercase();
-        self.read(move |connection| search(connection, &text, before, limit))
-            .await
+        match &self.0 {
+            Backend::Sqlite(store) => store.search_identities(text, before, limit).await,
+        }
     }
-}
-
-fn find_by_digest(connection: &Connection, digest: &str) -> rusqlite::Result<Vec<StoredIdentity>> {
-    connection
-        .prepare_cached(
-            "SELECT issuer, key_digest, text FROM identities JOIN identity_texts USING (id) WHERE digest = ?1",
-        )?
-        .query_map([digest], |row| {
-            Ok(StoredIdentity {
-                issuer: row.get(0)?,
-                key_digest: row.get(1)?,
-                assertion: row.get(2)?,
-            })
-        })?
-        .collect()
-}
-
-fn search(
-    connection: &Connection,
-    text: &str,
-    before: i64,
-    limit: u32,
-) -> rusqlite::Result<Vec<IdentityRow>> {
-    connection
-        .prepare_cached(
-            "SELECT *, key_digest IN (SELECT key_digest FROM blocked_identities) AS blocked
-             FROM identities WHERE id < ?2
-             AND (?1 = '' OR instr(lower(hardware_id), ?1) OR instr(lower(digest), ?1) OR instr(lower(issuer), ?1)
-                  OR instr(lower(hardware_name), ?1) OR instr(lower(manufacturer), ?1))
-             ORDER BY id DESC LIMIT ?3",
-        )?
-        .query_map(params![text, before, limit], read_row)?
-        .collect()
-}
-
-fn read_row(row: &Row<'_>) -> rusqlite::Result<IdentityRow> {
-    Ok(IdentityRow {
-        id: row.get("id")?,
-        issuer: row.get("issuer")?,
-        digest: row.get("digest")?,
-        revision: row.get("revision")?,
-        hardware_id: row.get("hardware_id")?,
-        hardware_name: row.get("hardware_name")?,
-        manufacturer: row.get("manufacturer")?,
-        imported: row.get("imported")?,
-        blocked: row.get("blocked")?,
-    })
 }

@@ -1,19 +1,6 @@
 //! Nonces: issued, valid for a limited time, consumed once.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
-
-use super::clock::Moment;
-use super::database::Store;
-use super::error::StoreError;
-
-/// How long an expired nonce is kept, in seconds, so that a late request gets "expired" and not
-/// "unknown".
-const KEPT_AFTER_EXPIRY: i64 = 24 * 60 * 60;
-/// A nonce is open at ?1 (seconds since the epoch) in the boot ?2 with the uptime ?3. It is valid
-/// in a window around its issue on both clocks, so that setting the clock makes no nonce valid
-/// again. Five seconds backwards are the correction of a clock.
-const OPEN: &str = "used = 0 AND expires > ?1 AND issued <= ?1 + 5 AND boot = ?2 AND uptime <= ?3
-     AND uptime + expires - issued > ?3";
+use super::{Backend, Store, StoreError};
 
 /// The result of consuming a nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,159 +29,22 @@ impl Store {
     /// Stores a new nonce that is valid for `seconds` from now. At most `limit` nonces are kept:
     /// the oldest are deleted.
     pub(crate) async fn issue_nonce(&self, nonce: &str, seconds: i64, limit: i64) -> Result<(), StoreError> {
-        let (nonce, clock) = (nonce.to_owned(), self.clock());
-        self.write(move |connection, _| issue(connection, &nonce, (clock.now(), &clock.boot), seconds, limit))
-            .await
+        match &self.0 {
+            Backend::Sqlite(store) => store.issue_nonce(nonce, seconds, limit).await,
+        }
     }
 
     /// Consumes a nonce. Of two concurrent requests with the same nonce, one finds it used.
     pub(crate) fn consume_nonce(&self, nonce: &str) -> Result<NonceState, StoreError> {
-        let (nonce, clock) = (nonce.to_owned(), self.clock());
-        self.write_blocking(move |connection, _| consume(connection, &nonce, (clock.now(), &clock.boot)))
+        match &self.0 {
+            Backend::Sqlite(store) => store.consume_nonce(nonce),
+        }
     }
 
     /// Counts the open nonces, and lists at most `limit` that expire first.
     pub(crate) async fn open_nonces(&self, limit: u32) -> Result<OpenNonces, StoreError> {
-        let clock = self.clock();
-        self.read(move |connection| list_open(connection, (clock.now(), &clock.boot), limit))
-            .await
-    }
-}
-
-fn issue(
-    connection: &Connection,
-    nonce: &str,
-    (now, boot): (Moment, &str),
-    seconds: i64,
-    limit: i64,
-) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO nonces (nonce, expires, issued, boot, uptime) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![nonce, now.wall + seconds, now.wall, boot, now.uptime])?;
-    let id = connection.last_insert_rowid();
-    connection
-        .prepare_cached("DELETE FROM nonces WHERE id <= ?1")?
-        .execute([id - limit])?;
-    // A few of the oldest are enough: each new nonce deletes more than one.
-    connection
-        .prepare_cached(
-            "DELETE FROM nonces WHERE id IN (SELECT id FROM nonces ORDER BY id LIMIT 4) AND expires < ?1",
-        )?
-        .execute([now.wall - KEPT_AFTER_EXPIRY])?;
-    Ok(())
-}
-
-fn consume(
-    connection: &Connection,
-    nonce: &str,
-    (now, boot): (Moment, &str),
-) -> rusqlite::Result<NonceState> {
-    let consumed = connection
-        .prepare_cached(&format!("UPDATE nonces SET used = 1 WHERE nonce = ?4 AND {OPEN}"))?
-        .execute(params![now.wall, boot, now.uptime, nonce])?;
-    if consumed == 1 {
-        return Ok(NonceState::Consumed);
-    }
-    let used = connection
-        .prepare_cached("SELECT used FROM nonces WHERE nonce = ?1")?
-        .query_row([nonce], |row| row.get::<_, bool>(0))
-        .optional()?;
-    Ok(match used {
-        None => NonceState::Unknown,
-        Some(true) => NonceState::Used,
-        Some(false) => NonceState::Expired,
-    })
-}
-
-fn list_open(
-    connection: &Connection,
-    (now, boot): (Moment, &str),
-    limit: u32,
-) -> rusqlite::Result<OpenNonces> {
-    let count = format!("SELECT count(*) FROM nonces WHERE {OPEN}");
-    let list = format!("SELECT nonce, expires FROM nonces WHERE {OPEN} ORDER BY expires, id LIMIT ?4");
-    let mut list = connection.prepare_cached(&list)?;
-    let rows = list.query_map(params![now.wall, boot, now.uptime, limit], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })?;
-    let counted = connection.query_row(&count, params![now.wall, boot, now.uptime], |row| row.get(0));
-    Ok(OpenNonces {
-        now: now.wall,
-        count: counted?,
-        first: rows.collect::<Result<_, _>>()?,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::database::in_memory;
-    use super::*;
-    use NonceState::{Consumed, Expired, Unknown, Used};
-
-    /// A moment on both clocks.
-    fn at(wall: i64, uptime: i64) -> (Moment, &'static str) {
-        (Moment { wall, uptime }, "boot")
-    }
-
-    #[test]
-    fn a_nonce_is_valid_once_and_until_it_expires() {
-        let database = in_memory();
-        for nonce in ["used", "late"] {
-            issue(&database, nonce, at(1000, 0), 600, 10).unwrap();
+        match &self.0 {
+            Backend::Sqlite(store) => store.open_nonces(limit).await,
         }
-        let states: Vec<_> = [("used", 599), ("used", 599), ("late", 600), ("other", 0)]
-            .iter()
-            .map(|(nonce, later)| consume(&database, nonce, at(1000 + later, *later)).unwrap())
-            .collect();
-        assert_eq!(states, [Consumed, Used, Expired, Unknown]);
-    }
-
-    #[test]
-    fn setting_the_clock_does_not_make_a_nonce_valid() {
-        let database = in_memory();
-        for (nonce, wall, uptime, state) in [
-            ("set back after the expiry", 1100, 700, Expired),
-            ("set back before the issue", 500, 100, Expired),
-            ("set forward", 1600, 100, Expired),
-            ("another boot with less uptime", 1100, -1, Expired),
-            ("corrected by some seconds", 997, 1, Consumed),
-        ] {
-            issue(&database, nonce, at(1000, 0), 600, 10).unwrap();
-            assert_eq!(
-                consume(&database, nonce, at(wall, uptime)).unwrap(),
-                state,
-                "{nonce}"
-            );
-        }
-        issue(&database, "boot", at(1000, 0), 600, 10).unwrap();
-        let other = (at(1100, 100).0, "another boot");
-        assert_eq!(consume(&database, "boot", other).unwrap(), Expired);
-    }
-
-    #[test]
-    fn the_oldest_are_deleted_for_new_ones() {
-        let database = in_memory();
-        for nonce in ["a", "b", "c", "d"] {
-            issue(&database, nonce, at(1000, 0), 600, 3).unwrap();
-        }
-        let open = list_open(&database, at(1000, 0), 10).unwrap();
-        assert_eq!(open.count, 3);
-        assert_eq!(open.first[0].0, "b");
-    }
-
-    #[test]
-    fn expired_nonces_are_deleted_after_a_day() {
-        let database = in_memory();
-        for nonce in ["a", "b", "c"] {
-            issue(&database, nonce, at(1000, 0), 600, 100).unwrap();
-        }
-        let later = 601 + KEPT_AFTER_EXPIRY;
-        issue(&database, "d", at(1000 + later, later), 600, 100).unwrap();
-        let left: i64 = database
-            .query_row("SELECT count(*) FROM nonces", [], |row| row.get(0))
-            .unwrap();
-        assert_eq!(left, 1);
     }
 }

@@ -1,13 +1,9 @@
 //! Taking back: blocked hardware identities and released serials.
 
 use failure::{Diagnostic, Status};
-use rusqlite::{Connection, OptionalExtension as _, params};
 use thiserror::Error;
 
-use super::database::Store;
-use super::error::StoreError;
-use super::ledger::Event;
-use super::serials::{self, SerialNumber};
+use super::{Backend, SerialNumber, Store, StoreError};
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 1000;
@@ -105,7 +101,9 @@ pub(crate) struct ImportedIdentity {
 impl Store {
     /// Finds an identity by its digest in either form; blocks the calling thread.
     pub(crate) fn find_identity(&self, digest: &str) -> Result<IdentityState, WithdrawalError> {
-        let found = self.read_blocking(|connection| identity_state(connection, digest))?;
+        let found = match &self.0 {
+            Backend::Sqlite(store) => store.find_identity(digest)?,
+        };
         found.ok_or_else(|| WithdrawalError::UnknownIdentity {
             digest: digest.to_owned(),
         })
@@ -120,21 +118,9 @@ impl Store {
         authorship: Authorship,
     ) -> Result<bool, WithdrawalError> {
         let key_digest = self.find_identity(digest)?.key_digest;
-        let blocked = self.write_blocking(move |connection, events| {
-            if find_block(connection, &key_digest)?.is_some() {
-                return Ok(false);
-            }
-            let Authorship { by, reason } = authorship;
-            block(connection, &key_digest, now, &reason)?;
-            events.push(Event::IdentityBlocked {
-                key_digest,
-                since: now,
-                reason,
-                by,
-            });
-            Ok(true)
-        });
-        Ok(blocked?)
+        Ok(match &self.0 {
+            Backend::Sqlite(store) => store.block_identity(key_digest, now, authorship)?,
+        })
     }
 
     /// Lets a blocked identity get serials again. Returns false if it was not blocked.
@@ -144,20 +130,9 @@ impl Store {
         authorship: Authorship,
     ) -> Result<bool, WithdrawalError> {
         let key_digest = self.find_identity(digest)?.key_digest;
-        let unblocked = self.write_blocking(move |connection, events| {
-            if find_block(connection, &key_digest)?.is_none() {
-                return Ok(false);
-            }
-            let Authorship { by, reason } = authorship;
-            unblock(connection, &key_digest)?;
-            events.push(Event::IdentityUnblocked {
-                key_digest,
-                reason,
-                by,
-            });
-            Ok(true)
-        });
-        Ok(unblocked?)
+        Ok(match &self.0 {
+            Backend::Sqlite(store) => store.unblock_identity(key_digest, authorship)?,
+        })
     }
 
     /// Takes a serial from its device, so that another one can get it.
@@ -166,105 +141,22 @@ impl Store {
         number: &SerialNumber,
         authorship: Authorship,
     ) -> Result<(), WithdrawalError> {
-        let unknown = WithdrawalError::UnknownSerial {
-            model: format!("{}/{}", number.brand, number.model),
-            serial: number.serial.clone(),
+        let released = match &self.0 {
+            Backend::Sqlite(store) => store.release_serial(number.clone(), authorship)?,
         };
-        let number = number.clone();
-        let released = self.write_blocking(move |connection, events| {
-            let Some(device) = serials::holder(connection, &number)? else {
-                return Ok(false);
-            };
-            let SerialNumber { brand, model, serial } = number;
-            serials::delete(connection, &brand, &model, &serial)?;
-            let Authorship { by, reason } = authorship;
-            events.push(Event::SerialReleased {
-                brand,
-                model,
-                serial,
-                device,
-                reason,
-                by,
-            });
-            Ok(true)
-        });
-        match released? {
+        match released {
             true => Ok(()),
-            false => Err(unknown),
+            false => Err(WithdrawalError::UnknownSerial {
+                model: format!("{}/{}", number.brand, number.model),
+                serial: number.serial.clone(),
+            }),
         }
     }
 
     /// Returns true if the identity with this digest of the key's DER bytes is blocked.
     pub(crate) fn is_blocked(&self, key_digest: &str) -> Result<bool, StoreError> {
-        self.read_blocking(|connection| is_blocked(connection, key_digest))
+        match &self.0 {
+            Backend::Sqlite(store) => store.is_blocked(key_digest),
+        }
     }
-}
-
-pub(super) fn is_blocked(connection: &Connection, key_digest: &str) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT 1 FROM blocked_identities WHERE key_digest = ?1")?
-        .exists([key_digest])
-}
-
-fn find_block(connection: &Connection, key_digest: &str) -> rusqlite::Result<Option<(i64, String)>> {
-    connection
-        .prepare_cached("SELECT time, reason FROM blocked_identities WHERE key_digest = ?1")?
-        .query_row([key_digest], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()
-}
-
-pub(super) fn block(
-    connection: &Connection,
-    key_digest: &str,
-    since: i64,
-    reason: &str,
-) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO blocked_identities VALUES (?1, ?2, ?3)")?
-        .execute(params![key_digest, since, reason])
-        .map(drop)
-}
-
-pub(super) fn unblock(connection: &Connection, key_digest: &str) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("DELETE FROM blocked_identities WHERE key_digest = ?1")?
-        .execute([key_digest])
-        .map(drop)
-}
-
-fn identity_state(connection: &Connection, digest: &str) -> rusqlite::Result<Option<IdentityState>> {
-    let key_digest: Option<String> = connection
-        .query_row(
-            // A blocked identity need not be imported any more, after a restore.
-            "SELECT key_digest FROM identities WHERE digest = ?1 OR key_digest = ?1
-             UNION SELECT key_digest FROM blocked_identities WHERE key_digest = ?1 LIMIT 1",
-            [digest],
-            |row| row.get(0),
-        )
-        .optional()?;
-    let Some(key_digest) = key_digest else {
-        return Ok(None);
-    };
-    let identities = connection
-        .prepare_cached(
-            "SELECT issuer, digest, revision, hardware_id, hardware_name, manufacturer
-             FROM identities WHERE key_digest = ?1 ORDER BY id",
-        )?
-        .query_map([&key_digest], |row| {
-            Ok(ImportedIdentity {
-                issuer: row.get(0)?,
-                digest: row.get(1)?,
-                revision: row.get(2)?,
-                hardware_id: row.get(3)?,
-                hardware_name: row.get(4)?,
-                manufacturer: row.get(5)?,
-            })
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(Some(IdentityState {
-        identities,
-        blocked: find_block(connection, &key_digest)?,
-        serials: serials::of_device(connection, &serials::identity_device(&key_digest))?,
-        key_digest,
-    }))
 }

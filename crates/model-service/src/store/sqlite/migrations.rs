@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
 
-use super::error::StoreError;
 use super::files;
+use crate::store::StoreError;
 
 /// The oldest version that is migrated. Its schema is the first migration of a new file.
 const BASELINE: i64 = 2;

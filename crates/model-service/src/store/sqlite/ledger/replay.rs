@@ -6,10 +6,11 @@ use rusqlite::{Connection, params};
 
 use super::chain::Head;
 use super::error::LedgerError;
-use super::event::{Event, Link};
+use super::line::Link;
 use super::segments;
 use super::verify::for_each_line;
-use crate::store::{serials, withdrawal};
+use crate::store::Event;
+use crate::store::sqlite::{serials, withdrawal};
 
 /// Gives the database the effect of all lines after `from`. Returns their number.
 ///

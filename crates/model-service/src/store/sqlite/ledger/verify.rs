@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::chain::Head;
 use super::error::LedgerError;
-use super::event::{Link, MAX_LINE};
+use super::line::{Link, MAX_LINE};
 use super::{failed, segments};
 
 /// A ledger without a wrong line.

@@ -9,12 +9,12 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::clock::Clock;
-use super::error::StoreError;
 use super::files::{self, Lock, OpenedFiles, StorePaths};
-use super::ledger::{Event, Ledger};
+use super::ledger::Ledger;
 use super::migrations::{self, Schema, VersionState};
 use super::readiness::LastProbe;
 use super::writer::Writer;
+use crate::store::{Event, StoreError};
 
 /// How long a transaction waits for those of others.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ const KEPT_READERS: usize = 16;
 
 /// The database of the service. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Store {
+pub(crate) struct SqliteStore {
     paths: Arc<StorePaths>,
     writer: Writer,
     readers: Arc<Mutex<Vec<Connection>>>,
@@ -37,9 +37,9 @@ pub(crate) struct Store {
     _lock: Arc<Lock>,
 }
 
-impl Store {
+impl SqliteStore {
     /// Creates the files of the database that do not exist. Returns their paths.
-    pub(crate) fn create(paths: &StorePaths) -> Result<Vec<PathBuf>, StoreError> {
+    pub(in crate::store) fn create(paths: &StorePaths) -> Result<Vec<PathBuf>, StoreError> {
         let _lock = Lock::exclusive(paths)?;
         let mut created = Vec::new();
         for (path, schema) in with_schemas(paths) {
@@ -64,7 +64,7 @@ impl Store {
 
     /// Opens the database, migrates it if it has an older version, and makes it agree with the
     /// ledger. Creates neither file.
-    pub(crate) fn open(paths: StorePaths) -> Result<Self, StoreError> {
+    pub(in crate::store) fn open(paths: StorePaths) -> Result<Self, StoreError> {
         let lock = Lock::shared(&paths)?;
         Self::open_locked(paths, lock)
     }
@@ -94,7 +94,7 @@ impl Store {
 
     /// Closes the database after the writes submitted before, so that each of its files is complete
     /// without others beside it. Later reads and writes fail.
-    pub(crate) fn close(&self) -> Result<(), StoreError> {
+    pub(in crate::store) fn close(&self) -> Result<(), StoreError> {
         let writer = self.writer.close();
         drop(self.readers().drain(..));
         if let Some(connection) = writer {
@@ -107,7 +107,7 @@ impl Store {
     }
 
     /// Waits until the database cannot be written any more because it was replaced.
-    pub(crate) async fn failure(&self) -> StoreError {
+    pub(in crate::store) async fn failure(&self) -> StoreError {
         self.writer.failure().await
     }
 
@@ -124,7 +124,7 @@ impl Store {
     }
 
     /// The directory that the database is in.
-    pub(crate) fn directory(&self) -> &Path {
+    pub(in crate::store) fn directory(&self) -> &Path {
         self.paths.directory()
     }
 

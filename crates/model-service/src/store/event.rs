@@ -1,9 +1,8 @@
-//! The lines of the ledger.
+//! Events that the ledger records: issued serials and the changes of administrators.
 
 use serde::{Deserialize, Serialize};
 
-/// The longest line in bytes.
-pub(super) const MAX_LINE: usize = 64 * 1024;
+use super::{Authorship, SerialNumber, StoredCounts};
 
 /// What a line records.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -60,29 +59,50 @@ pub(crate) enum Event {
     },
 }
 
-/// A line to write.
-#[derive(Serialize)]
-pub(super) struct Line<'a> {
-    pub(super) sequence: u64,
-    /// The hash of the line before, in hexadecimal digits; zeros in the first line.
-    pub(super) previous: &'a str,
-    /// RFC 3339.
-    pub(super) time: &'a str,
-    #[serde(flatten)]
-    pub(super) event: &'a Event,
-}
+impl Event {
+    pub(super) fn block(key_digest: String, since: i64, Authorship { by, reason }: Authorship) -> Self {
+        Self::IdentityBlocked {
+            key_digest,
+            since,
+            reason,
+            by,
+        }
+    }
 
-/// The place of a line in the chain.
-#[derive(Deserialize)]
-pub(super) struct Link {
-    pub(super) sequence: u64,
-    pub(super) previous: String,
-}
+    pub(super) fn unblock(key_digest: String, Authorship { by, reason }: Authorship) -> Self {
+        Self::IdentityUnblocked {
+            key_digest,
+            reason,
+            by,
+        }
+    }
 
-/// When a line was written.
-#[derive(Deserialize)]
-pub(super) struct Stamp {
-    pub(super) sequence: u64,
-    /// RFC 3339.
-    pub(super) time: String,
+    pub(super) fn release(number: SerialNumber, device: String, authorship: Authorship) -> Self {
+        let SerialNumber { brand, model, serial } = number;
+        let Authorship { by, reason } = authorship;
+        Self::SerialReleased {
+            brand,
+            model,
+            serial,
+            device,
+            reason,
+            by,
+        }
+    }
+
+    pub(super) fn import(counts: StoredCounts, by: &str) -> Self {
+        let StoredCounts {
+            new,
+            replaced,
+            present,
+            older,
+        } = counts;
+        Self::IdentitiesImported {
+            new,
+            replaced,
+            present,
+            older,
+            by: by.to_owned(),
+        }
+    }
 }

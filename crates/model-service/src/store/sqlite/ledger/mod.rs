@@ -10,7 +10,7 @@
 
 mod chain;
 mod error;
-mod event;
+mod line;
 mod replay;
 mod segments;
 mod verify;
@@ -26,10 +26,11 @@ use rusqlite::{Connection, params};
 
 use super::files::{MODE, StorePaths, probe};
 use super::savepoint::in_savepoint;
+use crate::store::Event;
 pub(crate) use chain::{Head, LedgerEnd};
 pub(crate) use error::LedgerError;
-pub(crate) use event::Event;
-use event::{Line, MAX_LINE};
+
+use line::{Line, MAX_LINE};
 pub(crate) use verify::{VerifiedLedger, verify};
 
 /// Which file the ledger was, and its length, when it was written or read last: device, inode,

@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 
 use super::error::LedgerError;
-use super::event::{Link, Stamp};
+use super::line::{Link, Stamp};
 
 /// The last line of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::chain::Head;
 use super::error::LedgerError;
-use super::event::{Link, MAX_LINE};
 use super::failed;
+use super::line::{Link, MAX_LINE};
 
 /// The end of a file.
 #[derive(Debug, Default)]

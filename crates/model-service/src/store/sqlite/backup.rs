@@ -10,11 +10,11 @@ use files::NewFile;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempPath;
 
-use super::database::{Store, connect};
-use super::error::StoreError;
+use super::database::{SqliteStore, connect};
 use super::files::{self as database_files, Lock, MODE, StorePaths, not_written};
-use super::ledger::{self, Event, Head, LedgerEnd, LedgerError, VerifiedLedger};
+use super::ledger::{self, Head, LedgerEnd, LedgerError, VerifiedLedger};
 use super::migrations;
+use crate::store::{Event, StoreError};
 
 /// The files of a backup: registrations, then identities.
 const NAMES: [&str; 2] = ["registrations.sqlite", "identities.sqlite"];
@@ -108,7 +108,7 @@ pub(crate) fn restore(
         let connection = connect(&paths.registrations, WAIT)?;
         ledger::forget(&connection)?;
     }
-    let store = Store::open_locked(paths, lock)?;
+    let store = SqliteStore::open_locked(paths, lock)?;
     let by = by.to_owned();
     let recorded = store.write_blocking(move |_, events| {
         events.push(Event::DatabaseRestored {

@@ -10,10 +10,10 @@ use std::thread::{self, JoinHandle};
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use super::error::StoreError;
 use super::files::OpenedFiles;
-use super::ledger::{Event, Ledger, LedgerError};
+use super::ledger::{Ledger, LedgerError};
 use super::savepoint::in_savepoint;
+use crate::store::{Event, StoreError};
 
 /// The name of the thread that writes.
 pub(crate) const WRITER_THREAD: &str = "store-writer";

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::error::StoreError;
 use crate::settings::Settings;
+use crate::store::StoreError;
 
 /// The permission bits of all files: they are for their owner alone.
 pub(super) const MODE: u32 = 0o600;

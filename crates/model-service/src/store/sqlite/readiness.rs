@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use super::database::Store;
-use super::error::StoreError;
+use super::database::SqliteStore;
 use super::files::{not_written, probe};
 use super::ledger::Ledger;
+use crate::store::StoreError;
 
 /// How long the result of a probe is used: anybody can ask, and a probe writes to the disk.
 const USED_FOR: Duration = Duration::from_secs(1);
@@ -17,10 +17,10 @@ const USED_FOR: Duration = Duration::from_secs(1);
 /// The last probe, and when it ended.
 pub(super) type LastProbe = Arc<Mutex<Option<(Instant, Result<(), StoreError>)>>>;
 
-impl Store {
+impl SqliteStore {
     /// Checks that the database, and files beside it and the ledger, can be written. One probe runs
     /// at a time; its result is that of all who ask meanwhile and in the second after it.
-    pub(crate) async fn check_writable(&self) -> Result<(), StoreError> {
+    pub(in crate::store) async fn check_writable(&self) -> Result<(), StoreError> {
         let mut last = self.last_probe().lock().await;
         match last.as_ref() {
             Some((time, result)) if time.elapsed() < USED_FOR => result.clone(),

@@ -1,0 +1,116 @@
+//! Writing hardware identities to SQLite: all identities of an import in one transaction.
+
+use std::cmp::Ordering;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::database::SqliteStore;
+use crate::store::{Event, IdentityRecord, StoreError, StoredCounts, UpsertOutcome};
+
+/// A transaction that stores identities. Dropped without [`commit`](Self::commit), it stores
+/// nothing.
+pub(crate) struct ImportTransaction {
+    store: SqliteStore,
+    connection: Connection,
+    now: i64,
+}
+
+impl SqliteStore {
+    pub(in crate::store) fn begin_import(&self, now: i64) -> Result<ImportTransaction, StoreError> {
+        let connection = self.connect_for_import()?;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        Ok(ImportTransaction {
+            store: self.clone(),
+            connection,
+            now,
+        })
+    }
+}
+
+impl ImportTransaction {
+    pub(in crate::store) fn upsert_identity(
+        &self,
+        identity: &IdentityRecord,
+    ) -> Result<UpsertOutcome, StoreError> {
+        Ok(upsert(&self.connection, identity, self.now)?)
+    }
+
+    pub(in crate::store) fn find_other_key(
+        &self,
+        identity: &IdentityRecord,
+    ) -> Result<Option<String>, StoreError> {
+        let other = "SELECT digest FROM identities
+             WHERE hardware_id = ?1 AND issuer = ?2 AND key_digest <> ?3 ORDER BY id LIMIT 1";
+        let keys = [&identity.hardware_id, &identity.issuer, &identity.key_digest];
+        let mut statement = self.connection.prepare_cached(other)?;
+        Ok(statement.query_row(keys, |row| row.get(0)).optional()?)
+    }
+
+    pub(in crate::store) fn commit(self, counts: StoredCounts, by: &str) -> Result<(), StoreError> {
+        self.store.check_files()?;
+        if counts.changed() {
+            let event = Event::import(counts, by);
+            self.store.write_blocking(move |_, events| {
+                events.push(event);
+                Ok(())
+            })?;
+        }
+        Ok(self.connection.execute_batch("COMMIT")?)
+    }
+}
+
+fn upsert(connection: &Connection, identity: &IdentityRecord, now: i64) -> rusqlite::Result<UpsertOutcome> {
+    let row = params![
+        identity.issuer,
+        identity.digest,
+        identity.key_digest,
+        identity.revision,
+        identity.hardware_id,
+        identity.hardware_name,
+        identity.manufacturer,
+        now
+    ];
+    // Most are new, so that a search before the insertion would be wasted.
+    let inserted = connection
+        .prepare_cached(
+            "INSERT INTO identities VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (digest, issuer) DO NOTHING",
+        )?
+        .execute(row)?;
+    if inserted == 1 {
+        let id = connection.last_insert_rowid();
+        connection
+            .prepare_cached("INSERT INTO identity_texts VALUES (?1, ?2)")?
+            .execute(params![id, identity.assertion])?;
+        return Ok(UpsertOutcome::New);
+    }
+    let (id, revision, assertion) = find_stored(connection, identity)?;
+    Ok(match revision.cmp(&identity.revision) {
+        Ordering::Greater => UpsertOutcome::Older,
+        Ordering::Equal if assertion == identity.assertion => UpsertOutcome::Present,
+        Ordering::Equal => UpsertOutcome::Conflict,
+        Ordering::Less => {
+            connection
+                .prepare_cached(
+                    "UPDATE identities SET key_digest = ?3, revision = ?4, hardware_id = ?5, hardware_name = ?6,
+                     manufacturer = ?7, imported = ?8 WHERE digest = ?2 AND issuer = ?1",
+                )?
+                .execute(row)?;
+            connection
+                .prepare_cached("UPDATE identity_texts SET text = ?2 WHERE id = ?1")?
+                .execute(params![id, identity.assertion])?;
+            UpsertOutcome::Replaced
+        }
+    })
+}
+
+/// The row id, revision and assertion of the stored identity with the same key and issuer.
+fn find_stored(connection: &Connection, identity: &IdentityRecord) -> rusqlite::Result<(i64, u64, String)> {
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    connection
+        .prepare_cached(
+            "SELECT id, revision, text FROM identities JOIN identity_texts USING (id)
+             WHERE digest = ?1 AND issuer = ?2",
+        )?
+        .query_row([&identity.digest, &identity.issuer], read)
+}

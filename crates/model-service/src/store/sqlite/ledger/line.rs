@@ -1,0 +1,35 @@
+//! The lines of the ledger.
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::Event;
+
+/// The longest line in bytes.
+pub(super) const MAX_LINE: usize = 64 * 1024;
+
+/// A line to write.
+#[derive(Serialize)]
+pub(super) struct Line<'a> {
+    pub(super) sequence: u64,
+    /// The hash of the line before, in hexadecimal digits; zeros in the first line.
+    pub(super) previous: &'a str,
+    /// RFC 3339.
+    pub(super) time: &'a str,
+    #[serde(flatten)]
+    pub(super) event: &'a Event,
+}
+
+/// The place of a line in the chain.
+#[derive(Deserialize)]
+pub(super) struct Link {
+    pub(super) sequence: u64,
+    pub(super) previous: String,
+}
+
+/// When a line was written.
+#[derive(Deserialize)]
+pub(super) struct Stamp {
+    pub(super) sequence: u64,
+    /// RFC 3339.
+    pub(super) time: String,
+}
