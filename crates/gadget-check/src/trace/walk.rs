@@ -1,22 +1,23 @@
 //! Follows scripts from call to call.
 
 mod conditions;
+mod interpreters;
 mod literals;
 mod prefixes;
+mod run;
+mod target;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use prefixes::{is_builtin, is_interpreter, is_lookup, prefix_length};
-
 use super::value::Scope;
-use super::{Call, Exit, Gap, GapReason, Program, Role, Trace, Value};
+use super::{Exit, Gap, GapReason, Program, Trace, Value};
 use crate::snap::content::{Content, Contents};
 use crate::snap::environment::Environment;
-use crate::snap::script::{Body, OURS, PROGRAM_DIRECTORIES, Script, is_shell};
+use crate::snap::script::{Body, Script};
 use crate::snap::shell::{Command, Part, ShellScript, Step, UNKNOWN, Word};
 use crate::snap::snap_yaml::SnapYaml;
-use crate::snap::tree::{Entry, Tree};
+use crate::snap::tree::Tree;
 
 /// Scripts and `sh -c` within each other.
 const MAX_DEPTH: usize = 16;
@@ -70,14 +71,6 @@ struct Expanded {
     takes_over: bool,
     /// True if the script tests whether the program exists.
     is_optional: bool,
-}
-
-/// What the first word of a command is.
-enum Target {
-    InSnap(String),
-    /// A program of the base, of another snap, a builtin or a function.
-    Elsewhere(String),
-    Unknown,
 }
 
 impl<'a> Walk<'a> {
@@ -283,283 +276,6 @@ impl<'a> Walk<'a> {
         };
         self.run(expanded, frame);
     }
-
-    /// Follows a command to what it runs in the end: `exec env A=B timeout 9 PROGRAM`.
-    fn run(&mut self, mut command: Expanded, frame: &mut Frame) {
-        // Each prefix takes a word away.
-        while let Some(first) = command.words.first().cloned() {
-            let (name, is_plain) = match self.target(&first, &command.environment) {
-                Target::InSnap(path) => return self.call_program(path, command, frame),
-                Target::Elsewhere(program) => (program, first.is_known()),
-                Target::Unknown => return self.unknown(&command, frame),
-            };
-            let arguments = &command.words[1..];
-            let base = name.rsplit('/').next().unwrap_or_default().to_owned();
-            match (base.as_str(), is_plain) {
-                ("exec", true) => command.takes_over = !command.conditional,
-                (shell, true) if is_shell(shell) => return self.shell_program(&base, command, frame),
-                ("." | "source", true) => return self.source(command, frame),
-                ("eval" | "trap", true) => {
-                    let count = if base == "eval" { arguments.len() } else { 1 };
-                    let text = joined(arguments.iter().take(count));
-                    return self.nested(text, &command, frame);
-                }
-                ("command", true) if arguments.first().is_some_and(|word| is_lookup(word.text())) => return,
-                _ => {}
-            }
-            self.trace.calls.push(Call {
-                script: frame.script.clone(),
-                line: command.line,
-                program: name,
-                arguments: arguments.to_vec(),
-            });
-            if is_interpreter(&base) {
-                return self.interpreted(&base, command, frame);
-            }
-            let count = match self.functions.contains(&base) {
-                // A function such as `retry 5 snapctl unset …` can run its arguments.
-                true => self
-                    .command_in(arguments, &command.environment)
-                    .map(|position| position + 1),
-                false => prefix_length(&base, arguments),
-            };
-            let Some(count) = count else { return };
-            for word in command.words.drain(..count).skip(1) {
-                if let Some((name, value)) = word.text().split_once('=').filter(|_| base == "env") {
-                    assign(&mut command.environment, name, &Value::known(value), false);
-                }
-            }
-        }
-    }
-
-    /// The position of the first argument that is snapctl or a program of the snap.
-    fn command_in(&self, arguments: &[Value], environment: &Environment) -> Option<usize> {
-        arguments.iter().position(|argument| {
-            let is_path = argument.text().contains('/');
-            argument.text() == "snapctl"
-                || (is_path && matches!(self.target(argument, environment), Target::InSnap(_)))
-        })
-    }
-
-    fn target(&self, word: &Value, environment: &Environment) -> Target {
-        let in_snap = |text: &String| {
-            environment
-                .in_snap(text)
-                .map(|path| path.to_string_lossy().into_owned())
-        };
-        let paths: Vec<String> = word.texts().iter().filter_map(in_snap).collect();
-        if let Some(path) = paths.iter().find(|path| self.tree.is_file(path)) {
-            return Target::InSnap(path.clone());
-        }
-        match (word.only(), paths.first()) {
-            (Some(_), Some(path)) if !path.is_empty() => Target::InSnap(path.clone()),
-            (Some(text), None) if text.starts_with('/') => Target::Elsewhere(text.to_owned()),
-            (Some(text), None) if !text.contains('/') && !text.is_empty() => {
-                match self.found_by_name(text, environment) {
-                    Some(path) => Target::InSnap(path),
-                    None => Target::Elsewhere(text.to_owned()),
-                }
-            }
-            _ => Target::Unknown,
-        }
-    }
-
-    /// The path of a program that is called by its name. Programs of this project are searched for
-    /// also if PATH is set by something that cannot be read.
-    fn found_by_name(&self, name: &str, environment: &Environment) -> Option<String> {
-        if is_builtin(name) || is_interpreter(name) || self.functions.contains(name) {
-            return None;
-        }
-        let path = environment.all("PATH").iter();
-        let path = path.flat_map(|value| value.split(':').map(str::to_owned).collect::<Vec<_>>());
-        let in_path = path.filter_map(|directory| Some(environment.in_snap(&directory)?.join(name)));
-        let usual = PROGRAM_DIRECTORIES
-            .iter()
-            .filter(|_| OURS.contains(&name))
-            .map(|directory| format!("{directory}/{name}").into());
-        let mut paths = in_path
-            .chain(usual)
-            .map(|path| path.to_string_lossy().into_owned());
-        paths.find(|path| self.tree.is_file(path))
-    }
-
-    fn call_program(&mut self, path: String, command: Expanded, frame: &mut Frame) {
-        let [program, arguments @ ..] = command.words.as_slice() else {
-            return;
-        };
-        self.trace.calls.push(Call {
-            script: frame.script.clone(),
-            line: command.line,
-            program: program.text().to_owned(),
-            arguments: arguments.to_vec(),
-        });
-        if self.is_of_content_snap(&path, &command.environment) {
-            return;
-        }
-        let program = Program {
-            path,
-            role: Role::Called,
-            user: frame.user.clone(),
-            named_in: command.named_in.clone(),
-            environment: Rc::clone(&command.environment),
-            takes_over: command.takes_over && !frame.conditional,
-            is_optional: command.is_optional,
-            after_exit: frame.exit.clone(),
-        };
-        let name = program.name().to_owned();
-        self.start(program, arguments);
-        // A shell or another interpreter that the snap has.
-        if is_shell(&name) {
-            self.shell_program(&name, command, frame);
-        } else if is_interpreter(&name) {
-            self.interpreted(&name, command, frame);
-        }
-    }
-
-    /// Returns true if a content snap has the file, which therefore cannot be looked at.
-    fn is_of_content_snap(&self, path: &str, environment: &Environment) -> bool {
-        let mut targets = self.snap.content_targets().filter_map(|target| {
-            let target = environment.expand(target);
-            let in_snap = environment.in_snap(&target);
-            // A relative target is below $SNAP too.
-            Some(in_snap.unwrap_or_else(|| target.trim_start_matches('/').into()))
-                .filter(|path| path.components().next().is_some())
-        });
-        targets.any(|target| std::path::Path::new(path).starts_with(target))
-    }
-
-    fn unknown(&mut self, command: &Expanded, frame: &Frame) {
-        if let Some(line) = command.line {
-            self.gap(&frame.script, GapReason::UnknownProgram(line));
-        }
-    }
-
-    /// Arguments that are programs of the snap: the program can run them.
-    fn arguments(&mut self, frame: &Frame, arguments: &[Value]) {
-        for argument in arguments {
-            let Target::InSnap(path) = self.target(argument, &frame.environment) else {
-                continue;
-            };
-            let is_executable = matches!(self.tree.entry(&path), Entry::File { executable: true });
-            if argument.text().contains('/') && is_executable {
-                self.optional_program(path, frame);
-            }
-        }
-    }
-
-    fn optional_program(&mut self, path: String, frame: &Frame) {
-        if self.stack.contains(&path) {
-            return;
-        }
-        self.start(
-            Program {
-                path,
-                role: Role::Called,
-                user: frame.user.clone(),
-                named_in: frame.script.clone(),
-                environment: Rc::clone(&frame.environment),
-                takes_over: false,
-                is_optional: true,
-                after_exit: frame.exit.clone(),
-            },
-            &[],
-        );
-    }
-
-    /// `sh -c TEXT` and `sh FILE`.
-    fn shell_program(&mut self, shell: &str, command: Expanded, frame: &mut Frame) {
-        let mut words = command.words.iter().skip(1);
-        while let Some(word) = words.next() {
-            match word.text() {
-                "-o" | "+o" => drop(words.next()),
-                text if text.starts_with('-') && !text.starts_with("--") && text.ends_with('c') => {
-                    let text = joined(words.take(1));
-                    return self.nested(text, &command, frame);
-                }
-                text if text.starts_with(['-', '+']) => {}
-                _ => {
-                    let rest: Vec<Value> = words.cloned().collect();
-                    return self.file(shell, &word.clone(), &rest, command, frame);
-                }
-            }
-        }
-    }
-
-    /// A script that is an argument of its interpreter.
-    fn file(&mut self, interpreter: &str, file: &Value, rest: &[Value], command: Expanded, frame: &Frame) {
-        let Target::InSnap(path) = self.target(file, &command.environment) else {
-            return self.unknown(&command, frame);
-        };
-        let Some(content) = self.contents.script_of(interpreter, &path) else {
-            return;
-        };
-        let mut inner = Frame {
-            user: frame.user.clone(),
-            script: path,
-            environment: command.environment,
-            arguments: rest.to_vec(),
-            called_in: frame.script.clone(),
-            exit: frame.exit.clone(),
-            conditional: frame.conditional || command.conditional,
-        };
-        self.script(&content, &mut inner);
-    }
-
-    /// `. FILE`: its assignments and exits are those of the script.
-    fn source(&mut self, command: Expanded, frame: &mut Frame) {
-        let Some(file) = command.words.get(1) else { return };
-        let Target::InSnap(path) = self.target(file, &command.environment) else {
-            return self.unknown(&command, frame);
-        };
-        let Some(content) = self.contents.script_of("sh", &path) else {
-            return;
-        };
-        let outer = std::mem::replace(&mut frame.script, path);
-        self.script(&content, frame);
-        frame.script = outer;
-    }
-
-    fn interpreted(&mut self, interpreter: &str, command: Expanded, frame: &Frame) {
-        let rest = command.words.get(1..).unwrap_or_default();
-        let file = rest.iter().position(|word| !word.text().starts_with('-'));
-        let is_text = |word: &Value| matches!(word.text(), "-c" | "-e" | "-m");
-        if let Some(file) = file.filter(|file| !rest[..*file].iter().any(is_text)) {
-            let arguments = rest[file + 1..].to_vec();
-            self.file(interpreter, &rest[file].clone(), &arguments, command, frame);
-        } else {
-            self.gap(&frame.script, GapReason::OtherLanguage(interpreter.to_owned()));
-        }
-    }
-
-    /// The text of `sh -c`, `eval` and `trap`.
-    fn nested(&mut self, text: Option<String>, command: &Expanded, frame: &mut Frame) {
-        let Some(text) = text else {
-            return self.unknown(command, frame);
-        };
-        self.text += text.len();
-        if self.stack.len() >= MAX_DEPTH || self.text > MAX_TEXT {
-            return self.gap(&frame.script, GapReason::TooMany);
-        }
-        let mut inner = Frame {
-            user: frame.user.clone(),
-            script: frame.script.clone(),
-            environment: Rc::clone(&command.environment),
-            arguments: Vec::new(),
-            called_in: frame.called_in.clone(),
-            exit: frame.exit.clone(),
-            conditional: frame.conditional || command.conditional,
-        };
-        self.stack.push(String::new());
-        let mut script = ShellScript::parse(&text);
-        if let Some(outer) = command.line {
-            script.move_to_line(outer);
-        }
-        if !script.complete {
-            self.gap(&frame.script, GapReason::Incomplete(script.error));
-        }
-        self.shell(&script, &mut inner);
-        self.stack.pop();
-    }
 }
 
 impl Frame {
@@ -596,10 +312,4 @@ fn tests(script: &ShellScript, words: &[Value], frame: &Frame) -> bool {
     let tested = tested.map(|word| scope.word(word));
     let tested: Vec<Value> = tested.filter(Value::is_known).collect();
     words.iter().take(MAX_DEPTH).any(|word| tested.contains(word))
-}
-
-/// The words as one text, if they are known.
-fn joined<'a>(words: impl Iterator<Item = &'a Value>) -> Option<String> {
-    let words: Option<Vec<&str>> = words.map(Value::only).collect();
-    Some(words?.join(" ")).filter(|text| !text.is_empty())
 }
