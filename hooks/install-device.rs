@@ -11,7 +11,6 @@ use std::process::ExitCode;
 use failure::Diagnostic;
 use hardware_identity::config::{OPTION, Settings};
 use hardware_identity::environment::SnapEnvironment;
-use hardware_identity::export;
 use hardware_identity::identity::{self, HardwareIdentity, IdentityError, RecordDirectory};
 use hardware_identity::retry::RetryBudget;
 use hardware_identity::snapctl::{self, SystemMode};
@@ -95,7 +94,7 @@ impl Installation {
 
     fn make_and_export(&self) -> Outcome {
         // Checked first, so that no identity is made that cannot be exported.
-        let wanted = export::on_factory_boot(&self.settings)?;
+        let wanted = self.settings.factory_export()?;
         let target = self.settings.factory.export.clone();
         let identity = self.make(move |error| {
             failure::report(PROGRAM, &error);

@@ -3,8 +3,7 @@
 use failure::Diagnostic;
 use thiserror::Error;
 
-use crate::config::Settings;
-use crate::export::{self, MissingSettings};
+use crate::config::{MissingSettings, Settings};
 use crate::hardware_id::HardwareIdError;
 use crate::serial::{self, SerialError};
 
@@ -32,8 +31,6 @@ pub fn conflicts(settings: &Settings) -> Vec<SettingsConflict> {
         return vec![SettingsConflict::HardwareId(error)];
     }
     let serial = serial::check(settings).err().map(SettingsConflict::Serial);
-    let export = export::on_factory_boot(settings)
-        .err()
-        .map(SettingsConflict::Export);
+    let export = settings.factory_export().err().map(SettingsConflict::Export);
     serial.into_iter().chain(export).collect()
 }

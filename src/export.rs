@@ -1,78 +1,21 @@
 //! The export: the unsigned hardware-identity assertion of this device, which the issuer signs.
 
-use failure::Diagnostic;
 use serde_json::Value;
-use thiserror::Error;
 
-use crate::config::Settings;
-use crate::factory::ExportTarget;
 use crate::hardware_id::{HardwareIdError, HardwareIdSource};
 use crate::identity::HardwareIdentity;
 use crate::json;
 
-/// Settings that an export needs are not set.
-#[derive(Debug, Error, Diagnostic)]
-#[error("settings that an export needs are not set: {}", .0.join(", "))]
-#[diagnostic(
-    code("export-settings-missing"),
-    help("Set them in hardware-identity.toml, use the flags of the same names, or remove `factory.export`")
-)]
-pub struct MissingSettings(Vec<&'static str>);
-
-/// The target of the export on a factory boot and the headers of the export, if the settings ask
-/// for one.
-///
-/// # Errors
-/// [`MissingSettings`], which names all missing settings.
-pub fn on_factory_boot(
-    settings: &Settings,
-) -> Result<Option<(&ExportTarget, ExportHeaders)>, MissingSettings> {
-    match &settings.factory.export {
-        None => Ok(None),
-        Some(target) => Ok(Some((target, ExportHeaders::from_settings(settings)?))),
-    }
-}
-
 /// The headers of an export that come from the settings.
 #[derive(Clone, Debug)]
 pub struct ExportHeaders {
-    issuer_id: String,
-    manufacturer: String,
-    hardware_name: String,
-    hardware_id: HardwareIdSource,
+    pub(crate) issuer_id: String,
+    pub(crate) manufacturer: String,
+    pub(crate) hardware_name: String,
+    pub(crate) hardware_id: HardwareIdSource,
 }
 
 impl ExportHeaders {
-    /// The headers that the settings give.
-    ///
-    /// # Errors
-    /// [`MissingSettings`], which names all missing settings.
-    pub fn from_settings(settings: &Settings) -> Result<Self, MissingSettings> {
-        if let Settings {
-            issuer_id: Some(issuer_id),
-            manufacturer: Some(manufacturer),
-            hardware_name: Some(hardware_name),
-            hardware_id: Some(hardware_id),
-            ..
-        } = settings
-        {
-            return Ok(ExportHeaders {
-                issuer_id: issuer_id.clone(),
-                manufacturer: manufacturer.clone(),
-                hardware_name: hardware_name.clone(),
-                hardware_id: hardware_id.clone(),
-            });
-        }
-        let needed = [
-            ("issuer-id", settings.issuer_id.is_none()),
-            ("manufacturer", settings.manufacturer.is_none()),
-            ("hardware-name", settings.hardware_name.is_none()),
-            ("hardware-id", settings.hardware_id.is_none()),
-        ];
-        let missing = needed.iter().filter(|(_, is_missing)| *is_missing);
-        Err(MissingSettings(missing.map(|(name, _)| *name).collect()))
-    }
-
     /// The export of `identity`. `timestamp` is in RFC 3339.
     ///
     /// # Errors

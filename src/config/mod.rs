@@ -5,6 +5,7 @@
 
 mod device_service;
 mod error;
+mod export;
 mod file;
 mod options;
 mod set;
@@ -24,6 +25,7 @@ use crate::snapctl::Shutdown;
 use crate::tpm::{PersistentHandle, Tcti};
 
 pub use error::{ConfigError, SettingError};
+pub use export::MissingSettings;
 pub use set::NAMES;
 
 /// The name of the settings file in the gadget snap.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use failure::Status;
-use hardware_identity::config::Settings;
-use hardware_identity::export::{Export, ExportHeaders, MissingSettings};
+use hardware_identity::config::{MissingSettings, Settings};
+use hardware_identity::export::Export;
 use hardware_identity::hardware_id::{HardwareIdError, HardwareIdSource};
 use hardware_identity::identity;
 use hardware_identity::time::utc_now;
@@ -150,7 +150,7 @@ impl ExportArguments {
             *setting = flag.clone().or(setting.take());
         }
         settings.hardware_id = self.hardware_id.clone().or(settings.hardware_id);
-        Ok(ExportHeaders::from_settings(&settings)?.export(identity, &utc_now())?)
+        Ok(settings.export_headers()?.export(identity, &utc_now())?)
     }
 }
 
