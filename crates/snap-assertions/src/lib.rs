@@ -45,6 +45,7 @@ mod decode;
 mod digest;
 mod encode;
 mod fields;
+mod go_regex;
 mod hardware_key;
 mod headers;
 mod key;
