@@ -26,9 +26,9 @@ use node::{MAX_REPEAT, Node};
 use regex_automata::meta::Regex;
 use regex_syntax::hir::{Dot, Hir, Look};
 
-/// The largest size of a compiled expression in bytes. Go has the same limit, but its form of an
-/// expression has another size.
-const SIZE_LIMIT: usize = 128 * 1024 * 1024;
+/// The largest size of a compiled expression in bytes: above that of all letters, repeated as often
+/// as Go allows (`\p{L}{1000}`). Go has a limit of 128 MiB for its own form.
+const SIZE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// A compiled regular expression of Go.
 #[derive(Clone, Debug)]
