@@ -12,8 +12,8 @@
 //!   includes unassigned code points.
 //! - The members of Unicode classes are those of the `regex` crate's version of Unicode.
 //!
-//! Two differences are left. The nesting of groups has a lower limit. And Go (seen in 1.19) mixes up
-//! a letter and the same letter without regard to case if two alternatives start with them: there
+//! Two differences are left. Nesting and size have lower limits. And Go (seen in 1.19) confuses a
+//! letter with the same letter without regard to case if two alternatives start with them: there
 //! `Aa*|[Aa]` does not match `a`.
 
 mod class;

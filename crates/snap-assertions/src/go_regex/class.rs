@@ -182,8 +182,8 @@ fn posix(text: &str, ignore_case: bool) -> Result<Option<(Class, &str)>, String>
     Ok(Some((Class(class), rest)))
 }
 
-/// Reads the name of a Unicode class after `\p`: one character, or more in braces. Returns the class,
-/// whether a caret negates it, and what follows.
+/// Reads the name of a Unicode class after `\p`: one character, or more in braces. Returns the
+/// class, true if a caret negates it, and what follows.
 fn unicode(text: &str) -> Result<(ClassUnicode, bool, &str), String> {
     let (name, rest) = match text.strip_prefix('{') {
         Some(braced) => braced.split_once('}').ok_or("invalid character class range")?,
