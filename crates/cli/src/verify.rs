@@ -11,7 +11,7 @@ use miette::Diagnostic;
 use serde::Serialize;
 use serde_json::{Value, json};
 use snap_assertions::types::HardwareIdentity;
-use snap_assertions::{Assertion, DecodeError, Decoder, HeaderError, VerifyError};
+use snap_assertions::{Assertion, DecodeError, Decoder, DigestForm, HeaderError, VerifyError};
 use thiserror::Error;
 
 use crate::error::{PROGRAM, ToolError};
@@ -36,6 +36,9 @@ pub(crate) struct VerifyArguments {
     /// and the validity of the key; or only a public key, encoded as in the body of an account-key or in PEM
     #[arg(long, value_name = "FILE")]
     issuer_key: Option<PathBuf>,
+    /// Fail assertions that snapd refuses for the form of their key digest (DER)
+    #[arg(long)]
+    snapd: bool,
     /// Streams of assertions; - for stdin
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -48,7 +51,8 @@ Examples:
 
 With --json each assertion has one line with a JSON object; \"ok\" is false if it failed, and
 \"problem\", \"code\" and \"advice\" say why. If any failed, the last line is the failure of the command.
-\"warnings\" has what snapd accepts but sign refuses; such an assertion does not fail.";
+\"warnings\" has what snapd accepts but sign refuses; such an assertion does not fail. An assertion whose key
+digest has the DER form, which snapd refuses, has a warning and \"snapd-refuses\": true; with --snapd it fails.";
 
 /// Why an assertion failed.
 #[derive(Debug, Error, Diagnostic)]
@@ -62,6 +66,12 @@ enum AssertionProblem {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Verify(#[from] VerifyError),
+    #[error("the key digest has the DER form, which snapd refuses")]
+    #[diagnostic(
+        code("digest-form-der"),
+        help("Set digest-form to text before the first export if snapd has to accept the assertions")
+    )]
+    DerForm,
     #[error("the input is empty")]
     #[diagnostic(code("no-assertions"), help("Check the file that was named"))]
     Empty,
@@ -107,6 +117,7 @@ pub(crate) fn run(arguments: &VerifyArguments, json: bool) -> Result<(), ToolErr
         .collect();
     let verifier = Verifier {
         key: key.as_ref(),
+        for_snapd: arguments.snapd,
         now: Timestamp::now(),
         json,
     };
@@ -179,6 +190,8 @@ struct Verification<'a> {
 /// Checks assertions and formats the results, in the worker threads.
 struct Verifier<'a> {
     key: Option<&'a IssuerKey>,
+    /// Fail what snapd refuses.
+    for_snapd: bool,
     now: Timestamp,
     json: bool,
 }
@@ -230,15 +243,23 @@ impl Verifier<'_> {
         let identity = HardwareIdentity::check_any_form(assertion.headers())?;
         facts.key = Some(identity.key().public_key().kind().to_string());
         facts.digest_form = Some(identity.digest_form().to_string());
+        let snapd_refuses = identity.digest_form() == DigestForm::Der;
+        facts.snapd_refuses = Some(snapd_refuses);
         // Verifying has to say what snapd accepts, so that these do not fail.
         let weak = signing_rules::check_key_quickly(identity.key().public_key());
         let found = signing_rules::check_text(assertion.headers());
         let warnings = found.iter().chain(weak.as_ref().err());
         facts.warnings = warnings.map(|warning| failure::json(warning)).collect();
+        if snapd_refuses && !self.for_snapd {
+            facts.warnings.push(failure::json(&AssertionProblem::DerForm));
+        }
         facts.signature_verified = Some(false);
         if let Some(key) = self.key {
             key.verify(assertion, self.now)?;
             facts.signature_verified = Some(true);
+        }
+        if snapd_refuses && self.for_snapd {
+            return Err(AssertionProblem::DerForm);
         }
         Ok(())
     }
@@ -276,6 +297,8 @@ struct Facts<'a> {
     key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     digest_form: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapd_refuses: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signature_verified: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -43,8 +43,8 @@ pub enum AccountKeysError {
         /// The header that is wrong.
         reason: HeaderError,
     },
-    /// A file adds no account-key.
-    #[error("{} has no account-key that is not in another file too", path.display())]
+    /// A file has no account-key.
+    #[error("{} has no account-key", path.display())]
     #[diagnostic(code("account-key-file-empty"), help("Check `account-keys` in the settings"))]
     NoKey {
         /// The file.
@@ -84,15 +84,12 @@ impl LastVerified {
 pub(crate) struct AccountKeys(HashMap<String, AccountKey>);
 
 impl AccountKeys {
-    /// Reads files of account-keys. Other assertions in them are ignored.
+    /// Reads files of account-keys. Other assertions in them are ignored. The highest revision of an
+    /// account-key counts, wherever it is.
     pub(crate) fn read(paths: &[PathBuf]) -> Result<Self, AccountKeysError> {
         let mut keys = HashMap::new();
         for path in paths {
-            let before = keys.len();
             read_file(path, &mut keys)?;
-            if keys.len() == before {
-                return Err(AccountKeysError::NoKey { path: path.clone() });
-            }
         }
         Ok(Self(keys))
     }
@@ -131,6 +128,7 @@ impl AccountKeys {
 }
 
 fn read_file(path: &Path, keys: &mut HashMap<String, AccountKey>) -> Result<(), AccountKeysError> {
+    let mut found = false;
     for assertion in Decoder::new(BufReader::new(files::open(path)?)) {
         let assertion = assertion.map_err(|reason| AccountKeysError::NotAssertions {
             path: path.to_owned(),
@@ -143,14 +141,62 @@ fn read_file(path: &Path, keys: &mut HashMap<String, AccountKey>) -> Result<(), 
             path: path.to_owned(),
             reason,
         })?;
-        keys.insert(key.public_key().id().to_owned(), key);
+        found = true;
+        let id = key.public_key().id();
+        // As in snapd's database, the first of equal revisions stays.
+        if keys.get(id).is_none_or(|known| known.revision() < key.revision()) {
+            keys.insert(id.to_owned(), key);
+        }
     }
-    Ok(())
+    if found {
+        return Ok(());
+    }
+    Err(AccountKeysError::NoKey {
+        path: path.to_owned(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// snapd 2.77.1 keeps the highest revision: here a withdrawn key must not come back.
+    #[test]
+    fn the_highest_revision_of_an_account_key_wins() {
+        let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/account-key-revisions");
+        let identity = std::fs::read(cases.join("in.assert")).unwrap();
+        let identity = snap_assertions::decode(&identity).unwrap();
+        let both = std::fs::read_to_string(cases.join("account-keys")).unwrap();
+        let at = both.rfind("type: account-key").unwrap();
+        let (withdrawn, valid) = (&both[..at], &both[at..]);
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let withdrawn_file = file("withdrawn", withdrawn);
+        let valid_file = file("valid", valid);
+        let later = file("later", &both);
+        let earlier = file("earlier", &format!("{valid}\n{withdrawn}"));
+        let verify = |files: &[PathBuf]| {
+            let keys = AccountKeys::read(files).unwrap();
+            keys.verify(&identity, "2026-11-21T12:00:00Z".parse().unwrap())
+        };
+        verify(std::slice::from_ref(&valid_file)).unwrap();
+        for files in [
+            vec![later],
+            vec![earlier],
+            vec![withdrawn_file.clone(), valid_file.clone()],
+            vec![valid_file, withdrawn_file],
+        ] {
+            let found = verify(&files);
+            assert!(
+                matches!(found, Err(SignatureError::Verify(VerifyError::Expired { .. }))),
+                "{files:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_repeated_assertion_is_refused_when_its_key_is_no_longer_valid() {

@@ -8,10 +8,11 @@
 //! | `sign -m OPENPGP -k NAME` | the content | an OpenPGP signature packet |
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::time::Duration;
 
 use miette::Diagnostic;
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use snap_assertions::{
     KeyError, PacketError, PendingSignature, PublicKey, SignaturePacket, Signer, SignerError,
 };
@@ -116,13 +117,44 @@ enum Mechanism {
     OpenPgp,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// The answer to `features`. As Go, in which snapd reads it, this ignores the case of names and
+/// unknown names, takes `null` for no value, and the last of several values.
+#[derive(Default)]
 struct Features {
-    #[serde(default)]
     signing: Vec<String>,
-    #[serde(default)]
     public_keys: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Features {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FeaturesVisitor)
+    }
+}
+
+struct FeaturesVisitor;
+
+impl<'de> Visitor<'de> for FeaturesVisitor {
+    type Value = Features;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with the features of a key manager")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Features, A::Error> {
+        let mut features = Features::default();
+        while let Some(name) = members.next_key::<String>()? {
+            let list = match name.to_ascii_lowercase().as_str() {
+                "signing" => &mut features.signing,
+                "public-keys" => &mut features.public_keys,
+                _ => {
+                    members.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *list = members.next_value::<Option<Vec<String>>>()?.unwrap_or_default();
+        }
+        Ok(features)
+    }
 }
 
 impl Features {
@@ -228,5 +260,33 @@ impl Signer for KeyManager {
             Mechanism::OpenPgp => self.sign_openpgp(content),
         };
         Ok(signature?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What snapd 2.77.1 reads.
+    #[test]
+    fn names_in_any_case() {
+        for answer in [
+            r#"{"signing": ["RSA-PKCS"], "public-keys": ["DER"]}"#,
+            r#"{"Signing": ["RSA-PKCS"], "PUBLIC-KEYS": ["DER"], "version": {"a": [1]}}"#,
+            r#"{"signing": ["OPENPGP"], "SIGNING": ["RSA-PKCS"], "Public-Keys": ["DER"]}"#,
+        ] {
+            let features: Features = serde_json::from_str(answer).unwrap();
+            assert_eq!(features.signing, ["RSA-PKCS"], "{answer}");
+            assert_eq!(features.public_keys, ["DER"], "{answer}");
+        }
+        let empty: Features = serde_json::from_str(r#"{"signing": null}"#).unwrap();
+        assert!(empty.signing.is_empty() && empty.public_keys.is_empty());
+        for answer in [
+            r#"["signing"]"#,
+            r#"{"signing": "RSA-PKCS"}"#,
+            r#"{"signing": [1]}"#,
+        ] {
+            assert!(serde_json::from_str::<Features>(answer).is_err(), "{answer}");
+        }
     }
 }

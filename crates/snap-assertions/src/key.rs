@@ -19,6 +19,9 @@ use crate::openpgp::{
 /// rsaEncryption (RFC 8017, appendix A.1).
 const OID_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
+/// The largest length of an exponent in bytes, by snapd's OpenPGP library.
+const MAX_EXPONENT: usize = 3;
+
 /// Why a value is not a usable public key. The messages continue a sentence that starts with the
 /// key or its header.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Diagnostic)]
@@ -103,8 +106,7 @@ impl PublicKey {
     /// # Errors
     /// If it is not an RSA key of 2048 to 8192 bits.
     pub fn decode(text: &str) -> Result<Self, KeyError> {
-        let (n, e) = read_public_key(&decode_text(text)?)?;
-        Self::from_components(&n, &e)
+        Self::from_packet(read_public_key(&decode_text(text)?)?)
     }
 
     /// Reads a SubjectPublicKeyInfo in DER (RFC 5280, section 4.1.2.7), as `openssl rsa -pubout
@@ -140,7 +142,15 @@ impl PublicKey {
     /// # Errors
     /// If the first packet is not an RSA key of 2048 to 8192 bits.
     pub fn from_openpgp(packets: &[u8]) -> Result<Self, KeyError> {
-        let (n, e) = read_first_public_key(packets)?;
+        Self::from_packet(read_first_public_key(packets)?)
+    }
+
+    /// Makes a key from the numbers of a packet. snapd counts leading zeros of the exponent
+    /// (`parseRSA` in golang.org/x/crypto/openpgp/packet).
+    fn from_packet((n, e): (Vec<u8>, Vec<u8>)) -> Result<Self, KeyError> {
+        if e.len() > MAX_EXPONENT {
+            return Err(KeyError::LargeExponent);
+        }
         Self::from_components(&n, &e)
     }
 
@@ -154,8 +164,7 @@ impl PublicKey {
         if !(2048..=8192).contains(&bits) {
             return Err(KeyError::Size { bits });
         }
-        // The limit of snapd's OpenPGP library.
-        if e.len() > 3 {
+        if e.len() > MAX_EXPONENT {
             return Err(KeyError::LargeExponent);
         }
         // aws-lc does not check this for keys made from components.

@@ -13,13 +13,40 @@
 //! | sign | [`Statement`], [`SignOptions`], [`LocalSigner`] or another [`Signer`] |
 //! | write a stream | [`Encoder`] |
 //!
-//! Signatures are OpenPGP packets (RFC 4880), RSA with SHA-512, also those that GnuPG makes. This
-//! library refuses OpenPGP forms that snapd's decoder accepts but no signer of assertions writes:
-//! hashes other than SHA-512, packets of indefinite length, bytes after the fields of a packet, and
-//! base64 with unused bits set. RSA keys have 2048 to 8192 bits.
+//! Signatures are OpenPGP packets (RFC 4880), RSA with SHA-512, also those that GnuPG makes. RSA
+//! keys have 2048 to 8192 bits.
 //!
 //! The decoder checks the rules that all of snapd's types have in common. The views in [`types`]
 //! check the rules of single types.
+//!
+//! # Differences to snapd
+//!
+//! The rules are those of snapd 2.77.1, with these exceptions. This library refuses:
+//!
+//! - **Signatures with other hashes than SHA-512, or of type 1 (text).** No signer of assertions
+//!   makes them.
+//! - **Packets of indefinite length, bytes after the fields of a packet, base64 with unused bits
+//!   set.** The same signature could be written in many forms.
+//! - **Signatures with an embedded signature.** It certifies subkeys, which assertions do not have.
+//! - **Signatures that are not UTF-8.** They never verify.
+//! - **Hardware keys of other kinds than [`KeyKind`],** such as Ed25519 and P-521. They cannot
+//!   verify a nonce.
+//! - **Header lines of PEM in `hardware-id-key`.** No tool writes them.
+//! - **Models with the base `snapd`.** No device can boot them.
+//! - **Regular expressions in constraints that nest deeply, or whose meaning depends on the release
+//!   of Go with which snapd was built.** No known account-key has one. In expressions with certain
+//!   alternatives that differ only in case, Go has a defect, which this library does not have.
+//!
+//! It accepts:
+//!
+//! - **The DER form of a key digest,** but only in
+//!   [`check_any_form`](types::HardwareIdentity::check_any_form) and
+//!   [`check_with_form`](types::HardwareIdentity::check_with_form). A brand's own model service can
+//!   accept it.
+//! - **Assertions of types without a view,** such as `store` and `confdb-schema`, after the common
+//!   checks. Nothing in this project reads them.
+//!
+//! Times after [`jiff::Timestamp::MAX`], in the last days of 9999, count as that moment.
 //!
 //! Every error has a code and advice ([`miette::Diagnostic`]).
 //!
@@ -45,6 +72,7 @@ mod decode;
 mod digest;
 mod encode;
 mod fields;
+mod go_regex;
 mod hardware_key;
 mod headers;
 mod key;

@@ -5,6 +5,7 @@ mod bytes;
 mod error;
 mod framing;
 mod public_key;
+mod subpackets;
 
 pub use error::PacketError;
 pub(crate) use framing::{decode_text, encode_text};
@@ -14,6 +15,7 @@ use aws_lc_rs::digest::{Context, Digest, SHA512};
 
 use bytes::Bytes;
 use framing::{RSA, VERSION, frame, unframe};
+use subpackets::{CREATION_TIME, check_subpackets};
 
 /// RFC 4880, section 4.3.
 const TAG_SIGNATURE: u8 = 2;
@@ -21,12 +23,6 @@ const TAG_SIGNATURE: u8 = 2;
 const TYPE_BINARY: u8 = 0;
 /// RFC 4880, section 9.4.
 const HASH_SHA512: u8 = 10;
-/// RFC 4880, section 5.2.3.1.
-const SUBPACKET_CREATION_TIME: u8 = 2;
-const SUBPACKET_CRITICAL: u8 = 0x80;
-/// The types of subpackets that snapd's OpenPGP library knows. It refuses critical subpackets of
-/// other types.
-const SUBPACKETS_KNOWN: [u8; 12] = [2, 3, 9, 11, 16, 21, 22, 25, 27, 29, 30, 32];
 /// The DigestInfo of SHA-512 up to the digest (RFC 8017, section 9.2, note 1).
 const DIGEST_INFO_SHA512: [u8; 19] = [
     0x30, 0x51, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03, 0x05, 0x00,
@@ -162,7 +158,7 @@ impl PendingSignature {
             0,
             6,
             5,
-            SUBPACKET_CREATION_TIME,
+            CREATION_TIME,
             a,
             b,
             c,
@@ -218,27 +214,4 @@ fn digest(content: &[u8], hashed: &[u8]) -> Digest {
     context.update(&[VERSION, 0xff]);
     context.update(&length.to_be_bytes());
     context.finish()
-}
-
-/// Checks an area of subpackets (RFC 4880, section 5.2.3.1). Returns the creation time, if the area
-/// has one.
-fn check_subpackets(area: &[u8], hashed: bool) -> Result<Option<u32>, PacketError> {
-    let mut rest = Bytes(area);
-    let mut creation_time = None;
-    while !rest.0.is_empty() {
-        let length = rest.length(255)?;
-        let mut subpacket = Bytes(rest.take(length)?);
-        let first = subpacket.byte()?;
-        let kind = first & !SUBPACKET_CRITICAL;
-        if kind == SUBPACKET_CREATION_TIME {
-            let time = subpacket.0.try_into().map_err(|_| PacketError::Subpacket(kind))?;
-            creation_time = Some(u32::from_be_bytes(time));
-        }
-        let misplaced = kind == SUBPACKET_CREATION_TIME && !hashed;
-        let unknown = first & SUBPACKET_CRITICAL != 0 && !SUBPACKETS_KNOWN.contains(&kind);
-        if misplaced || unknown {
-            return Err(PacketError::Subpacket(kind));
-        }
-    }
-    Ok(creation_time)
 }

@@ -423,8 +423,42 @@ fn the_forms_of_digest_are_not_mixed() {
     let output = station.sign(&["--output", "der.assert"], &lines([der(1), der(2)]));
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(code(&output), "digest-form-der");
-    let verified = verify(&[station.path("der.assert").to_str().unwrap()]);
-    assert!(String::from_utf8(verified.stdout).unwrap().contains("ok    der "));
+    let file = station.path("der.assert");
+    let file = file.to_str().unwrap();
+    let verified = String::from_utf8(verify(&[file]).stdout).unwrap();
+    assert!(verified.contains("ok    der "), "{verified}");
+    assert!(verified.ends_with("warning [digest-form-der]\n"), "{verified}");
+}
+
+/// snapd 2.77.1 refuses the DER form.
+#[test]
+fn verification_says_that_snapd_refuses_the_der_form() {
+    let der = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../snap-assertions/tests/snapd-2.77.1/der-digest.assert"
+    );
+    let output = verify(&["--json", der]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let line = &json_lines(&output.stdout)[0];
+    assert_eq!(
+        (&line["ok"], &line["snapd-refuses"]),
+        (&true.into(), &true.into())
+    );
+    assert_eq!(line["warnings"][0]["code"], "digest-form-der", "{line}");
+
+    let output = verify(&["--json", "--snapd", der]);
+    assert_eq!(output.status.code(), Some(1));
+    let line = &json_lines(&output.stdout)[0];
+    assert_eq!(
+        (&line["ok"], &line["snapd-refuses"]),
+        (&false.into(), &true.into())
+    );
+    assert_eq!(line["code"], "digest-form-der", "{line}");
+
+    let text = format!("{VECTORS}/hardware-identity-p256.assert");
+    let output = verify(&["--json", "--snapd", &text]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(json_lines(&output.stdout)[0]["snapd-refuses"], false);
 }
 
 #[test]

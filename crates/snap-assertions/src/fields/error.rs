@@ -238,13 +238,16 @@ pub enum HeaderProblem {
     #[error("has the value {0:?}, but $MISSING is the only `$` value of account-keys")]
     #[diagnostic(code("constraint-unsupported"), help("Use $MISSING or a regular expression"))]
     UnsupportedConstraint(String),
-    /// A constraint is not a regular expression.
+    /// A constraint is not a regular expression of Go.
     #[error("has the value {value:?}, which is not a regular expression: {reason}")]
-    #[diagnostic(code("constraint-not-regex"), help("Correct the regular expression"))]
+    #[diagnostic(
+        code("constraint-not-regex"),
+        help("Write a regular expression of Go (RE2); snapd reads no others")
+    )]
     NotRegex {
         /// The value.
         value: String,
-        /// What the regex library reports.
+        /// What is wrong with it.
         reason: String,
     },
 }

@@ -77,8 +77,9 @@ pub enum PacketError {
         help("Sign with a program that writes the creation time, such as GnuPG")
     )]
     NoCreationTime,
-    /// A subpacket of a signature is malformed, in the wrong area, or critical and unknown.
-    #[error("has a subpacket of type {0} that is malformed, misplaced, or critical and unknown")]
+    /// A subpacket of a signature is malformed, in the wrong area, or unsupported: an embedded
+    /// signature, or critical and unknown.
+    #[error("has a subpacket of type {0} that is malformed, misplaced or unsupported")]
     #[diagnostic(code("packet-subpacket-wrong"), help("Sign again without extra subpackets"))]
     Subpacket(u8),
     /// A number does not have the length that its length field announces.

@@ -16,6 +16,9 @@ pub(super) const TYPE: &str = "account-key";
 /// timestamp too, but snapd does not check it.
 const TIMESTAMPED: [&str; 3] = [super::account::TYPE, super::model::TYPE, super::serial::TYPE];
 
+/// The zero time of Go, 0001-01-01T00:00:00Z. In `until`, snapd reads it as no end.
+const NO_END: Timestamp = Timestamp::constant(-62_135_596_800, 0);
+
 /// A checked `account-key`. It does not borrow from the assertion, so that a program can keep it.
 ///
 /// ```
@@ -40,6 +43,7 @@ pub struct AccountKey {
     until: Option<Timestamp>,
     public_key: PublicKey,
     constraints: Option<Constraints>,
+    revision: u64,
 }
 
 impl AccountKey {
@@ -57,7 +61,9 @@ impl AccountKey {
             Some(_) => Some(fields.matching("name", KEY_NAME)?.to_owned()),
         };
         let since = fields.timestamp("since")?;
-        let until = fields.optional_timestamp("until")?;
+        let until = fields
+            .optional_timestamp("until")?
+            .filter(|until| *until != NO_END);
         if until.is_some_and(|until| until < since) {
             return Err(fields.error("until", HeaderProblem::BeforeSince));
         }
@@ -70,6 +76,7 @@ impl AccountKey {
             until,
             public_key,
             constraints: Constraints::read(fields)?,
+            revision: fields.number("revision")?,
         })
     }
 
@@ -99,8 +106,13 @@ impl AccountKey {
         self.since
     }
 
+    /// The header `revision`, or 0. The highest revision of an account-key replaces the others.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// The end of the validity, if it has one: the first moment at which the key is no longer
-    /// valid.
+    /// valid. Times after [`Timestamp::MAX`] are given as that one.
     pub fn until(&self) -> Option<Timestamp> {
         self.until
     }

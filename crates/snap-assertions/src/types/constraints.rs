@@ -4,9 +4,8 @@
 //! to what their values must match: a regular expression, another such map, a list of alternatives,
 //! or `$MISSING`.
 
-use regex::Regex;
-
 use crate::fields::{Fields, HeaderError, HeaderProblem};
+use crate::go_regex::{GoRegex, is_literal};
 use crate::headers::{Headers, Value};
 
 const HEADER: &str = "constraints";
@@ -19,7 +18,7 @@ pub(super) struct Constraints(Vec<Matcher>);
 enum Matcher {
     Map(Vec<(String, Matcher)>),
     Any(Vec<Matcher>),
-    Regex(Regex),
+    Regex(GoRegex),
     Missing,
 }
 
@@ -59,48 +58,11 @@ impl Constraints {
 /// Checks that an alternative names its type literally.
 fn check_type(headers: &Headers, path: &str) -> Result<(), HeaderError> {
     let name = Fields::nested(headers, path).str("type")?;
-    if regex::escape(name) == name || is_plain(name) {
+    if is_literal(name) {
         return Ok(());
     }
     let problem = HeaderProblem::MustBe("the literal name of a type");
     Err(HeaderError::new(format!("{path}.type"), problem))
-}
-
-/// Returns true if Go does not escape anything in `name`. The regex crate also escapes `-`.
-fn is_plain(name: &str) -> bool {
-    regex::escape(&name.replace('-', "")) == name.replace('-', "")
-}
-
-/// A regular expression of Go in the syntax of the regex crate.
-///
-/// In Go (RE2) Perl classes and word boundaries are those of ASCII, and `\<` is a less-than sign. In
-/// the regex crate they are those of Unicode, and `\<` is the start of a word: keys could sign more
-/// than snapd lets them. All else is Unicode in both.
-fn translated(pattern: &str) -> String {
-    let mut translated = String::new();
-    let mut characters = pattern.chars();
-    while let Some(character) = characters.next() {
-        if character != '\\' {
-            translated.push(character);
-            continue;
-        }
-        match characters.next() {
-            Some('d') => translated += "[0-9]",
-            Some('D') => translated += "[^0-9]",
-            Some('s') => translated += r"[\t\n\f\r ]",
-            Some('S') => translated += r"[^\t\n\f\r ]",
-            Some('w') => translated += "[0-9A-Za-z_]",
-            Some('W') => translated += "[^0-9A-Za-z_]",
-            Some('b') => translated += r"(?-u:\b)",
-            Some('B') => translated += r"(?-u:\B)",
-            Some(sign @ ('<' | '>')) => translated.push(sign),
-            other => {
-                translated.push(character);
-                translated.extend(other);
-            }
-        }
-    }
-    translated
 }
 
 impl Matcher {
@@ -128,12 +90,14 @@ impl Matcher {
             Value::String(text) if text.starts_with('$') => {
                 Err(error(HeaderProblem::UnsupportedConstraint(text.clone())))
             }
-            Value::String(text) => Regex::new(&format!("^({})$", translated(text)))
-                .map(Matcher::Regex)
-                .map_err(|cause| {
-                    let (value, reason) = (text.clone(), cause.to_string());
-                    error(HeaderProblem::NotRegex { value, reason })
-                }),
+            Value::String(text) => {
+                GoRegex::new(&format!("^({text})$"))
+                    .map(Matcher::Regex)
+                    .map_err(|reason| {
+                        let value = text.clone();
+                        error(HeaderProblem::NotRegex { value, reason })
+                    })
+            }
         }
     }
 
