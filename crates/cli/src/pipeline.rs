@@ -14,8 +14,8 @@ use std::time::Duration;
 use miette::Diagnostic;
 use thiserror::Error;
 
-/// Groups that are in work or wait for the caller, for each worker. While one worker is late, because
-/// the system runs another program on its core, the others go on for so long.
+/// Groups that are in work or wait for the caller, for each worker. While one worker is late,
+/// because the system runs another program on its core, the others go on for so long.
 const WAITING_GROUPS: usize = 16;
 /// The longest time that a result waits before the caller gets it. It gets results earlier if there
 /// are many: to wake it up for each would take 1 % of the time of the signatures.

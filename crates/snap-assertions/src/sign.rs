@@ -117,8 +117,8 @@ pub trait Signer: Sync {
     /// If the key cannot sign.
     fn sign(&self, content: &[u8], time: u32) -> Result<SignaturePacket, SignerError>;
 
-    /// Returns true if [`sign`](Self::sign) returns no result of the RSA operation that the public key
-    /// does not confirm.
+    /// Returns true if [`sign`](Self::sign) checks the result of the RSA operation with the public
+    /// key, and fails if it is wrong.
     fn verifies_itself(&self) -> bool {
         false
     }
