@@ -3,18 +3,23 @@
 //! Worker threads take turns at reading the stream and work at the same time. The calling thread gets
 //! the results in the order of the stream, while the workers go on.
 
+use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::num::NonZero;
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use miette::Diagnostic;
 use thiserror::Error;
 
-/// Groups of results that wait for the caller, for each worker. While one worker is late, because the
-/// system runs another program on its core, the others go on for so long.
+/// Groups that are in work or wait for the caller, for each worker. While one worker is late,
+/// because the system runs another program on its core, the others go on for so long.
 const WAITING_GROUPS: usize = 16;
+/// The longest time that a result waits before the caller gets it. It gets results earlier if there
+/// are many: to wake it up for each would take 1 % of the time of the signatures.
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// The system starts no more threads.
 #[derive(Debug, Error, Diagnostic)]
@@ -33,8 +38,7 @@ pub(crate) struct ThreadsError {
 pub(crate) struct Workers {
     /// The number of threads; 0 for one per core.
     pub(crate) count: usize,
-    /// The number of items that a worker reads at a time: many if the work on each is short, 1 if it
-    /// takes much longer than waking up a thread.
+    /// The number of items that a worker reads at a time: many if the work on each is short.
     pub(crate) group: usize,
 }
 
@@ -58,62 +62,169 @@ pub(crate) fn run<T: Send, R: Send, E: From<ThreadsError>>(
     mut take: impl FnMut(R) -> Result<(), E>,
 ) -> Result<(), E> {
     let count = workers.threads();
-    let (queue, groups) = mpsc::sync_channel(count.saturating_mul(WAITING_GROUPS));
-    let source = Mutex::new(Source {
-        items,
-        queue: Some(queue),
-    });
+    let items = Mutex::new(items);
+    let queue = Queue::new(count.saturating_mul(WAITING_GROUPS));
     thread::scope(|scope| {
-        // Dropped on every return, so that the workers end.
-        let groups = groups;
+        let _stop = StopOnDrop(&queue);
         for _ in 0..count {
+            let work_on_groups = || {
+                // Else the caller would wait for the group of a worker that panics.
+                let running = StopOnDrop(&queue);
+                while let Some((number, group)) = next_group(&items, workers.group, &queue) {
+                    queue.put(number, group.into_iter().map(&work).collect());
+                }
+                mem::forget(running);
+            };
             thread::Builder::new()
-                .spawn_scoped(scope, || {
-                    while let Some((items, results)) = next_group(&source, workers.group) {
-                        // The receiver is gone if `take` failed.
-                        let _ = results.send(items.into_iter().map(&work).collect());
-                    }
-                })
+                .spawn_scoped(scope, work_on_groups)
                 .map_err(|reason| ThreadsError { count, reason })?;
         }
-        for group in groups {
-            // Without a result if the worker panicked; the scope repeats the panic.
-            for result in group.recv().unwrap_or_default() {
-                take(result)?;
-            }
+        while let Some(groups) = queue.take() {
+            groups.into_iter().flatten().try_for_each(&mut take)?;
         }
+        // If a worker panicked, the scope repeats the panic.
         Ok(())
     })
 }
 
-/// The items not read yet, and the queue that keeps the order of those in work.
-struct Source<I, R> {
-    items: I,
-    /// The results of each group; closed at the end of the items.
-    queue: Option<SyncSender<Receiver<Vec<R>>>>,
-}
-
-/// Reads the next items and queues the receiver of their results.
+/// Reads the next items, and reserves a place for their results in the queue.
 fn next_group<T, R>(
-    source: &Mutex<Source<impl Iterator<Item = T>, R>>,
+    items: &Mutex<impl Iterator<Item = T>>,
     size: usize,
-) -> Option<(Vec<T>, SyncSender<Vec<R>>)> {
-    let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
-    let queue = source.queue.take()?;
-    let items: Vec<T> = source.items.by_ref().take(size).collect();
-    if items.is_empty() {
+    queue: &Queue<R>,
+) -> Option<(u64, Vec<T>)> {
+    // Until the items are read, so that the places have the same order.
+    let mut items = items.lock().unwrap_or_else(PoisonError::into_inner);
+    let number = queue.reserve()?;
+    let group: Vec<T> = items.by_ref().take(size).collect();
+    if group.is_empty() {
+        queue.end();
         return None;
     }
-    let (results, receiver) = mpsc::sync_channel(1);
-    // Waits while the caller is behind; fails if the caller has stopped.
-    queue.send(receiver).ok()?;
-    source.queue = Some(queue);
-    Some((items, results))
+    Some((number, group))
+}
+
+/// The groups of results between the workers and the caller.
+struct Queue<R> {
+    /// The most groups that the caller does not have yet.
+    limit: usize,
+    state: Mutex<State<R>>,
+    /// Wakes workers that wait for a place.
+    has_place: Condvar,
+    /// Wakes the caller.
+    has_results: Condvar,
+}
+
+struct State<R> {
+    /// The groups that the caller does not have yet, in order; `None` for one in work.
+    groups: VecDeque<Option<Vec<R>>>,
+    /// The number of groups that the caller has.
+    taken: u64,
+    /// Nothing remains to be read.
+    is_ended: bool,
+    /// The caller has returned, or a worker panicked.
+    is_stopped: bool,
+}
+
+impl<R> Queue<R> {
+    fn new(limit: usize) -> Self {
+        Queue {
+            limit,
+            state: Mutex::new(State {
+                groups: VecDeque::new(),
+                taken: 0,
+                is_ended: false,
+                is_stopped: false,
+            }),
+            has_place: Condvar::new(),
+            has_results: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the number of a new group, as soon as there is a place; `None` after the end.
+    fn reserve(&self) -> Option<u64> {
+        let is_full = |state: &mut State<R>| !state.is_stopped && state.groups.len() >= self.limit;
+        let state = self.has_place.wait_while(self.lock(), is_full);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        if state.is_ended || state.is_stopped {
+            return None;
+        }
+        state.groups.push_back(None);
+        Some(state.taken + state.groups.len() as u64 - 1)
+    }
+
+    /// Gives back the place that was reserved last, as nothing remains to be read.
+    fn end(&self) {
+        let mut state = self.lock();
+        state.groups.pop_back();
+        state.is_ended = true;
+        self.has_results.notify_one();
+    }
+
+    fn put(&self, number: u64, results: Vec<R>) {
+        let mut state = self.lock();
+        let index = usize::try_from(number - state.taken).unwrap_or(usize::MAX);
+        if let Some(place) = state.groups.get_mut(index) {
+            *place = Some(results);
+        }
+        if state.is_worth_waking(self.limit) {
+            self.has_results.notify_one();
+        }
+    }
+
+    /// Waits for results and returns those that are next in order; `None` after the end.
+    fn take(&self) -> Option<Vec<Vec<R>>> {
+        let mut state = self.lock();
+        loop {
+            let waits = |state: &mut State<R>| !state.is_worth_waking(self.limit);
+            let waited = self.has_results.wait_timeout_while(state, LONGEST_WAIT, waits);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if state.is_stopped || state.is_ended && state.groups.is_empty() {
+                return None;
+            }
+            let mut ready = Vec::new();
+            while let Some(group) = state.groups.pop_front_if(|group| group.is_some()) {
+                ready.extend(group);
+            }
+            if !ready.is_empty() {
+                state.taken += ready.len() as u64;
+                self.has_place.notify_all();
+                return Some(ready);
+            }
+        }
+    }
+}
+
+impl<R> State<R> {
+    /// Returns true if the caller has something to do, and enough of it.
+    fn is_worth_waking(&self, limit: usize) -> bool {
+        let is_ready = || matches!(self.groups.front(), Some(Some(_)));
+        let is_many = || self.groups.iter().flatten().count() >= limit / 2;
+        let is_over = self.is_ended && self.groups.is_empty();
+        self.is_stopped || is_over || is_ready() && (self.is_ended || is_many())
+    }
+}
+
+/// Stops the caller and the workers when it is dropped, also by a panic.
+struct StopOnDrop<'a, R>(&'a Queue<R>);
+
+impl<R> Drop for StopOnDrop<'_, R> {
+    fn drop(&mut self) {
+        self.0.lock().is_stopped = true;
+        self.0.has_place.notify_all();
+        self.0.has_results.notify_one();
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::panic;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use super::*;
@@ -154,8 +265,31 @@ mod tests {
             Ok::<_, ThreadsError>(())
         };
         run(items, workers(2), |item| item, take).unwrap();
-        // Waiting, in work, and with the caller.
-        assert!(most <= 2 * (3 * WAITING_GROUPS + 3 + 1), "{most}");
+        // In the queue, and with the caller.
+        assert!(most <= 2 * (3 * WAITING_GROUPS + 3 * WAITING_GROUPS), "{most}");
+    }
+
+    #[test]
+    fn a_panic_of_a_worker_ends_all() {
+        let work = |item| assert!(item < 100);
+        let all = || run(0.., workers(1), work, |()| Ok::<_, ThreadsError>(()));
+        panic::catch_unwind(all).unwrap_err();
+    }
+
+    #[test]
+    fn a_single_result_reaches_the_caller_without_others() {
+        let (taken, wait) = mpsc::channel();
+        // The second item comes only when the caller has the result of the first.
+        let items = (0..2).map(move |item| {
+            if item == 1 {
+                wait.recv().unwrap();
+            }
+        });
+        let take = |()| {
+            let _ = taken.send(());
+            Ok::<_, ThreadsError>(())
+        };
+        run(items, workers(1), |item| item, take).unwrap();
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
+use aws_lc_rs::rand;
 use clap::Args;
 use failure::Status;
 use files::FileError;
@@ -164,8 +166,12 @@ struct IncompleteOutput;
 pub(crate) fn run(arguments: &SignArguments) -> Result<(), ToolError> {
     let time = arguments.timestamp.unwrap_or_else(Timestamp::now);
     let seconds = u32::try_from(time.as_second()).map_err(|_| SignFailure::Time(time))?;
-    let signer = arguments.signer.open()?;
-    let checked = CheckedExports::read(arguments, time)?;
+    let (signer, checked) = thread::scope(|scope| {
+        // For its first signature aws-lc collects randomness, for 30 ms on one core.
+        let _ = thread::Builder::new().spawn_scoped(scope, || rand::fill(&mut [0]));
+        let signer = arguments.signer.open()?;
+        Ok::<_, ToolError>((signer, CheckedExports::read(arguments, time)?))
+    })?;
     let (accepted, refused) = (checked.accepted, checked.refused);
     if refused > 0 && !arguments.keep_going {
         let all = accepted + refused;

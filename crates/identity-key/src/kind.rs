@@ -6,7 +6,6 @@ use std::str::FromStr;
 use miette::Diagnostic;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest, Sha256, Sha384};
 use thiserror::Error;
 
 /// The kind of a hardware identity key. Its name is the same in settings, record, output and
@@ -114,8 +113,8 @@ impl Hash {
     /// The digest of `message`, as raw bytes.
     pub fn digest(self, message: &[u8]) -> Vec<u8> {
         match self {
-            Hash::Sha256 => Sha256::digest(message).to_vec(),
-            Hash::Sha384 => Sha384::digest(message).to_vec(),
+            Hash::Sha256 => hmac_sha256::Hash::hash(message).to_vec(),
+            Hash::Sha384 => hmac_sha512::sha384::Hash::hash(message).to_vec(),
         }
     }
 }
@@ -151,6 +150,24 @@ mod tests {
         for name in ["", "SHA256", "SHA-384", "sha512"] {
             assert!(name.parse::<Hash>().is_err(), "{name}");
         }
+    }
+
+    /// The examples of FIPS 180 for one block.
+    #[test]
+    fn digests_are_those_of_the_standard() {
+        let [sha256, sha384] = [Hash::Sha256, Hash::Sha384].map(|hash| hex(&hash.digest(b"abc")));
+        assert_eq!(
+            sha256,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(
+            sha384,
+            "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7"
+        );
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     #[test]
