@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::http::ServeError;
 use crate::import::ImportError;
 use crate::init::InitError;
+use crate::models::ModelsError;
 use crate::page::PageStartError;
 use crate::service::ServiceError;
 use crate::settings::SettingsError;
@@ -72,6 +73,13 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Withdrawal(#[from] WithdrawalError),
+    /// The process that signs serials cannot talk to the service.
+    #[error("cannot talk to the model service: {0}")]
+    #[diagnostic(
+        code("signing-process-alone"),
+        help("Start `model-service serve`, which starts this command itself")
+    )]
+    SigningProcess(io::Error),
     /// The system refuses threads.
     #[error("cannot start threads: {0}")]
     #[diagnostic(
@@ -89,6 +97,7 @@ impl Error {
             | Self::Page(PageStartError::Random(_))
             | Self::Serve(ServeError::Signals(_) | ServeError::Stdout(_))
             | Self::Stdout(_)
+            | Self::SigningProcess(_)
             | Self::Threads(_) => Status::Internal,
             Self::Service(ServiceError::Store(error))
             | Self::Import(ImportError::Store(error))
@@ -96,7 +105,10 @@ impl Error {
             | Self::Init(InitError::Store(error))
             | Self::Store(error) => error.status(),
             Self::Withdrawal(error) => error.status(),
-            Self::Import(ImportError::Report(_) | ImportError::Interrupted) => Status::Internal,
+            Self::Service(ServiceError::Models(ModelsError::SerialKeySource(_))) => Status::Device,
+            Self::Import(ImportError::Report(_) | ImportError::Interrupted | ImportError::Stopped) => {
+                Status::Internal
+            }
             Self::Serve(ServeError::Listen { .. }) => Status::Service,
             Self::Init(_)
             | Self::Settings(_)

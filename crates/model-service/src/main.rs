@@ -76,6 +76,9 @@ enum Command {
     /// Checks the log of issued serials and administrative changes
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Signs for a service that starts this command itself
+    #[command(hide = true)]
+    SignSerials,
 }
 
 #[derive(Args, Debug)]
@@ -220,6 +223,7 @@ fn main() -> ExitCode {
             serial,
         }) => model_service::release_serial(&config.file, brand, model, serial, &reason),
         Command::Ledger(LedgerCommand::Verify { config }) => model_service::verify_ledger(&config.file),
+        Command::SignSerials => model_service::sign_serials(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::account_keys::AccountKeys;
 use crate::message::shortened;
 use crate::models::{KnownModel, SerialRule};
+use crate::serial_keys::SerialKeyError;
 use crate::store::{IssueOutcome, IssuedSerial, LedgerError, LogEntry, SerialNumber, Store, StoreError};
 
 /// The longest serial, in bytes.
@@ -95,6 +96,13 @@ pub(crate) enum SerialError {
         help("Check `serial-key` in the settings of the model service; its log has the reason")
     )]
     Signing(SignError),
+    /// The HSM, GnuPG or the key manager.
+    #[error("the key that signs serials cannot be used")]
+    #[diagnostic(
+        code("serial-key-unavailable"),
+        help("Try again later; the log of the model service has the reason")
+    )]
+    KeyUnavailable { reason: String },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Header(InvalidHeaderName),
@@ -121,6 +129,25 @@ impl From<StoreError> for SerialError {
     }
 }
 
+impl From<SerialKeyError> for SerialError {
+    fn from(error: SerialKeyError) -> Self {
+        Self::KeyUnavailable {
+            reason: failure::line(&error),
+        }
+    }
+}
+
+impl From<SignError> for SerialError {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Signer(reason) => Self::KeyUnavailable {
+                reason: failure::line(reason.as_ref()),
+            },
+            other => Self::Signing(other),
+        }
+    }
+}
+
 impl From<InvalidHeaderName> for SerialError {
     fn from(error: InvalidHeaderName) -> Self {
         Self::Header(error)
@@ -132,6 +159,7 @@ impl SerialError {
     pub(super) fn detail(&self) -> Option<&dyn fmt::Display> {
         match self {
             Self::Signing(reason) => Some(reason),
+            Self::KeyUnavailable { reason } => Some(reason),
             Self::Store(reason) => Some(reason),
             Self::Ledger(reason) => Some(reason),
             _ => None,
@@ -314,7 +342,7 @@ impl Issuance<'_> {
             body: String::new(),
         };
         let signed = statement.sign(self.model.signer.as_ref(), &SignOptions::now());
-        Ok(signed.map_err(SerialError::Signing)?.to_string())
+        Ok(signed?.to_string())
     }
 }
 

@@ -17,9 +17,9 @@ use super::writer::Writer;
 use crate::store::{Event, StoreError};
 
 /// How long a transaction waits for those of others.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
-/// How long an import waits for another one, which may be large.
-const IMPORT_WAIT: Duration = Duration::from_secs(600);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// How long an import waits for another one before it looks whether it has to end.
+const IMPORT_WAIT: Duration = Duration::from_millis(200);
 /// Bytes of a write-ahead log that stay on the disk after a checkpoint.
 const LOG_KEPT: i64 = 64 * 1024 * 1024;
 /// Idle connections for reading that are kept.
