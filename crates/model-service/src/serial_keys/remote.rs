@@ -102,7 +102,9 @@ impl RemoteSigner {
         if let State::Lost(error) = &*self.state() {
             return Err(error.clone());
         }
-        match lock(&self.last_signed).elapsed() < RECENT {
+        // Not in the condition, where the lock would be held while it signs.
+        let last = lock(&self.last_signed).elapsed();
+        match last < RECENT {
             true => Ok(()),
             false => self.sign(PROBE, 0).map(drop),
         }
