@@ -73,6 +73,18 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Withdrawal(#[from] WithdrawalError),
+    /// `check` found errors.
+    #[error("{errors} of {checks} checks found an error")]
+    #[diagnostic(
+        code("check-failed"),
+        help("Follow the advice of the lines that begin with `error`")
+    )]
+    CheckFailed {
+        /// The number of errors.
+        errors: usize,
+        /// The number of all checks.
+        checks: usize,
+    },
     /// The process that signs serials cannot talk to the service.
     #[error("cannot talk to the model service: {0}")]
     #[diagnostic(
@@ -116,7 +128,8 @@ impl Error {
             | Self::Page(_)
             | Self::Serve(_)
             | Self::Input(_)
-            | Self::ImportRefused { .. } => Status::BadInput,
+            | Self::ImportRefused { .. }
+            | Self::CheckFailed { .. } => Status::BadInput,
         }
     }
 }

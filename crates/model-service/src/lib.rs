@@ -23,6 +23,7 @@
 mod account_keys;
 mod admin;
 mod buckets;
+mod check;
 mod error;
 mod http;
 mod import;
@@ -58,6 +59,7 @@ pub use admin::{
     IdentityChange, backup, change_identity, init_store, release_serial, restore, show_identity,
     verify_ledger,
 };
+pub use check::check;
 pub use error::Error;
 pub use init::InitArguments;
 

@@ -76,6 +76,16 @@ enum Command {
     /// Checks the log of issued serials and administrative changes
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Checks the settings, the keys, the secrets and the database before a start, also while the
+    /// service runs
+    #[command(after_long_help = CHECK_EXAMPLES)]
+    Check {
+        #[command(flatten)]
+        config: Config,
+        /// Prints one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Signs for a service that starts this command itself
     #[command(hide = true)]
     SignSerials,
@@ -175,6 +185,14 @@ Examples:
   model-service serve --config bench/model-service.toml
   RUST_LOG=model_service=debug model-service serve --config bench/model-service.toml";
 
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  model-service check --config bench/model-service.toml
+  model-service check --config bench/model-service.toml --json
+
+Prints a line for each check, which begins with ok, warning or error. The exit status is 1 if there
+is an error.";
+
 const IMPORT_EXAMPLES: &str = "\
 Examples:
   model-service import --config bench/model-service.toml signed.assert
@@ -223,6 +241,7 @@ fn main() -> ExitCode {
             serial,
         }) => model_service::release_serial(&config.file, brand, model, serial, &reason),
         Command::Ledger(LedgerCommand::Verify { config }) => model_service::verify_ledger(&config.file),
+        Command::Check { config, json } => model_service::check(&config.file, json),
         Command::SignSerials => model_service::sign_serials(),
     };
     match result {

@@ -256,7 +256,8 @@ fn read_signer(path: &Path) -> Result<LocalSigner, ModelsError> {
     })
 }
 
-fn known_model(
+/// Checks the settings of a model and reads its secrets.
+pub(crate) fn known_model(
     model: &ModelSettings,
     signer: Arc<SerialSigner>,
     account_keys: &AccountKeys,

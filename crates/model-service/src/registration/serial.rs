@@ -12,7 +12,6 @@ use thiserror::Error;
 use crate::account_keys::AccountKeys;
 use crate::message::shortened;
 use crate::models::{KnownModel, SerialRule};
-use crate::serial_keys::SerialKeyError;
 use crate::store::{IssueOutcome, IssuedSerial, LedgerError, LogEntry, SerialNumber, Store, StoreError};
 
 /// The longest serial, in bytes.
@@ -96,13 +95,13 @@ pub(crate) enum SerialError {
         help("Check `serial-key` in the settings of the model service; its log has the reason")
     )]
     Signing(SignError),
-    /// The HSM, GnuPG or the key manager.
+    /// The key is logged when it is lost.
     #[error("the key that signs serials cannot be used")]
     #[diagnostic(
         code("serial-key-unavailable"),
         help("Try again later; the log of the model service has the reason")
     )]
-    KeyUnavailable { reason: String },
+    KeyUnavailable,
     #[error(transparent)]
     #[diagnostic(transparent)]
     Header(InvalidHeaderName),
@@ -129,20 +128,10 @@ impl From<StoreError> for SerialError {
     }
 }
 
-impl From<SerialKeyError> for SerialError {
-    fn from(error: SerialKeyError) -> Self {
-        Self::KeyUnavailable {
-            reason: failure::line(&error),
-        }
-    }
-}
-
 impl From<SignError> for SerialError {
     fn from(error: SignError) -> Self {
         match error {
-            SignError::Signer(reason) => Self::KeyUnavailable {
-                reason: failure::line(reason.as_ref()),
-            },
+            SignError::Signer(_) => Self::KeyUnavailable,
             other => Self::Signing(other),
         }
     }
@@ -159,7 +148,6 @@ impl SerialError {
     pub(super) fn detail(&self) -> Option<&dyn fmt::Display> {
         match self {
             Self::Signing(reason) => Some(reason),
-            Self::KeyUnavailable { reason } => Some(reason),
             Self::Store(reason) => Some(reason),
             Self::Ledger(reason) => Some(reason),
             _ => None,

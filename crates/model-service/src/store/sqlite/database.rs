@@ -62,6 +62,20 @@ impl SqliteStore {
         }
     }
 
+    /// The lower version of the two files, and whether it is the latest one.
+    pub(in crate::store) fn check_version(paths: &StorePaths) -> Result<(i64, bool), StoreError> {
+        // First, so that no lock is made beside a database that does not exist.
+        OpenedFiles::at(&paths.databases())?;
+        let _lock = Lock::shared(paths)?;
+        let mut lowest = migrations::LATEST;
+        for path in paths.databases() {
+            if let VersionState::Older(version) = version(&path)? {
+                lowest = lowest.min(version);
+            }
+        }
+        Ok((lowest, lowest == migrations::LATEST))
+    }
+
     /// Opens the database, migrates it if it has an older version, and makes it agree with the
     /// ledger. Creates neither file.
     pub(in crate::store) fn open(paths: StorePaths) -> Result<Self, StoreError> {
