@@ -13,6 +13,7 @@
 pub mod browsing;
 pub mod campaign;
 pub mod device;
+pub mod disk;
 pub mod hostility;
 pub mod hsm;
 pub mod http;
