@@ -5,6 +5,7 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | `serial_keys` | keys that sign serials, in this process and outside it |
 //! | `settings`, `secret`, `tokens`, `account_keys`, `models` | the operator's input |
 //! | `store` | the database: nonces, identities, serials, the log; the ledger |
 //! | `buckets` | how often something may happen |
@@ -13,11 +14,14 @@
 //! | `service` | the running service, made of the modules above |
 //! | `http` | the server, limits, the addresses for programs, errors as statuses |
 //! | `page` | the page for people |
+//! | `reload` | the settings, read again on SIGHUP |
+//! | `check` | everything that a start needs, without a start |
 //! | `init` | a new directory for a bench |
 //! | `admin` | commands of the administrator |
 //! | `message`, `error` | texts of errors; errors of the commands and exit statuses |
 //!
-//! A module uses only modules above it in this table, and `message`.
+//! A module uses only modules above it in this table, and `message`. The commands (`reload`, `check`,
+//! `admin`) also use `error`.
 #![forbid(unsafe_code)]
 
 mod account_keys;

@@ -175,6 +175,7 @@ Exit status:
   0  done
   1  a file, a setting, an assertion or a line of the ledger was refused
   2  the command line is wrong
+  3  the HSM or the key manager of a serial key failed
   4  the address to listen on cannot be used
   5  the machine or the program failed, such as a database that cannot be written
 

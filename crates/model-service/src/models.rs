@@ -212,7 +212,7 @@ impl Models {
     /// A key that need not be opened again: a file may have another content now.
     fn kept_signer(&self, source: &SerialKeySource) -> Option<Arc<SerialSigner>> {
         let signer = self.signers.get(source)?;
-        let kept = matches!(**signer, SerialSigner::Remote(_)) && !signer.has_given_up();
+        let kept = matches!(**signer, SerialSigner::Remote(_)) && !signer.is_lost_for_good();
         kept.then(|| Arc::clone(signer))
     }
 

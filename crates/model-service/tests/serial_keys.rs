@@ -4,7 +4,9 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::process::Command;
 use std::thread;
 
 use common::device::Device;
@@ -12,6 +14,8 @@ use common::hsm::{HsmBench, key_manager, signing_processes, until};
 use common::{Bench, Service, failed};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
+use snap_assertions::{PublicKey, decode};
 
 fn import(bench: &Bench, count: usize) -> Vec<Device> {
     let devices: Vec<_> = (0..count)
@@ -124,6 +128,62 @@ fn a_signer_that_hangs_is_stopped() {
     fs::remove_file(hang).unwrap();
     until(|| service.get("/ready").status == 200);
     registers(&service, &devices[1]);
+}
+
+#[test]
+fn registrations_with_a_key_in_gnupg() {
+    let bench = Bench::new();
+    let home = bench.path("gnupg");
+    DirBuilder::new().mode(0o700).create(&home).unwrap();
+    let gpg = |arguments: &[&str]| {
+        let mut gpg = Command::new("gpg");
+        let output = gpg
+            .arg("--homedir")
+            .arg(&home)
+            .arg("--batch")
+            .args(arguments)
+            .output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    gpg(&[
+        "--passphrase",
+        "",
+        "--quick-generate-key",
+        "serials",
+        "rsa4096",
+        "sign",
+        "never",
+    ]);
+    let public = PublicKey::from_openpgp(&gpg(&["--export", "serials"])).unwrap();
+    let account_key = json!({
+        "type": "account-key", "authority-id": "brand-acme", "account-id": "brand-acme", "name": "serials",
+        "public-key-sha3-384": public.id(), "since": "2020-01-01T00:00:00Z", "body": public.encode(),
+    });
+    bench.write(
+        "serials.account-key",
+        common::sign(account_key, "brand").as_bytes(),
+    );
+    let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
+    let settings = settings.replace("account-keys = [", "account-keys = [\"serials.account-key\", ");
+    bench.write("settings.toml", settings.as_bytes());
+    bench.set_serial_key("{ gpg-key = \"serials\" }");
+    let device = &import(&bench, 1)[0];
+    let mut serve = Command::new(common::PROGRAM);
+    serve.args(["serve", "--config"]).arg(bench.path("settings.toml"));
+    let service = common::serve_by(serve.env("SNAP_GNUPG_HOME", &home));
+    let answer = device.register(&service, "SN-0");
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let serial = decode(answer.body.as_bytes()).unwrap();
+    serial.verify(&public).unwrap();
+    drop(service);
+    let mut end = Command::new("gpgconf");
+    end.arg("--homedir")
+        .arg(&home)
+        .args(["--kill", "all"])
+        .status()
+        .unwrap();
 }
 
 #[test]

@@ -38,11 +38,11 @@ impl SerialSigner {
         }
     }
 
-    /// Returns true if nothing tries to open the key again.
-    pub(crate) fn has_given_up(&self) -> bool {
+    /// Returns true if only a new start of the key can help.
+    pub(crate) fn is_lost_for_good(&self) -> bool {
         match self {
             Self::Local(_) => false,
-            Self::Remote(signer) => signer.has_given_up(),
+            Self::Remote(signer) => signer.is_lost_for_good(),
         }
     }
 }

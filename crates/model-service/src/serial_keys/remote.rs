@@ -110,9 +110,10 @@ impl RemoteSigner {
         }
     }
 
-    /// Returns true if no further attempt is made to open the key.
-    pub(super) fn has_given_up(&self) -> bool {
-        matches!(&*self.state(), State::Lost(error) if error.is_final())
+    /// Returns true if further attempts to open the key cannot succeed.
+    pub(super) fn is_lost_for_good(&self) -> bool {
+        matches!(&*self.state(), State::Lost(error)
+            if error.is_final() || matches!(error, SerialKeyError::Changed { .. }))
     }
 
     /// The process that signs; waits for the first attempt to start another one.
