@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 /// The checks with a problem: outcome, name and code.
 #[track_caller]
 fn problems(output: &Output) -> Vec<[String; 3]> {
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let checks = report["checks"].as_array().unwrap();
     let field = |check: &Value, name: &str| check[name].as_str().unwrap().to_owned();
     let found: Vec<_> = checks
