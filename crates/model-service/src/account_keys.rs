@@ -99,6 +99,11 @@ impl AccountKeys {
         self.0.get(key_id)
     }
 
+    /// All account-keys, in no order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &AccountKey> {
+        self.0.values()
+    }
+
     /// Checks that a trusted key of the assertion's authority signed it, is valid at `now`, and may
     /// sign such an assertion.
     pub(crate) fn verify(&self, assertion: &Assertion, now: Timestamp) -> Result<(), SignatureError> {

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::http::ServeError;
 use crate::import::ImportError;
 use crate::init::InitError;
+use crate::models::ModelsError;
 use crate::page::PageStartError;
 use crate::service::ServiceError;
 use crate::settings::SettingsError;
@@ -72,6 +73,25 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Withdrawal(#[from] WithdrawalError),
+    /// `check` found errors.
+    #[error("{errors} of {checks} checks found an error")]
+    #[diagnostic(
+        code("check-failed"),
+        help("Follow the advice of the lines that begin with `error`")
+    )]
+    CheckFailed {
+        /// The number of errors.
+        errors: usize,
+        /// The number of all checks.
+        checks: usize,
+    },
+    /// The process that signs serials cannot talk to the service.
+    #[error("cannot talk to the model service: {0}")]
+    #[diagnostic(
+        code("signing-process-alone"),
+        help("Start `model-service serve`, which starts this command itself")
+    )]
+    SigningProcess(io::Error),
     /// The system refuses threads.
     #[error("cannot start threads: {0}")]
     #[diagnostic(
@@ -89,6 +109,7 @@ impl Error {
             | Self::Page(PageStartError::Random(_))
             | Self::Serve(ServeError::Signals(_) | ServeError::Stdout(_))
             | Self::Stdout(_)
+            | Self::SigningProcess(_)
             | Self::Threads(_) => Status::Internal,
             Self::Service(ServiceError::Store(error))
             | Self::Import(ImportError::Store(error))
@@ -96,7 +117,10 @@ impl Error {
             | Self::Init(InitError::Store(error))
             | Self::Store(error) => error.status(),
             Self::Withdrawal(error) => error.status(),
-            Self::Import(ImportError::Report(_) | ImportError::Interrupted) => Status::Internal,
+            Self::Service(ServiceError::Models(ModelsError::SerialKeySource(_))) => Status::Device,
+            Self::Import(ImportError::Report(_) | ImportError::Interrupted | ImportError::Stopped) => {
+                Status::Internal
+            }
             Self::Serve(ServeError::Listen { .. }) => Status::Service,
             Self::Init(_)
             | Self::Settings(_)
@@ -104,7 +128,8 @@ impl Error {
             | Self::Page(_)
             | Self::Serve(_)
             | Self::Input(_)
-            | Self::ImportRefused { .. } => Status::BadInput,
+            | Self::ImportRefused { .. }
+            | Self::CheckFailed { .. } => Status::BadInput,
         }
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | `serial_keys` | keys that sign serials, in this process and outside it |
 //! | `settings`, `secret`, `tokens`, `account_keys`, `models` | the operator's input |
 //! | `store` | the database: nonces, identities, serials, the log; the ledger |
 //! | `buckets` | how often something may happen |
@@ -13,16 +14,20 @@
 //! | `service` | the running service, made of the modules above |
 //! | `http` | the server, limits, the addresses for programs, errors as statuses |
 //! | `page` | the page for people |
+//! | `reload` | the settings, read again on SIGHUP |
+//! | `check` | everything that a start needs, without a start |
 //! | `init` | a new directory for a bench |
 //! | `admin` | commands of the administrator |
 //! | `message`, `error` | texts of errors; errors of the commands and exit statuses |
 //!
-//! A module uses only modules above it in this table, and `message`.
+//! A module uses only modules above it in this table, and `message`. The commands (`reload`, `check`,
+//! `admin`) also use `error`.
 #![forbid(unsafe_code)]
 
 mod account_keys;
 mod admin;
 mod buckets;
+mod check;
 mod error;
 mod http;
 mod import;
@@ -31,7 +36,9 @@ mod message;
 mod models;
 mod page;
 mod registration;
+mod reload;
 mod secret;
+mod serial_keys;
 mod service;
 mod settings;
 mod store;
@@ -42,9 +49,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{panic, process, thread};
 
-use crate::http::Server;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::http::{ServeError, Server};
 use crate::import::{ImportCounts, ImportReport, Input, ReportLine};
 use crate::page::Page;
+use crate::reload::Reloader;
 use crate::service::{Service, open_importer};
 use crate::settings::Settings;
 use crate::store::WRITER_THREAD;
@@ -53,6 +63,7 @@ pub use admin::{
     IdentityChange, backup, change_identity, init_store, release_serial, restore, show_identity,
     verify_ledger,
 };
+pub use check::check;
 pub use error::Error;
 pub use init::InitArguments;
 
@@ -77,17 +88,31 @@ pub fn serve(file: &Path) -> Result<(), Error> {
     let service = Arc::new(Service::open(&settings)?);
     let page = page::routes(Page::open(&settings, Arc::clone(&service))?);
     let store = service.store.clone();
-    let server = Server::new(&settings, http::router(service, page))?;
+    let reloader = Reloader::new(file.to_owned(), &settings, Arc::clone(&service));
+    let server = Server::new(&settings, http::router(Arc::clone(&service), page))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(Error::Threads)?;
-    let served = runtime.block_on(server.run(store.failure()));
+    let served = runtime.block_on(async {
+        let hangups = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
+        tokio::spawn(Arc::new(reloader).run(hangups));
+        server.run(store.failure()).await
+    });
     // Waits for registrations and imports, which run in threads that may block.
+    service.stop_imports();
     drop(runtime);
     let closed = store.close();
     served?;
     Ok(closed?)
+}
+
+/// Signs with one key for the service that started this process, until stdin ends.
+///
+/// # Errors
+/// [`Error::SigningProcess`] if the service sends something else than jobs, or is gone.
+pub fn sign_serials() -> Result<(), Error> {
+    serial_keys::run_agent().map_err(Error::SigningProcess)
 }
 
 /// A panic ends only the request that it came in. In the thread that writes the database it ends

@@ -76,6 +76,19 @@ enum Command {
     /// Checks the log of issued serials and administrative changes
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Checks the settings, the keys, the secrets and the database before a start, also while the
+    /// service runs
+    #[command(after_long_help = CHECK_EXAMPLES)]
+    Check {
+        #[command(flatten)]
+        config: Config,
+        /// Prints one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Signs for a service that starts this command itself
+    #[command(hide = true)]
+    SignSerials,
 }
 
 #[derive(Args, Debug)]
@@ -162,6 +175,7 @@ Exit status:
   0  done
   1  a file, a setting, an assertion or a line of the ledger was refused
   2  the command line is wrong
+  3  the HSM or the key manager of a serial key failed
   4  the address to listen on cannot be used
   5  the machine or the program failed, such as a database that cannot be written
 
@@ -171,6 +185,14 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   model-service serve --config bench/model-service.toml
   RUST_LOG=model_service=debug model-service serve --config bench/model-service.toml";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  model-service check --config bench/model-service.toml
+  model-service check --config bench/model-service.toml --json
+
+Prints a line for each check, which begins with ok, warning or error. The exit status is 1 if there
+is an error.";
 
 const IMPORT_EXAMPLES: &str = "\
 Examples:
@@ -220,6 +242,8 @@ fn main() -> ExitCode {
             serial,
         }) => model_service::release_serial(&config.file, brand, model, serial, &reason),
         Command::Ledger(LedgerCommand::Verify { config }) => model_service::verify_ledger(&config.file),
+        Command::Check { config, json } => model_service::check(&config.file, json),
+        Command::SignSerials => model_service::sign_serials(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use failure::Diagnostic;
 use files::FileError;
@@ -14,7 +15,18 @@ use thiserror::Error;
 
 use crate::account_keys::{AccountKeys, LastVerified};
 use crate::secret::{Secret, SecretError, read_private};
+use crate::serial_keys::{RemoteSigner, SerialKeyError, SerialKeySource, SerialSigner, SigningLimits};
 use crate::settings::{ModelSettings, Provisioning, SerialSource, Settings};
+
+/// Concurrent registrations for each core: while some wait for the disk, others sign. With half as
+/// many the cores are idle at times; with four times as many, some devices wait twice as long
+/// (`cargo bench --bench load`).
+const REGISTRATIONS_PER_CORE: usize = 8;
+
+/// The number of registrations, and so of signatures, at a time.
+pub(crate) fn concurrent_registrations() -> usize {
+    REGISTRATIONS_PER_CORE * thread::available_parallelism().map_or(1, usize::from)
+}
 
 /// Why a model in the settings cannot be used.
 #[derive(Debug, Error, Diagnostic)]
@@ -27,6 +39,10 @@ pub enum ModelsError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Secret(#[from] SecretError),
+    /// A key that is not in a PEM file cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    SerialKeySource(#[from] SerialKeyError),
     /// The file is not a private key that can sign serials.
     #[error("cannot sign serials with {}: {reason}", path.display())]
     #[diagnostic(code("serial-key-invalid"), help("Check `serial-key` in the settings"))]
@@ -49,26 +65,26 @@ pub enum ModelsError {
         reason: String,
     },
     /// No file in `account-keys` has the account-key of the key.
-    #[error("no account-key is known for the key {key} in {}", path.display())]
+    #[error("no account-key is known for the key {key} in {place}")]
     #[diagnostic(
         code("serial-key-without-account-key"),
         help("Add the file with its account-key to `account-keys` in the settings")
     )]
     NoAccountKey {
-        /// The file.
-        path: PathBuf,
+        /// Where the key is stored.
+        place: String,
         /// The id of the key.
         key: String,
     },
     /// The account-key is not valid now, so no device would accept a serial signed with the key.
-    #[error("the account-key of the key in {} is not valid now", path.display())]
+    #[error("the account-key of the key in {place} is not valid now")]
     #[diagnostic(
         code("account-key-expired"),
         help("Set `serial-key` in the settings of the model service to a key whose account-key is valid")
     )]
     AccountKeyExpired {
-        /// The file.
-        path: PathBuf,
+        /// Where the key is stored.
+        place: String,
     },
 }
 
@@ -139,7 +155,7 @@ pub(crate) struct KnownModel {
     pub(crate) name: String,
     pub(crate) authentication: Authentication,
     pub(crate) serial_rule: SerialRule,
-    pub(crate) signer: Arc<LocalSigner>,
+    pub(crate) signer: Arc<SerialSigner>,
     /// The account that the signer's key belongs to.
     pub(crate) authority: String,
     /// The model assertion that was verified last. All devices of an image send the same one.
@@ -156,30 +172,77 @@ impl KnownModel {
 }
 
 /// The models in the settings.
-pub(crate) struct Models(Vec<KnownModel>);
+pub(crate) struct Models {
+    models: Vec<KnownModel>,
+    /// The keys that sign serials, each once.
+    signers: HashMap<SerialKeySource, Arc<SerialSigner>>,
+}
 
 impl Models {
-    /// Reads the keys and secrets that the settings name.
-    pub(crate) fn read(settings: &Settings, account_keys: &AccountKeys) -> Result<Self, ModelsError> {
-        let mut signers: HashMap<&Path, Arc<LocalSigner>> = HashMap::new();
-        let mut models = Vec::new();
+    /// Reads the keys and secrets that the settings name. Keys outside this process that `former`
+    /// has are not opened again.
+    pub(crate) fn read(
+        settings: &Settings,
+        account_keys: &AccountKeys,
+        former: Option<&Self>,
+    ) -> Result<Self, ModelsError> {
+        let mut known = Self {
+            models: Vec::new(),
+            signers: HashMap::new(),
+        };
+        let limits = SigningLimits {
+            seconds: settings.limits.signature_seconds,
+            concurrent: concurrent_registrations(),
+        };
         for model in &settings.models {
-            let path = model.serial_key.as_path();
-            let signer = match signers.get(path) {
+            let source = &model.serial_key;
+            let signer = match known.signers.get(source) {
                 Some(signer) => Arc::clone(signer),
-                None => Arc::new(read_signer(path)?),
+                None => match former.and_then(|former| former.kept_signer(source)) {
+                    Some(signer) => signer,
+                    None => Arc::new(open_signer(source, limits)?),
+                },
             };
-            signers.insert(path, Arc::clone(&signer));
-            models.push(known_model(model, signer, account_keys)?);
+            known.signers.insert(source.clone(), Arc::clone(&signer));
+            known.models.push(known_model(model, signer, account_keys)?);
         }
-        Ok(Self(models))
+        Ok(known)
+    }
+
+    /// A key that need not be opened again: a file may have another content now.
+    fn kept_signer(&self, source: &SerialKeySource) -> Option<Arc<SerialSigner>> {
+        let signer = self.signers.get(source)?;
+        let kept = matches!(**signer, SerialSigner::Remote(_)) && !signer.is_lost_for_good();
+        kept.then(|| Arc::clone(signer))
     }
 
     pub(crate) fn find(&self, brand: &str, name: &str) -> Option<&KnownModel> {
-        self.0
+        self.models
             .iter()
             .find(|model| model.brand == brand && model.name == name)
     }
+
+    /// The number of models.
+    pub(crate) fn count(&self) -> usize {
+        self.models.len()
+    }
+
+    /// Checks that all keys can sign; blocks the calling thread, at most for the time limit of a
+    /// signature by each of them.
+    pub(crate) fn check_signers(&self) -> Result<(), SerialKeyError> {
+        self.signers.values().try_for_each(|signer| signer.check())
+    }
+}
+
+/// Opens a key that signs serials.
+pub(crate) fn open_signer(
+    source: &SerialKeySource,
+    limits: SigningLimits,
+) -> Result<SerialSigner, ModelsError> {
+    Ok(match source {
+        SerialKeySource::Pem(path) => SerialSigner::Local(read_signer(path)?),
+        other => SerialSigner::Remote(RemoteSigner::open(other, limits)?),
+    })
 }
 
 fn read_signer(path: &Path) -> Result<LocalSigner, ModelsError> {
@@ -193,19 +256,20 @@ fn read_signer(path: &Path) -> Result<LocalSigner, ModelsError> {
     })
 }
 
-fn known_model(
+/// Checks the settings of a model and reads its secrets.
+pub(crate) fn known_model(
     model: &ModelSettings,
-    signer: Arc<LocalSigner>,
+    signer: Arc<SerialSigner>,
     account_keys: &AccountKeys,
 ) -> Result<KnownModel, ModelsError> {
     let key = signer.public_key().id();
     let account_key = account_keys.get(key).ok_or_else(|| ModelsError::NoAccountKey {
-        path: model.serial_key.clone(),
+        place: model.serial_key.to_string(),
         key: key.to_owned(),
     })?;
     if !account_key.is_valid_at(Timestamp::now()) {
         return Err(ModelsError::AccountKeyExpired {
-            path: model.serial_key.clone(),
+            place: model.serial_key.to_string(),
         });
     }
     let brand = || vec![model.brand_id.clone()];

@@ -1,26 +1,27 @@
 //! The running service: everything that the settings name, opened.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use failure::Diagnostic;
 use thiserror::Error;
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 use crate::account_keys::{AccountKeys, AccountKeysError};
 use crate::buckets::TokenBuckets;
 use crate::import::Importer;
-use crate::models::{Models, ModelsError};
-use crate::registration::Registrar;
+use crate::models::{Models, ModelsError, concurrent_registrations};
+use crate::registration::{Registrar, RegistrationError, SerialError};
+use crate::serial_keys::SerialKeyError;
 use crate::settings::{Limits, Settings};
 use crate::store::{Store, StoreError};
 use crate::tokens::{Tokens, TokensError};
 
-/// Concurrent registrations for each core: while some wait for the disk, others sign. With half as
-/// many the cores are idle at times; with four times as many, some devices wait twice as long
-/// (`cargo bench --bench load`).
-const REGISTRATIONS_PER_CORE: usize = 8;
+/// How long the result of a check of the serial keys is used: anybody can ask, and a check may sign.
+const KEY_CHECK_USED_FOR: Duration = Duration::from_secs(1);
 /// Wrong tokens of an address in a minute.
 const WRONG_TOKENS: u32 = 10;
 
@@ -48,50 +49,122 @@ pub enum ServiceError {
 /// The parts that requests are answered with.
 pub(crate) struct Service {
     pub(crate) store: Store,
-    pub(crate) registrar: Registrar,
+    live: RwLock<Arc<LiveSettings>>,
     /// Permits for concurrent registrations.
     pub(crate) registration_permits: Arc<Semaphore>,
-    pub(crate) importer: Importer,
     /// Permits for concurrent imports.
     pub(crate) import_permits: Arc<Semaphore>,
+    /// True when running imports have to end.
+    imports_stopped: Arc<AtomicBool>,
     pub(crate) tokens: Tokens,
     /// The wrong tokens that each address may still send.
     pub(crate) wrong_tokens: TokenBuckets<IpAddr>,
     pub(crate) limits: Limits,
     /// How long a nonce is valid, in seconds.
     pub(crate) nonce_seconds: i64,
+    last_key_check: LastKeyCheck,
 }
+
+/// What the settings say about models and imports. It can be replaced while the service runs; a
+/// request keeps what it began with.
+pub(crate) struct LiveSettings {
+    pub(crate) registrar: Registrar,
+    pub(crate) importer: Importer,
+}
+
+/// The last check of the serial keys, and when it ended.
+type LastKeyCheck = tokio::sync::Mutex<Option<(Instant, Result<(), SerialKeyError>)>>;
 
 impl Service {
     /// Reads all keys and secrets, and opens the database.
     pub(crate) fn open(settings: &Settings) -> Result<Self, ServiceError> {
         let account_keys = Arc::new(AccountKeys::read(&settings.account_keys)?);
-        let models = Models::read(settings, &account_keys)?;
+        let models = Models::read(settings, &account_keys, None)?;
         let tokens = Tokens::read(settings)?;
         let store = Store::open(settings)?;
         let limits = settings.limits.clone();
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let imports_stopped = Arc::new(AtomicBool::new(false));
+        let live = LiveSettings::new(settings, &store, account_keys, models, &imports_stopped);
         Ok(Self {
-            registrar: Registrar {
-                store: store.clone(),
-                account_keys: Arc::clone(&account_keys),
-                models,
-                log_limit: limits.logged_registrations.into(),
-            },
-            registration_permits: Arc::new(Semaphore::new(REGISTRATIONS_PER_CORE * cores)),
+            live: RwLock::new(Arc::new(live)),
+            registration_permits: Arc::new(Semaphore::new(concurrent_registrations())),
             import_permits: Arc::new(Semaphore::new(limits.imports as usize)),
-            importer: Importer {
-                store: store.clone(),
-                account_keys,
-                digest_forms: settings.digest_forms.clone(),
-                duplicate_hardware_ids: settings.duplicate_hardware_ids,
-            },
+            imports_stopped,
             store,
             tokens,
             wrong_tokens: TokenBuckets::new(WRONG_TOKENS),
             limits,
             nonce_seconds: settings.nonce_seconds.into(),
+            last_key_check: LastKeyCheck::default(),
         })
+    }
+
+    /// The models and the rules of imports for a request that begins now.
+    pub(crate) fn live(&self) -> Arc<LiveSettings> {
+        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the account-keys, the models and the rules of imports, or nothing if one of them
+    /// cannot be used. Returns the number of models. Blocks the calling thread.
+    pub(crate) fn replace_live(&self, settings: &Settings) -> Result<usize, ServiceError> {
+        let account_keys = Arc::new(AccountKeys::read(&settings.account_keys)?);
+        let former = self.live();
+        let models = Models::read(settings, &account_keys, Some(&former.registrar.models))?;
+        let count = models.count();
+        let live = LiveSettings::new(settings, &self.store, account_keys, models, &self.imports_stopped);
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+        Ok(count)
+    }
+
+    /// Checks that the service can write, and sign with all keys.
+    pub(crate) async fn check_ready(&self) -> Result<(), RegistrationError> {
+        self.store.check_writable().await?;
+        let mut last = self.last_key_check.lock().await;
+        let checked = match last.as_ref() {
+            Some((time, result)) if time.elapsed() < KEY_CHECK_USED_FOR => result.clone(),
+            _ => {
+                let live = self.live();
+                let check = spawn_blocking(move || live.registrar.models.check_signers());
+                let result = check.await.unwrap_or_else(|error| {
+                    tracing::error!("the serial keys were not checked: {error}");
+                    Ok(())
+                });
+                *last = Some((Instant::now(), result.clone()));
+                result
+            }
+        };
+        Ok(checked.map_err(|_| SerialError::KeyUnavailable)?)
+    }
+
+    /// Ends running imports and those that begin later; they store nothing.
+    pub(crate) fn stop_imports(&self) {
+        self.imports_stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+impl LiveSettings {
+    fn new(
+        settings: &Settings,
+        store: &Store,
+        account_keys: Arc<AccountKeys>,
+        models: Models,
+        imports_stopped: &Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            registrar: Registrar {
+                store: store.clone(),
+                account_keys: Arc::clone(&account_keys),
+                models,
+                log_limit: settings.limits.logged_registrations.into(),
+            },
+            importer: Importer {
+                store: store.clone(),
+                account_keys,
+                digest_forms: settings.digest_forms.clone(),
+                duplicate_hardware_ids: settings.duplicate_hardware_ids,
+                stopped: Arc::clone(imports_stopped),
+            },
+        }
     }
 }
 
@@ -102,5 +175,6 @@ pub(crate) fn open_importer(settings: &Settings) -> Result<Importer, ServiceErro
         store: Store::open(settings)?,
         digest_forms: settings.digest_forms.clone(),
         duplicate_hardware_ids: settings.duplicate_hardware_ids,
+        stopped: Arc::default(),
     })
 }

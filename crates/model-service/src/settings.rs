@@ -9,6 +9,8 @@ use identity_key::DigestForm;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::serial_keys::SerialKeySource;
+
 /// The largest settings file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
@@ -160,6 +162,9 @@ pub(crate) struct Settings {
     pub(crate) tokens: Vec<TokenSettings>,
     #[serde(rename = "model")]
     pub(crate) models: Vec<ModelSettings>,
+    /// What the file says, to tell what changed.
+    #[serde(skip)]
+    pub(crate) table: toml::Table,
 }
 
 /// A token of a program.
@@ -242,6 +247,8 @@ pub(crate) struct Limits {
     pub(crate) answer_seconds: u32,
     /// The longest time that a client may read nothing of a response, in seconds.
     pub(crate) write_seconds: u32,
+    /// The longest time for a signature by an HSM, GnuPG or a key manager, in seconds.
+    pub(crate) signature_seconds: u32,
     /// Entries of each class (issued, repeated, refused) that the log of registrations keeps.
     pub(crate) logged_registrations: u32,
     /// The size of a file of the ledger after which the next one begins, in bytes.
@@ -263,6 +270,7 @@ impl Default for Limits {
             request_seconds: 30,
             answer_seconds: 60,
             write_seconds: 30,
+            signature_seconds: 10,
             logged_registrations: 100_000,
             ledger_file_bytes: 64 * 1024 * 1024,
         }
@@ -280,6 +288,7 @@ impl Limits {
             ("request-seconds", self.request_seconds.into()),
             ("answer-seconds", self.answer_seconds.into()),
             ("write-seconds", self.write_seconds.into()),
+            ("signature-seconds", self.signature_seconds.into()),
             ("ledger-file-bytes", self.ledger_file_bytes),
         ];
         match at_least_1.into_iter().find(|(_, limit)| *limit == 0) {
@@ -296,8 +305,8 @@ pub(crate) struct ModelSettings {
     pub(crate) brand_id: String,
     pub(crate) model: String,
     pub(crate) provisioning: Provisioning,
-    /// The private key that signs serials, in PEM. Its account-key is among `account-keys`.
-    pub(crate) serial_key: PathBuf,
+    /// The private key that signs serials. Its account-key is among `account-keys`.
+    pub(crate) serial_key: SerialKeySource,
     /// Accounts whose hardware identities are accepted; the brand alone by default.
     pub(crate) issuers: Option<Vec<String>>,
     /// Hardware names of identities that are accepted; the name of the model alone by default.
@@ -404,11 +413,13 @@ impl Settings {
             },
             false => SettingsError::File(error),
         })?;
-        let mut settings: Settings = toml::from_str(&text).map_err(|error| SettingsError::Syntax {
+        let invalid = |error: toml::de::Error| SettingsError::Syntax {
             path: path.to_owned(),
             // The error has several lines, with the place marked; a log keeps one line.
             reason: error.to_string().trim().replace('\n', " "),
-        })?;
+        };
+        let mut settings: Settings = toml::from_str(&text).map_err(invalid)?;
+        settings.table = toml::from_str(&text).map_err(invalid)?;
         settings.resolve(path.parent().unwrap_or(Path::new("")));
         settings.check()?;
         Ok(settings)
@@ -427,7 +438,7 @@ impl Settings {
         }
         paths.extend(self.tokens.iter_mut().map(|token| &mut token.file));
         for model in &mut self.models {
-            paths.push(&mut model.serial_key);
+            model.serial_key.resolve(directory);
             paths.extend(&mut model.api_key_file);
         }
         for path in paths {

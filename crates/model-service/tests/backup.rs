@@ -18,6 +18,9 @@ use common::campaign::{place, rounds, strike};
 use common::device::Device;
 use common::http::Request;
 use common::{ASSERTIONS, Bench, Service, failed};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rusqlite::Connection;
 
 fn back_up(bench: &Bench, name: &str) -> String {
     let to = bench.path(name).to_str().unwrap().to_owned();
@@ -99,23 +102,64 @@ fn a_restore_replays_what_was_issued_after_the_backup() {
     bench.verifies_ledger();
 }
 
-/// A nonce that was used after the backup.
+/// A ledger without a wrong line that does not belong to the backup.
 #[test]
-fn a_restore_that_fails_late_leaves_no_nonce() {
+fn a_restore_with_a_ledger_that_contradicts_changes_nothing() {
     let bench = Bench::new();
+    let mut service = bench.serve();
+    let device = Device::fresh("hw-1");
+    bench.import_text(&device.identity());
+    let backup = back_up(&bench, "backup");
+    device.accepts(&device.register(&service, "SN-1"));
+    kill(Pid::from_raw(service.child.id() as i32), Signal::SIGTERM).unwrap();
+    assert!(service.child.wait().unwrap().success());
+    let whole = fs::read(bench.path("database.ledger.jsonl")).unwrap();
+    bench.contradict_ledger();
+    let files = || -> Vec<(String, Vec<u8>)> {
+        let entries = fs::read_dir(bench.path("")).unwrap().map(Result::unwrap);
+        let mut files: Vec<_> = entries
+            .filter(|entry| entry.file_type().unwrap().is_file())
+            .map(|entry| {
+                let name = entry.file_name().into_string().unwrap();
+                (name, fs::read(entry.path()).unwrap())
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    let before = files();
+    failed(&bench.run(&["restore"], &[&backup]), 1, "ledger-contradicted");
+    let after = files();
+    let names =
+        |files: &[(String, Vec<u8>)]| -> Vec<String> { files.iter().map(|(name, _)| name.clone()).collect() };
+    assert_eq!(names(&after), names(&before));
+    assert!(after == before, "a file was changed");
+
+    bench.write("database.ledger.jsonl", &whole);
+    let service = bench.serve();
+    assert_eq!(device.register(&service, "SN-1").status, 200);
+}
+
+/// The backup of an older version is migrated before its ledger is replayed.
+#[test]
+fn a_restore_of_a_backup_of_an_older_version() {
+    let bench = Bench::new();
+    let backup = back_up(&bench, "backup");
+    let registrations = Path::new(&backup).join("registrations.sqlite");
+    fs::remove_file(&registrations).unwrap();
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/sqlite/schema/registrations-2.sql");
+    let old = Connection::open(&registrations).unwrap();
+    old.execute_batch(&fs::read_to_string(schema).unwrap()).unwrap();
+    old.pragma_update(None, "user_version", 2).unwrap();
+    old.close().unwrap();
     let service = bench.serve();
     let device = Device::fresh("hw-1");
     bench.import_text(&device.identity());
-    let open = device.stream(&service.nonce(), "SN-1");
-    let backup = back_up(&bench, "backup");
-    device.accepts(&service.serial(&open));
+    device.accepts(&device.register(&service, "SN-1"));
     drop(service);
-    bench.contradict_ledger();
-    failed(&bench.run(&["restore"], &[&backup]), 1, "ledger-contradicted");
-    assert_eq!(bench.count("nonces"), 0);
-    let names = fs::read_dir(bench.path("")).unwrap();
-    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert!(!names.into_iter().any(|name| name.contains("restored")));
+    restore(&bench, &backup);
+    assert_eq!(bench.count("serials"), 1);
+    bench.verifies_ledger();
 }
 
 #[test]

@@ -11,7 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use common::device::Device;
-use common::{Bench, PROGRAM, Service, failed, refuses_to_serve, serve_by};
+use common::disk::on_a_small_disk;
+use common::{Bench, Service, failed, refuses_to_serve};
 
 const LEDGER: &str = "database.ledger.jsonl";
 
@@ -269,27 +270,12 @@ fn of_a_replay_that_fails_nothing_is_kept() {
     bench.verifies_ledger();
 }
 
-/// A service whose ledger is on a disk of 256 KiB, in a name space of its own.
-fn on_a_small_disk(bench: &Bench) -> Service {
-    fs::create_dir(bench.path("ledger")).unwrap();
-    let script = "mount -t tmpfs -o size=256k tmpfs \"$1\" && exec \"$2\" serve --config \"$3\"";
-    serve_by(
-        Command::new("unshare")
-            .args(["-rm", "sh", "-c", script, "sh"])
-            .arg(bench.path("ledger"))
-            .arg(PROGRAM)
-            .arg(bench.path("settings.toml")),
-    )
-}
-
 #[test]
 fn a_full_disk_for_the_ledger_stops_issuing() {
     let bench = Bench::with("ledger = \"ledger/ledger.jsonl\"", "");
     let device = Device::fresh("SN-1");
-    let service = on_a_small_disk(&bench);
+    let (service, disk) = on_a_small_disk(&bench, "ledger", "256k", "");
     assert_eq!(service.import(&device.identity()).status, 200);
-    let root = PathBuf::from(format!("/proc/{}/root", service.child.id()));
-    let disk = root.join(bench.path("ledger").strip_prefix("/").unwrap());
     assert_eq!(service.get("/ready").status, 200);
     device.accepts(&device.register(&service, "SN-1"));
     fs::write(disk.join("filler"), vec![0; 256 * 1024]).unwrap_err();

@@ -111,6 +111,39 @@ fn commands_that_cannot_be_done() {
     );
 }
 
+/// With the default, `serial = "hardware-id"`: only a device under the same hardware-id.
+#[test]
+fn a_released_serial_goes_to_the_replacement_with_the_same_hardware_id() {
+    let bench = Bench::new();
+    let settings = std::fs::read_to_string(bench.path("settings.toml")).unwrap();
+    let default = settings.replace("serial = \"proposed\"\n", "");
+    bench.write("settings.toml", default.as_bytes());
+    let service = bench.serve();
+    let [old, same, other] = ["SN-1", "SN-1", "SN-2"].map(Device::fresh);
+    for device in [&old, &same, &other] {
+        bench.import_text(&device.identity());
+    }
+    old.accepts(&old.register(&service, "SN-1"));
+    same.register(&service, "SN-1").refused(409, "serial-taken");
+    let release = || {
+        let number = ["brand-acme", "edge-box", "SN-1", "--reason", "replaced"];
+        let output = bench.run(&["serial", "release"], &number);
+        assert!(output.status.success(), "{output:?}");
+    };
+    // Of a device that is not blocked, it does not last.
+    release();
+    old.accepts(&old.register(&service, "SN-1"));
+    identity(&bench, "block", &old.digest());
+    same.register(&service, "SN-1").refused(409, "serial-taken");
+    release();
+    other
+        .register(&service, "SN-1")
+        .refused(403, "serial-not-hardware-id");
+    assert_eq!(other.accepts(&other.register(&service, "SN-2")).0, "SN-2");
+    old.register(&service, "SN-1").refused(403, "identity-blocked");
+    assert_eq!(same.accepts(&same.register(&service, "SN-1")).0, "SN-1");
+}
+
 #[test]
 fn a_released_serial_goes_to_another_device() {
     let (bench, service, device) = world();

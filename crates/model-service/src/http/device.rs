@@ -79,7 +79,7 @@ async fn register(
     let permit = permit.map_err(|error| interrupted(error.to_string()))?;
     let registration = spawn_blocking(move || {
         let _permit = permit;
-        service.registrar.register(&RegistrationRequest {
+        service.live().registrar.register(&RegistrationRequest {
             body: &body,
             api_key: api_key.as_deref(),
             address,

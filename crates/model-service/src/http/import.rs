@@ -79,7 +79,7 @@ pub(crate) fn start_import(
     // The thread holds the permit: it goes on if the client has gone.
     let job = spawn_blocking(move || {
         let _permit = permit;
-        let report = service.importer.run(vec![input], &by)?;
+        let report = service.live().importer.run(vec![input], &by)?;
         report.counts.log(&by);
         Ok(report)
     });

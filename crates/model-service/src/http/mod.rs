@@ -19,5 +19,5 @@ pub(crate) use import::{import_result, start_import};
 pub(crate) use peer::Peer;
 pub(crate) use router::router;
 pub(crate) use server::ServeError;
-pub(crate) use server::Server;
+pub(crate) use server::{Server, check_tls};
 pub(crate) use status::{log_detail, status};

@@ -46,9 +46,9 @@ pub(crate) fn router(service: Arc<Service>, page: Router) -> Router {
         .layer(middleware::from_fn_with_state(Arc::new(rate), limit_rate))
 }
 
-/// `GET /ready`: the service can write, which `/health` does not say.
+/// `GET /ready`: the service can write and sign, which `/health` does not say.
 async fn ready(State(service): State<Arc<Service>>) -> Response {
-    match service.store.check_writable().await {
+    match service.check_ready().await {
         Ok(()) => "ready\n".into_response(),
         Err(error) => refused(&error.into()),
     }

@@ -286,6 +286,11 @@ fn announce(address: SocketAddr, tls: bool) -> io::Result<()> {
     stdout.flush()
 }
 
+/// Checks that the certificate and the key can be used.
+pub(crate) fn check_tls(settings: &Tls) -> Result<(), ServeError> {
+    acceptor(settings).map(drop)
+}
+
 fn acceptor(settings: &Tls) -> Result<TlsAcceptor, ServeError> {
     let certificates = read_certificates(&settings.certificate)?;
     let key = read_private(&settings.key)?;

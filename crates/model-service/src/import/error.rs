@@ -31,6 +31,13 @@ pub enum ImportError {
         help("Import again; the log of the model service has the reason")
     )]
     Interrupted,
+    /// The service ends.
+    #[error("the model service ends, and the import with it")]
+    #[diagnostic(
+        code("import-stopped"),
+        help("Import again when the model service runs again")
+    )]
+    Stopped,
 }
 
 /// Why an import refused an assertion, or warns of it.

@@ -4,8 +4,10 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
 
 use identity_key::DigestForm;
 use jiff::Timestamp;
@@ -19,6 +21,9 @@ use crate::account_keys::AccountKeys;
 use crate::settings::DuplicateHardwareIds;
 use crate::store::{IdentityRecord, ImportTransaction, Store, StoreError, StoredCounts, UpsertOutcome};
 
+/// How long an import waits for another one, which may be large.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
 /// Imports streams of hardware identities into a store.
 pub(crate) struct Importer {
     pub(crate) store: Store,
@@ -26,6 +31,8 @@ pub(crate) struct Importer {
     /// The accepted forms of the key digest.
     pub(crate) digest_forms: Vec<DigestForm>,
     pub(crate) duplicate_hardware_ids: DuplicateHardwareIds,
+    /// True when the service ends: an import then stores nothing.
+    pub(crate) stopped: Arc<AtomicBool>,
 }
 
 impl Importer {
@@ -53,8 +60,9 @@ impl Importer {
         // Nothing is locked before these have arrived: a small import that arrives slowly does not
         // keep others waiting.
         let first: Vec<_> = chunks.iter().take(QUEUE).collect();
-        let transaction = self.store.begin_import(Timestamp::now().as_second())?;
+        let transaction = self.begin()?;
         for chunk in first.into_iter().chain(chunks) {
+            self.check_stopped()?;
             let results = chunk.results.recv().map_err(|_| ImportError::Interrupted)?;
             for (number, result) in (chunk.first..).zip(results) {
                 report.write(&self.store_one(&transaction, chunk.input.clone(), number, result)?)?;
@@ -73,6 +81,25 @@ impl Importer {
             transaction.commit(stored, by)?;
         }
         Ok(report.finish()?)
+    }
+
+    /// Begins to store as soon as no other import stores.
+    fn begin(&self) -> Result<ImportTransaction, ImportError> {
+        let end = Instant::now() + LONGEST_WAIT;
+        loop {
+            self.check_stopped()?;
+            match self.store.begin_import(Timestamp::now().as_second()) {
+                Err(StoreError::ImportRunning) if Instant::now() < end => {}
+                begun => return Ok(begun?),
+            }
+        }
+    }
+
+    fn check_stopped(&self) -> Result<(), ImportError> {
+        match self.stopped.load(Ordering::Relaxed) {
+            true => Err(ImportError::Stopped),
+            false => Ok(()),
+        }
     }
 
     /// A file without a name, so that nothing is left of it however this process ends, on the disk
@@ -170,6 +197,7 @@ mod tests {
             account_keys: Arc::new(AccountKeys::read(&[]).unwrap()),
             digest_forms: Vec::new(),
             duplicate_hardware_ids: DuplicateHardwareIds::Warn,
+            stopped: Arc::default(),
         };
         let input = Input {
             name: None,

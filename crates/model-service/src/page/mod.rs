@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use error::PageError;
 pub(crate) use state::Page;
-pub(crate) use state::PageStartError;
+pub(crate) use state::{PageStartError, check_password};
 
 const STYLE: &str = include_str!("style.css");
 

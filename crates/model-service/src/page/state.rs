@@ -27,6 +27,12 @@ pub enum PageStartError {
     Random(#[from] RandomError),
 }
 
+/// Checks the password in the settings.
+pub(crate) fn check_password(settings: &Settings) -> Result<(), PageStartError> {
+    Secret::read(&settings.page_password_file)?;
+    Ok(())
+}
+
 /// The state of the page.
 pub(crate) struct Page {
     pub(super) service: Arc<Service>,

@@ -95,6 +95,13 @@ pub(crate) enum SerialError {
         help("Check `serial-key` in the settings of the model service; its log has the reason")
     )]
     Signing(SignError),
+    /// The key is logged when it is lost.
+    #[error("the key that signs serials cannot be used")]
+    #[diagnostic(
+        code("serial-key-unavailable"),
+        help("Try again later; the log of the model service has the reason")
+    )]
+    KeyUnavailable,
     #[error(transparent)]
     #[diagnostic(transparent)]
     Header(InvalidHeaderName),
@@ -117,6 +124,15 @@ impl From<StoreError> for SerialError {
         match error {
             StoreError::Ledger(error) => Self::Ledger(error),
             other => Self::Store(other),
+        }
+    }
+}
+
+impl From<SignError> for SerialError {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Signer(_) => Self::KeyUnavailable,
+            other => Self::Signing(other),
         }
     }
 }
@@ -314,7 +330,7 @@ impl Issuance<'_> {
             body: String::new(),
         };
         let signed = statement.sign(self.model.signer.as_ref(), &SignOptions::now());
-        Ok(signed.map_err(SerialError::Signing)?.to_string())
+        Ok(signed?.to_string())
     }
 }
 

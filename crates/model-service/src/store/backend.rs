@@ -29,6 +29,12 @@ impl Store {
         Ok(Self(Backend::Sqlite(store)))
     }
 
+    /// The version of the database, and whether it is the latest one. Changes nothing; others may use
+    /// the database.
+    pub(crate) fn check_version(settings: &Settings) -> Result<(i64, bool), StoreError> {
+        SqliteStore::check_version(&StorePaths::of(settings))
+    }
+
     /// Closes the database after the writes submitted before. Later reads and writes fail.
     pub(crate) fn close(&self) -> Result<(), StoreError> {
         match &self.0 {

@@ -150,6 +150,10 @@ pub enum StoreError {
         help("Check that its disk works and has room, then try again")
     )]
     Failed(String),
+    /// Another import stores its identities.
+    #[error("another import is still storing identities")]
+    #[diagnostic(code("import-running"), help("Import again when the other import has ended"))]
+    ImportRunning,
     /// The transaction was not committed, or the thread that read ended early.
     #[error("the operation on the database did not finish")]
     #[diagnostic(
@@ -199,9 +203,11 @@ impl StoreError {
             | Self::BackupExists { .. }
             | Self::BackupInvalid { .. }
             | Self::InUse { .. } => Status::BadInput,
-            Self::Replaced { .. } | Self::NotWritten { .. } | Self::Failed(_) | Self::Interrupted => {
-                Status::Internal
-            }
+            Self::Replaced { .. }
+            | Self::NotWritten { .. }
+            | Self::Failed(_)
+            | Self::ImportRunning
+            | Self::Interrupted => Status::Internal,
             Self::Ledger(error) => error.status(),
         }
     }

@@ -41,8 +41,11 @@ pub(crate) enum ImportTransaction {
 }
 
 impl Store {
-    /// Begins an import at the time `now`. Waits until no other import stores; blocks the calling
-    /// thread.
+    /// Begins an import at the time `now`. Blocks the calling thread, for a short time if another
+    /// import stores.
+    ///
+    /// # Errors
+    /// [`StoreError::ImportRunning`] if another import still stores.
     pub(crate) fn begin_import(&self, now: i64) -> Result<ImportTransaction, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.begin_import(now).map(ImportTransaction::Sqlite),

@@ -115,9 +115,14 @@ pub struct Begun {
 }
 
 impl Begun {
-    pub fn finish(mut self) -> Answer {
+    pub fn finish(self) -> Answer {
+        Answer::read(&mut self.send())
+    }
+
+    /// Sends the body. Returns the connection that the answer will come from.
+    pub fn send(mut self) -> TcpStream {
         self.stream.write_all(&self.body).unwrap();
-        Answer::read(&mut self.stream)
+        self.stream
     }
 }
 

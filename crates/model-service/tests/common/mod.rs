@@ -13,7 +13,9 @@
 pub mod browsing;
 pub mod campaign;
 pub mod device;
+pub mod disk;
 pub mod hostility;
+pub mod hsm;
 pub mod http;
 pub mod page;
 pub mod parallel;
@@ -172,6 +174,18 @@ impl Bench {
         self.path(name)
     }
 
+    /// Replaces the setting `serial-key` of all models.
+    pub fn set_serial_key(&self, value: &str) {
+        let settings = fs::read_to_string(self.path("settings.toml")).unwrap();
+        let lines = settings
+            .lines()
+            .map(|line| match line.starts_with("serial-key = ") {
+                true => format!("serial-key = {value}\n"),
+                false => format!("{line}\n"),
+            });
+        self.write("settings.toml", lines.collect::<String>().as_bytes());
+    }
+
     pub fn serve(&self) -> Service {
         serve(&self.path("settings.toml"))
     }
@@ -328,6 +342,37 @@ pub fn failed(output: &Output, status: i32, code: &str) {
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.starts_with("model-service: "), "{text}");
     assert!(text.trim_end().ends_with(&format!(" [{code}]")), "{code}: {text}");
+}
+
+/// The lines that a service writes to stderr, which must be a pipe.
+pub struct LogLines {
+    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
+    seen: Vec<String>,
+}
+
+impl LogLines {
+    pub fn of(service: &mut Service) -> Self {
+        Self {
+            lines: BufReader::new(service.child.stderr.take().unwrap()).lines(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// Reads until a line has `text`. Returns that line.
+    #[track_caller]
+    pub fn wait_for(&mut self, text: &str) -> String {
+        loop {
+            let line = self.lines.next().expect("the service writes more").unwrap();
+            self.seen.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    pub fn seen(&self) -> &[String] {
+        &self.seen
+    }
 }
 
 /// A running service, which is killed at the end.

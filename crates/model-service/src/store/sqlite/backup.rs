@@ -7,13 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use files::NewFile;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tempfile::TempPath;
 
 use super::database::{SqliteStore, connect};
 use super::files::{self as database_files, Lock, MODE, StorePaths, not_written};
-use super::ledger::{self, Head, LedgerEnd, LedgerError, VerifiedLedger};
-use super::migrations;
+use super::ledger::{self, Head, Ledger, LedgerEnd, LedgerError, VerifiedLedger};
+use super::migrations::{self, Schema};
 use crate::store::{Event, StoreError};
 
 /// The files of a backup: registrations, then identities.
@@ -93,20 +93,18 @@ pub(crate) fn restore(
         (_, false) => drop(ledger::verify(&backup_head, &paths.ledger)?),
         (0, true) => {}
     }
-    // Both are on the disk before one takes its place.
+    // Both are on the disk, and agree with the ledger, before one takes its place.
     let registrations = stage(&copies[0], &paths.registrations)?;
     let identities = stage(&copies[1], &paths.identities())?;
-    // Before that, so that none is valid if the rest fails.
-    delete_nonces(&registrations)?;
+    let prepared = prepare(&registrations, &paths, new_ledger);
+    // Left if it failed.
+    database_files::remove_companions(&registrations)?;
+    prepared?;
     for (path, new) in paths.databases().into_iter().zip([registrations, identities]) {
         database_files::remove_companions(&path)?;
         new.persist(&path)
             .map_err(|error| not_written(&path, &error.error))?;
         files::sync_directory(paths.directory()).map_err(|reason| not_written(&path, &reason))?;
-    }
-    if new_ledger {
-        let connection = connect(&paths.registrations, WAIT)?;
-        ledger::forget(&connection)?;
     }
     let store = SqliteStore::open_locked(paths, lock)?;
     let by = by.to_owned();
@@ -164,11 +162,19 @@ fn stage(copy: &Path, path: &Path) -> Result<TempPath, StoreError> {
     TempPath::try_from_path(&staged).map_err(failed)
 }
 
-/// Deletes all nonces of a copy, which is complete without other files when this returns.
-fn delete_nonces(staged: &Path) -> Result<(), StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(staged, flags)?;
-    connection.execute("DELETE FROM nonces", [])?;
+/// Makes a copy of the registrations the database to serve: migrates it, deletes its nonces, and
+/// replays the ledger or makes it one for a new ledger. It is complete without other files when this
+/// returns.
+fn prepare(staged: &Path, paths: &StorePaths, new_ledger: bool) -> Result<(), StoreError> {
+    let mut connection = connect(staged, WAIT)?;
+    Schema::Registrations.migrate(&mut connection)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute("DELETE FROM nonces", [])?;
+    match new_ledger {
+        true => ledger::forget(&transaction)?,
+        false => Ledger::new(paths).sync(&transaction)?,
+    }
+    transaction.commit()?;
     connection.close().map_err(|(_, error)| error.into())
 }
 

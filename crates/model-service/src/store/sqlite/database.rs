@@ -17,9 +17,9 @@ use super::writer::Writer;
 use crate::store::{Event, StoreError};
 
 /// How long a transaction waits for those of others.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
-/// How long an import waits for another one, which may be large.
-const IMPORT_WAIT: Duration = Duration::from_secs(600);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// How long an import waits for another one before it looks whether it has to end.
+const IMPORT_WAIT: Duration = Duration::from_millis(200);
 /// Bytes of a write-ahead log that stay on the disk after a checkpoint.
 const LOG_KEPT: i64 = 64 * 1024 * 1024;
 /// Idle connections for reading that are kept.
@@ -60,6 +60,20 @@ impl SqliteStore {
                 path: paths.registrations.clone(),
             }),
         }
+    }
+
+    /// The lower version of the two files, and whether it is the latest one.
+    pub(in crate::store) fn check_version(paths: &StorePaths) -> Result<(i64, bool), StoreError> {
+        // First, so that no lock is made beside a database that does not exist.
+        OpenedFiles::at(&paths.databases())?;
+        let _lock = Lock::shared(paths)?;
+        let mut lowest = migrations::LATEST;
+        for path in paths.databases() {
+            if let VersionState::Older(version) = version(&path)? {
+                lowest = lowest.min(version);
+            }
+        }
+        Ok((lowest, lowest == migrations::LATEST))
     }
 
     /// Opens the database, migrates it if it has an older version, and makes it agree with the

@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, params};
 
-use super::database::SqliteStore;
+use super::database::{LOCK_WAIT, SqliteStore};
 use crate::store::{Event, IdentityRecord, StoreError, StoredCounts, UpsertOutcome};
 
 /// A transaction that stores identities. Dropped without [`commit`](Self::commit), it stores
@@ -18,7 +18,13 @@ pub(crate) struct ImportTransaction {
 impl SqliteStore {
     pub(in crate::store) fn begin_import(&self, now: i64) -> Result<ImportTransaction, StoreError> {
         let connection = self.connect_for_import()?;
-        connection.execute_batch("BEGIN IMMEDIATE")?;
+        match connection.execute_batch("BEGIN IMMEDIATE") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                return Err(StoreError::ImportRunning);
+            }
+            begun => begun?,
+        }
+        connection.busy_timeout(LOCK_WAIT)?;
         Ok(ImportTransaction {
             store: self.clone(),
             connection,

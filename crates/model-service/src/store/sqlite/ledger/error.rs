@@ -64,7 +64,7 @@ pub enum LedgerError {
         /// The sequence of the last line that the backup has.
         backup: u64,
     },
-    /// A restore shall begin a new ledger, but there is one.
+    /// A restore with `--new-ledger` finds a ledger.
     #[error("the ledger {} exists, and a new one would forget its serials", path.display())]
     #[diagnostic(
         code("ledger-exists"),

@@ -223,10 +223,7 @@ fn last_line(path: &Path) -> Result<(PathBuf, segments::End), LedgerError> {
 
 /// Makes the database one that has no line of the ledger.
 pub(super) fn forget(connection: &Connection) -> Result<(), LedgerError> {
-    if connection.table_exists(None, "ledger_head")? {
-        Head::default().write(connection)?;
-    }
-    Ok(())
+    Head::default().write(connection)
 }
 
 fn failed(path: &Path, reason: &io::Error) -> LedgerError {
