@@ -6,8 +6,10 @@
 //! | module | content |
 //! |---|---|
 //! | `serial_keys` | keys that sign serials, in this process and outside it |
+//! | `logging` | the log on stderr |
 //! | `settings`, `secret`, `tokens`, `account_keys`, `models` | the operator's input |
 //! | `store` | the database: nonces, identities, serials, the log; the ledger |
+//! | `metrics` | what is counted while the service runs |
 //! | `buckets` | how often something may happen |
 //! | `registration` | from a serial-request to a serial assertion, with every check |
 //! | `import` | hardware identities: verified, then stored all or none |
@@ -32,7 +34,9 @@ mod error;
 mod http;
 mod import;
 mod init;
+mod logging;
 mod message;
+mod metrics;
 mod models;
 mod page;
 mod registration;
@@ -51,13 +55,13 @@ use std::{panic, process, thread};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::http::{ServeError, Server};
+use crate::http::{ServeError, Server, TrustedProxies};
 use crate::import::{ImportCounts, ImportReport, Input, ReportLine};
 use crate::page::Page;
 use crate::reload::Reloader;
 use crate::service::{Service, open_importer};
 use crate::settings::Settings;
-use crate::store::WRITER_THREAD;
+use crate::store::{ImportOrigin, WRITER_THREAD};
 
 pub use admin::{
     IdentityChange, backup, change_identity, init_store, release_serial, restore, show_identity,
@@ -66,6 +70,7 @@ pub use admin::{
 pub use check::check;
 pub use error::Error;
 pub use init::InitArguments;
+pub use logging::{LogFormat, start_log};
 
 /// Makes everything that a bench needs in a new directory.
 ///
@@ -75,21 +80,28 @@ pub fn init(arguments: &InitArguments) -> Result<(), Error> {
     Ok(init::run(arguments)?)
 }
 
-/// Serves with the settings in `file` until SIGTERM or SIGINT.
+/// Serves with the settings in `file` until SIGTERM or SIGINT. Starts the log, with `log_format`
+/// instead of the setting if it is given.
 ///
 /// Prints `listening on URL` on stdout as soon as it accepts connections.
 ///
 /// # Errors
 /// [`Error`], if the settings or the files that they name cannot be used, or the database is
 /// replaced meanwhile.
-pub fn serve(file: &Path) -> Result<(), Error> {
+pub fn serve(file: &Path, log_format: Option<LogFormat>) -> Result<(), Error> {
     let settings = Settings::read(file)?;
+    start_log(log_format.unwrap_or(settings.log_format));
     abort_if_writer_panics();
     let service = Arc::new(Service::open(&settings)?);
     let page = page::routes(Page::open(&settings, Arc::clone(&service))?);
     let store = service.store.clone();
     let reloader = Reloader::new(file.to_owned(), &settings, Arc::clone(&service));
-    let server = Server::new(&settings, http::router(Arc::clone(&service), page))?;
+    let proxies = Arc::new(TrustedProxies {
+        networks: settings.trusted_proxies.clone(),
+        header: settings.forwarded_header,
+    });
+    let routers = http::routers(&service, page, &proxies, settings.operator_listen.is_some());
+    let server = Server::new(&settings, routers, proxies)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -134,12 +146,14 @@ fn abort_if_writer_panics() {
 /// inputs cannot be used, or the database fails.
 pub fn import(file: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
     let settings = Settings::read(file)?;
-    let inputs = inputs
+    let inputs: Vec<_> = inputs
         .iter()
         .map(|path| Input::open(path))
         .collect::<Result<_, _>>()?;
     let importer = open_importer(&settings)?;
-    let report = importer.run(inputs, &admin::command());
+    let names: Vec<_> = inputs.iter().filter_map(|input| input.name.as_deref()).collect();
+    let origin = ImportOrigin::new(admin::command(), &names.join(", "));
+    let report = importer.run(inputs, &origin);
     let closed = importer.store.close();
     let report = report?;
     closed?;

@@ -2,21 +2,21 @@
 
 #![forbid(unsafe_code)]
 
-use std::env;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use model_service::{Error, IdentityChange, InitArguments};
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use model_service::{Error, IdentityChange, InitArguments, LogFormat, start_log};
 
 /// A reference model service: gives Ubuntu Core devices their serial assertions
 #[derive(Debug, Parser)]
 #[command(name = "model-service", version, after_long_help = FURTHER)]
 struct Cli {
+    /// Form of the log on stderr; `text`, or for `serve` that of the settings, by default
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     #[command(subcommand)]
     command: Command,
 }
@@ -89,6 +89,13 @@ enum Command {
     /// Signs for a service that starts this command itself
     #[command(hide = true)]
     SignSerials,
+    /// Prints the completion script of a shell
+    #[command(after_long_help = COMPLETIONS_EXAMPLE)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -207,6 +214,10 @@ Examples:
   model-service backup --config bench/model-service.toml backup-1
   model-service restore --config bench/model-service.toml backup-1";
 
+const COMPLETIONS_EXAMPLE: &str = "\
+Example:
+  model-service completions bash >~/.local/share/bash-completion/completions/model-service";
+
 const WITHDRAWAL_EXAMPLES: &str = "\
 Examples:
   model-service identity show --config bench/model-service.toml DIGEST
@@ -214,17 +225,14 @@ Examples:
   model-service serial release --config bench/model-service.toml BRAND-ID MODEL SERIAL --reason \"replaced\"";
 
 fn main() -> ExitCode {
-    let filter = env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok());
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_target(false);
-    tracing_subscriber::registry()
-        .with(lines)
-        .with(filter.unwrap_or(Targets::new().with_default(LevelFilter::INFO)))
-        .init();
-    let result = match Cli::parse().command {
+    let Cli { log_format, command } = Cli::parse();
+    // `serve` starts the log when it has read the settings.
+    if !matches!(command, Command::Serve { .. }) {
+        start_log(log_format.unwrap_or_default());
+    }
+    let result = match command {
         Command::Init(arguments) => model_service::init(&arguments),
-        Command::Serve { config } => model_service::serve(&config),
+        Command::Serve { config } => model_service::serve(&config, log_format),
         Command::Import { config, files } => model_service::import(&config, &files),
         Command::InitStore { config } => model_service::init_store(&config.file),
         Command::Backup { config, to } => model_service::backup(&config.file, &to),
@@ -244,6 +252,7 @@ fn main() -> ExitCode {
         Command::Ledger(LedgerCommand::Verify { config }) => model_service::verify_ledger(&config.file),
         Command::Check { config, json } => model_service::check(&config.file, json),
         Command::SignSerials => model_service::sign_serials(),
+        Command::Completions { shell } => print_completions(shell),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -252,6 +261,12 @@ fn main() -> ExitCode {
             error.status().into()
         }
     }
+}
+
+fn print_completions(shell: Shell) -> Result<(), Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "model-service", &mut script);
+    io::stdout().write_all(&script).map_err(Error::Stdout)
 }
 
 fn identity(command: &IdentityCommand) -> Result<(), Error> {
@@ -271,4 +286,48 @@ fn identity(command: &IdentityCommand) -> Result<(), Error> {
         }
     };
     model_service::change_identity(&config.file, digest, change, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::{env, fs};
+
+    use clap_mangen::Man;
+
+    use super::*;
+
+    /// The command and, at any depth, its subcommands that people run.
+    fn with_subcommands(command: &clap::Command) -> Vec<clap::Command> {
+        let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+        std::iter::once(command.clone())
+            .chain(shown.flat_map(with_subcommands))
+            .collect()
+    }
+
+    /// The manual pages are made from the command line; `UPDATE_MAN=1 cargo test man` writes them.
+    #[test]
+    fn the_man_pages_are_up_to_date() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../man");
+        let mut command = Cli::command().disable_help_subcommand(true);
+        command.build();
+        for command in with_subcommands(&command) {
+            let name = command
+                .get_display_name()
+                .unwrap_or(command.get_name())
+                .to_owned();
+            let mut page = Vec::new();
+            Man::new(command).title(&name).render(&mut page).unwrap();
+            let file = directory.join(format!("{name}.1"));
+            if env::var_os("UPDATE_MAN").is_some() {
+                fs::write(&file, &page).unwrap();
+            }
+            let found = fs::read(&file).unwrap_or_default();
+            assert!(
+                found == page,
+                "{} is out of date: UPDATE_MAN=1 cargo test man",
+                file.display()
+            );
+        }
+    }
 }

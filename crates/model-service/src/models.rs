@@ -216,6 +216,10 @@ impl Models {
         kept.then(|| Arc::clone(signer))
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &KnownModel> {
+        self.models.iter()
+    }
+
     pub(crate) fn find(&self, brand: &str, name: &str) -> Option<&KnownModel> {
         self.models
             .iter()

@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 
 use failure::Diagnostic;
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::spawn_blocking;
 
 use crate::account_keys::{AccountKeys, AccountKeysError};
 use crate::buckets::TokenBuckets;
 use crate::import::Importer;
+use crate::metrics::Metrics;
 use crate::models::{Models, ModelsError, concurrent_registrations};
 use crate::registration::{Registrar, RegistrationError, SerialError};
 use crate::serial_keys::SerialKeyError;
 use crate::settings::{Limits, Settings};
-use crate::store::{Store, StoreError};
+use crate::store::{Counts, Store, StoreError};
 use crate::tokens::{Tokens, TokensError};
 
 /// How long the result of a check of the serial keys is used: anybody can ask, and a check may sign.
@@ -63,6 +64,8 @@ pub(crate) struct Service {
     /// How long a nonce is valid, in seconds.
     pub(crate) nonce_seconds: i64,
     last_key_check: LastKeyCheck,
+    pub(crate) metrics: Arc<Metrics>,
+    last_counts: LastCounts,
 }
 
 /// What the settings say about models and imports. It can be replaced while the service runs; a
@@ -73,7 +76,10 @@ pub(crate) struct LiveSettings {
 }
 
 /// The last check of the serial keys, and when it ended.
-type LastKeyCheck = tokio::sync::Mutex<Option<(Instant, Result<(), SerialKeyError>)>>;
+type LastKeyCheck = Mutex<Option<(Instant, Result<(), SerialKeyError>)>>;
+
+/// The last counts, when they ended, and how long they took.
+type LastCounts = Mutex<Option<(Instant, Duration, Counts)>>;
 
 impl Service {
     /// Reads all keys and secrets, and opens the database.
@@ -96,6 +102,8 @@ impl Service {
             limits,
             nonce_seconds: settings.nonce_seconds.into(),
             last_key_check: LastKeyCheck::default(),
+            metrics: Arc::new(Metrics::new()),
+            last_counts: LastCounts::default(),
         })
     }
 
@@ -119,8 +127,14 @@ impl Service {
     /// Checks that the service can write, and sign with all keys.
     pub(crate) async fn check_ready(&self) -> Result<(), RegistrationError> {
         self.store.check_writable().await?;
+        let checked = self.check_signers().await;
+        Ok(checked.map_err(|_| SerialError::KeyUnavailable)?)
+    }
+
+    /// Checks that all serial keys can sign.
+    pub(crate) async fn check_signers(&self) -> Result<(), SerialKeyError> {
         let mut last = self.last_key_check.lock().await;
-        let checked = match last.as_ref() {
+        match last.as_ref() {
             Some((time, result)) if time.elapsed() < KEY_CHECK_USED_FOR => result.clone(),
             _ => {
                 let live = self.live();
@@ -132,8 +146,27 @@ impl Service {
                 *last = Some((Instant::now(), result.clone()));
                 result
             }
-        };
-        Ok(checked.map_err(|_| SerialError::KeyUnavailable)?)
+        }
+    }
+
+    /// Counts what is stored. With millions of serials that takes seconds, so the result is used for
+    /// a while: at most a twentieth of the time is spent on counting.
+    pub(crate) async fn counts(&self) -> Result<Counts, StoreError> {
+        let mut last = self.last_counts.lock().await;
+        if let Some((time, took, counts)) = *last
+            && time.elapsed() < took * 20
+        {
+            return Ok(counts);
+        }
+        let start = Instant::now();
+        let counts = self.store.counts().await?;
+        *last = Some((Instant::now(), start.elapsed(), counts));
+        Ok(counts)
+    }
+
+    /// The imports that run now.
+    pub(crate) fn running_imports(&self) -> usize {
+        (self.limits.imports as usize).saturating_sub(self.import_permits.available_permits())
     }
 
     /// Ends running imports and those that begin later; they store nothing.

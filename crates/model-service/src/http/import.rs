@@ -7,35 +7,62 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::poll_fn;
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use utoipa::IntoParams;
 
 use super::authorization::authorize;
 use super::body::{BodyWriter, body_pipe, check_content_type};
 use super::error::RequestError;
 use super::peer::Peer;
-use super::status::refused;
-use crate::import::{ImportError, ImportReport};
+use super::query::read_query;
+use super::spawn::spawn_in_span;
+use super::status::{Problem, refused};
+use crate::import::{ImportError, ImportReport, ImportSummary};
 use crate::service::Service;
 use crate::settings::Role;
+use crate::store::ImportOrigin;
 
 /// Pieces of a report that wait for the network, of at least [`PIECE`] bytes each.
 const QUEUE: usize = 4;
 const PIECE: usize = 32 * 1024;
 
+/// The query of an import.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ImportQuery {
+    /// The name of the file, for the list of imports
+    #[serde(default)]
+    name: String,
+}
+
 /// A running import.
 pub(crate) type ImportJob = JoinHandle<Result<ImportReport, ImportError>>;
 
+/// Imports hardware identities: all, or none if one is refused
+///
+/// The body is a stream of signed assertions.
+#[utoipa::path(post, path = "/hardware-identities", operation_id = "import", tag = "identities",
+    params(ImportQuery),
+    request_body(content = String, content_type = "application/x.ubuntu.assertion"),
+    responses(
+        (status = OK, description = "All are stored", body = ImportSummary),
+        (status = UNPROCESSABLE_ENTITY, description = "Some are refused, and nothing is stored", body = ImportSummary),
+        (status = UNSUPPORTED_MEDIA_TYPE, description = "`content-type`", body = Problem),
+    ))]
 pub(super) async fn import(
     State(service): State<Arc<Service>>,
     Extension(Peer(address)): Extension<Peer>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let report = match run(service, address, &headers, body).await {
+    let report = match run(service, address, (&headers, &uri), body).await {
         Ok(report) => report,
         Err(error) => return refused(&error),
     };
@@ -50,23 +77,24 @@ pub(super) async fn import(
 async fn run(
     service: Arc<Service>,
     address: IpAddr,
-    headers: &HeaderMap,
+    (headers, uri): (&HeaderMap, &Uri),
     body: Body,
 ) -> Result<ImportReport, RequestError> {
     let by = format!("token {}", authorize(&service, headers, Role::Import, address)?);
     check_content_type(headers)?;
-    let (writer, job) = start_import(service, by)?;
+    let ImportQuery { name } = read_query(uri)?;
+    let (writer, job) = start_import(service, ImportOrigin::new(by, &name))?;
     let written = writer.write_body(headers, body).await;
     let report = import_result(job.await);
     // The error of the body is the cause of that of the import.
     written.and(report)
 }
 
-/// Starts an import for `by` if not too many are running. Returns a writer for the assertions, and
+/// Starts an import if not too many are running. Returns a writer for the assertions, and
 /// the job that reads them.
 pub(crate) fn start_import(
     service: Arc<Service>,
-    by: String,
+    origin: ImportOrigin,
 ) -> Result<(BodyWriter, ImportJob), RequestError> {
     let limits = &service.limits;
     let permit = Arc::clone(&service.import_permits)
@@ -77,10 +105,16 @@ pub(crate) fn start_import(
     let pause = Duration::from_secs(limits.request_seconds.into());
     let (writer, input) = body_pipe(limits.import_body_bytes, pause);
     // The thread holds the permit: it goes on if the client has gone.
-    let job = spawn_blocking(move || {
+    let job = spawn_in_span(move || {
         let _permit = permit;
-        let report = service.live().importer.run(vec![input], &by)?;
-        report.counts.log(&by);
+        let report = service.live().importer.run(vec![input], &origin);
+        service.metrics.count_import(match &report {
+            Ok(report) if report.counts.stored() => "stored",
+            Ok(_) => "refused",
+            Err(_) => "failed",
+        });
+        let report = report?;
+        report.counts.log(&origin);
         Ok(report)
     });
     Ok((writer, job))
