@@ -11,11 +11,11 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
+use super::cells::{encoded, foreign, foreign_up_to, outcome, time};
 use super::frame;
-use super::identities::encoded;
 use super::session::Session;
 use super::state::Page;
-use super::table::{foreign, foreign_up_to, outcome, table};
+use super::table::table;
 use crate::store::{
     Authorship, IdentityState, ImportedIdentity, SerialNumber, Store, StoreError, WithdrawalError,
 };
@@ -150,8 +150,8 @@ fn content(session: &Session, digest: &str, state: &IdentityState) -> Markup {
     };
     html! {
         p { (outcome(state.blocked.is_none(), name, reason)) }
-        @if let Some((since, _)) = state.blocked { p { "Since " (frame::time(since)) } }
-        (table(["Hardware id", "Hardware", "Issuer", "Key digest"], state.identities.iter().take(SHOWN).map(cells)))
+        @if let Some((since, _)) = state.blocked { p { "Since " (time(since)) } }
+        (table(&html!{"Assertions"}, ["Hardware id", "Hardware", "Issuer", "Key digest"], state.identities.iter().take(SHOWN).map(cells)))
         (form(session, digest, action, None))
         @for number in state.serials.iter().take(SHOWN) {
             h2 { "Serial " (foreign(&number.serial)) " of " (foreign(&number.brand)) "/" (foreign(&number.model)) }

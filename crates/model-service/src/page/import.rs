@@ -11,11 +11,12 @@ use maud::{Markup, html};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::cells::{count, foreign, outcome};
 use super::error::PageError;
 use super::frame;
 use super::session::Session;
 use super::state::Page;
-use super::table::{foreign, outcome, table};
+use super::table::table;
 use crate::http::{RequestError, import_result, log_detail, start_import, status};
 use crate::import::{ImportCounts, ImportOutcome, ImportReport, ReportLine};
 use crate::service::Service;
@@ -192,19 +193,19 @@ fn report_markup(session: &Session, counts: &ImportCounts, lines: &[ReportLine])
         } @else {
             (frame::problem(&PageError::ImportRefused { refused: counts.refused, total }))
         }
-        dl {
-            @for (name, count) in [
+        dl.figures {
+            @for (name, number) in [
                 ("New", counts.new),
                 ("Replaced an older revision", counts.replaced),
                 ("Already imported", counts.present),
                 ("Older than the stored one", counts.older),
                 ("Refused", counts.refused),
             ] {
-                div { dt { (name) } dd { (count) } }
+                div { dt { (name) } dd { (count(number)) } }
             }
         }
         @if !lines.is_empty() {
-            (table(["No.", "Hardware id", "Outcome"], lines.iter().map(cells)))
+            (table(&html! { "Assertions in the file" }, ["Number", "Hardware id", "Outcome"], lines.iter().map(cells)))
         }
         @if lines.len() as u64 != total {
             p.hint { "The first " (SHOWN) " refused assertions and the first " (SHOWN) " others are shown." }

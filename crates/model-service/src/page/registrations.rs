@@ -1,4 +1,4 @@
-//! The log of registrations, and the open nonces.
+//! The log of registrations.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::frame;
-use super::identities::{ROWS, unavailable};
+use super::cells::{digest, foreign, outcome, time};
+use super::list::{ROWS, empty};
 use super::state::Page;
-use super::table::{foreign, outcome, table};
-use crate::store::{LogRow, OpenNonces};
+use super::table::table;
+use super::{frame, list};
+use crate::store::LogRow;
 
 const TITLE: &str = "Registrations";
-const NONCES: &str = "Nonces";
 const COLUMNS: [&str; 6] = ["Time", "Model", "Serial", "Outcome", "Device", "From"];
 
 #[derive(Deserialize)]
@@ -35,23 +35,17 @@ pub(super) async fn show(
     let before = paging.before.unwrap_or(i64::MAX);
     match page.service.store.recent_registrations(before, ROWS).await {
         Ok(rows) => frame::page(&session, TITLE, &log(&rows)).into_response(),
-        Err(error) => unavailable(&session, TITLE, error),
+        Err(error) => list::unavailable(&session, TITLE, error),
     }
 }
 
 fn log(rows: &[LogRow]) -> Markup {
-    let last = rows
-        .last()
-        .filter(|_| rows.len() == ROWS as usize)
-        .map(|row| row.id);
-    let older = last.map(|id| format!("/registrations?before={id}"));
     html! {
         @if rows.is_empty() {
-            p { "No registrations are logged." }
+            (empty("No registrations are logged", &html! { "Set the address of this service in the gadget of a device:" }, Some("device-service.url = http://HOST:PORT/v1/")))
         } @else {
-            (table(COLUMNS, rows.iter().map(cells)))
+            (table(&html! { "Registrations" }, COLUMNS, rows.iter().map(cells)))
         }
-        (frame::older(older.as_deref()))
     }
 }
 
@@ -60,40 +54,11 @@ fn cells(row: &LogRow) -> [Markup; 6] {
     let good = ["issued", "repeated"].contains(&row.outcome.as_str());
     let reason = Some(row.reason.as_str()).filter(|reason| !reason.is_empty());
     [
-        frame::time(row.time),
+        time(row.time),
         html! { (foreign(&row.brand)) "/" (foreign(&row.model)) },
-        html! { strong { (foreign(&row.serial)) } },
+        foreign(&row.serial),
         outcome(good, &row.outcome, reason),
-        html! { code { (foreign(&row.device)) } },
+        digest(&row.device, None),
         html! { (row.address) },
-    ]
-}
-
-pub(super) async fn nonces(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
-    let session = match page.authorized(&headers) {
-        Ok(session) => session,
-        Err(response) => return response,
-    };
-    match page.service.store.open_nonces(ROWS).await {
-        Ok(open) => frame::page(&session, NONCES, &list(&open)).into_response(),
-        Err(error) => unavailable(&session, NONCES, error),
-    }
-}
-
-fn list(open: &OpenNonces) -> Markup {
-    html! {
-        p { "Open: " strong { (open.count) } @if open.count > u64::from(ROWS) { ". The " (ROWS) " that expire first:" } }
-        @if !open.first.is_empty() {
-            (table(["Nonce", "Expires", "Left"], open.first.iter().map(|nonce| nonce_cells(nonce, open.now))))
-        }
-    }
-}
-
-fn nonce_cells((nonce, expires): &(String, i64), now: i64) -> [Markup; 3] {
-    [
-        // Enough to find the nonce in the log of a device, too little to use it.
-        html! { code { (nonce.chars().take(12).collect::<String>()) "…" } },
-        frame::time(*expires),
-        html! { (expires - now) " s" },
     ]
 }
