@@ -20,6 +20,7 @@ use super::table::table;
 use crate::http::{RequestError, import_result, log_detail, start_import, status};
 use crate::import::{ImportCounts, ImportOutcome, ImportReport, ReportLine};
 use crate::service::Service;
+use crate::store::ImportOrigin;
 
 const TITLE: &str = "Import";
 /// The most lines that are shown of the refused assertions, and of the others.
@@ -112,7 +113,8 @@ async fn read_token(mut field: Field<'_>) -> Result<String, RequestError> {
 
 async fn import(service: Arc<Service>, mut field: Field<'_>) -> Result<ImportReport, RequestError> {
     let pause = Duration::from_secs(service.limits.request_seconds.into());
-    let (mut writer, job) = start_import(service, "page".to_owned())?;
+    let origin = ImportOrigin::new("page".to_owned(), field.file_name().unwrap_or_default());
+    let (mut writer, job) = start_import(service, origin)?;
     let written = loop {
         match timeout(pause, field.chunk()).await {
             Ok(Ok(Some(piece))) => {

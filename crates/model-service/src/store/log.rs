@@ -1,6 +1,6 @@
 //! The log of registrations.
 
-use super::{Backend, Store, StoreError};
+use super::{Backend, OutcomeClass, Store, StoreError};
 
 /// A registration and its outcome.
 #[derive(Clone, Debug, Default)]
@@ -23,10 +23,11 @@ impl LogEntry {
     /// The class of the outcome, as in the schemas.
     pub(super) fn class(&self) -> i64 {
         match self.outcome.as_str() {
-            "issued" => 0,
-            "repeated" => 1,
-            _ => 2,
+            "issued" => OutcomeClass::Issued,
+            "repeated" => OutcomeClass::Repeated,
+            _ => OutcomeClass::Refused,
         }
+        .number()
     }
 }
 
