@@ -110,10 +110,9 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
-/// `number` and a noun, in the singular or with `s`.
-pub(super) fn counted(number: u64, noun: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{ending}", count(number))
+/// `number` and a noun, which is given in the singular and in the plural.
+pub(super) fn counted(number: u64, [one, many]: [&str; 2]) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
 /// Text, percent-encoded for a query string.

@@ -1,9 +1,11 @@
 //! The chart of registrations per day: an SVG of the width of the page, and the same as a table.
 
+use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::cells::{count, counted};
 use super::table::table;
+use crate::store::DayCounts;
 
 /// The height of the bars and that of the labels below them, in pixels. The width is in percent, so
 /// that the labels have the same size on a phone.
@@ -15,34 +17,39 @@ const TOP: f64 = 8.0;
 const LABEL_DAYS: usize = 7;
 
 /// The outcomes, in the order of the layers from below, with their classes in the stylesheet.
-const LAYERS: [(&str, &str); 3] = [("issued", "Issued"), ("repeated", "Repeated"), ("refused", "Refused")];
+const LAYERS: [(&str, &str); 3] = [
+    ("issued", "Issued"),
+    ("repeated", "Repeated"),
+    ("refused", "Refused"),
+];
 
-/// The registrations of a day.
-pub(super) struct Day {
-    /// As `2026-11-25`.
-    pub(super) date: String,
-    /// As in [`LAYERS`].
-    pub(super) counts: [u64; 3],
+/// The numbers of a day, as in [`LAYERS`].
+fn layers(day: &DayCounts) -> [u64; 3] {
+    [day.issued, day.repeated, day.refused]
 }
 
-impl Day {
-    fn total(&self) -> u64 {
-        self.counts.iter().sum()
-    }
+fn sum(day: &DayCounts) -> u64 {
+    layers(day).iter().sum()
+}
 
-    fn text(&self) -> String {
-        let parts = LAYERS.iter().zip(self.counts);
-        let parts: Vec<_> = parts
-            .map(|((class, _), number)| format!("{} {class}", count(number)))
-            .collect();
-        format!("{}: {}", self.date, parts.join(", "))
-    }
+/// The day, as `2026-11-25`.
+fn date(day: &DayCounts) -> String {
+    let time = Timestamp::from_second(day.day).unwrap_or_default();
+    time.strftime("%Y-%m-%d").to_string()
+}
+
+fn text(day: &DayCounts) -> String {
+    let parts = LAYERS.iter().zip(layers(day));
+    let parts: Vec<_> = parts
+        .map(|((class, _), number)| format!("{} {class}", count(number)))
+        .collect();
+    format!("{}: {}", date(day), parts.join(", "))
 }
 
 /// The days, oldest first; not empty.
-pub(super) fn chart(days: &[Day]) -> Markup {
-    let highest = days.iter().map(Day::total).max().unwrap_or_default();
-    let total = days.iter().map(Day::total).sum();
+pub(super) fn chart(days: &[DayCounts]) -> Markup {
+    let highest = days.iter().map(sum).max().unwrap_or_default();
+    let total = days.iter().map(sum).sum();
     let top = round_up(highest);
     html! {
         figure.sheet {
@@ -50,7 +57,7 @@ pub(super) fn chart(days: &[Day]) -> Markup {
             svg role="img" aria-labelledby="chart-title chart-text" height=(TOP + BARS + LABELS) {
                 title #chart-title { "Registrations per day" }
                 desc #chart-text {
-                    (counted(total, "registration")) " in " (days.len()) " days, at most " (count(highest)) " in a day. A table with all numbers follows."
+                    (counted(total, ["registration", "registrations"])) " in " (days.len()) " days, at most " (count(highest)) " in a day. A table with all numbers follows."
                 }
                 @for line in lines(top) { (grid_line(line, top)) }
                 @for (index, day) in days.iter().enumerate() { (bar(index, days.len(), day, top)) }
@@ -71,7 +78,7 @@ fn grid_line(number: u64, top: u64) -> Markup {
     }
 }
 
-fn bar(index: usize, days: usize, day: &Day, top: u64) -> Markup {
+fn bar(index: usize, days: usize, day: &DayCounts, top: u64) -> Markup {
     let step = 100.0 / days as f64;
     let (left, width) = (step * (index as f64 + 0.15), step * 0.7);
     let middle = format!("{:.2}%", left + width / 2.0);
@@ -79,8 +86,8 @@ fn bar(index: usize, days: usize, day: &Day, top: u64) -> Markup {
     let mut below = 0;
     html! {
         g {
-            title { (day.text()) }
-            @for ((class, _), number) in LAYERS.iter().zip(day.counts) {
+            title { (text(day)) }
+            @for ((class, _), number) in LAYERS.iter().zip(layers(day)) {
                 @if number > 0 {
                     @let y = height_at(below + number, top);
                     @let height = height_at(below, top) - y;
@@ -89,15 +96,15 @@ fn bar(index: usize, days: usize, day: &Day, top: u64) -> Markup {
                 }
             }
             @if labelled {
-                text x=(middle) y=(TOP + BARS + 18.0) text-anchor="middle" { (day.date.get(5..).unwrap_or_default()) }
+                text x=(middle) y=(TOP + BARS + 18.0) text-anchor="middle" { (date(day).get(5..).unwrap_or_default()) }
             }
         }
     }
 }
 
-fn cells(day: &Day) -> [Markup; 4] {
-    let [issued, repeated, refused] = day.counts.map(|number| html! { (count(number)) });
-    [html! { (day.date) }, issued, repeated, refused]
+fn cells(day: &DayCounts) -> [Markup; 4] {
+    let [issued, repeated, refused] = layers(day).map(|number| html! { (count(number)) });
+    [html! { (date(day)) }, issued, repeated, refused]
 }
 
 /// The place of a number, in pixels from above.

@@ -2,21 +2,21 @@
 
 use maud::{Markup, html};
 
-use super::cells::{encoded, shortened};
+use super::filter::Filter;
 use super::frame;
 use super::session::Session;
 
-/// The most bytes of HTML of a text that is searched for, when it is shown again.
-pub(super) const MAX_SEARCH: usize = 1000;
-
-/// A form that filters the list at `address`.
-pub(super) fn filters(address: &str, active: bool, fields: &Markup) -> Markup {
+/// A form with the filters of the list at `address`, and a link to the list as CSV.
+pub(super) fn filters(address: &str, filter: &Filter, fields: &Markup) -> Markup {
     html! {
         form.sheet method="get" action=(address) role="search" {
             div.fields {
                 (fields)
-                button { "Show" }
-                @if active { a href=(address) { "Clear filters" } }
+                div.actions {
+                    button { "Show" }
+                    @if !filter.is_empty() { a href=(address) { "Clear filters" } }
+                    a.csv href={ (address) ".csv" (filter.query(None)) } { "CSV" }
+                }
             }
         }
     }
@@ -27,7 +27,7 @@ pub(super) fn search(label: &str, value: &str) -> Markup {
     html! {
         div.wide {
             label for="q" { (label) }
-            input #q type="search" name="q" value=(shortened(value, MAX_SEARCH));
+            input #q type="search" name="q" value=(value);
         }
     }
 }
@@ -37,23 +37,27 @@ pub(super) fn text(name: &str, label: &str, value: &str) -> Markup {
     html! {
         div {
             label for=(name) { (label) }
-            input id=(name) name=(name) value=(shortened(value, MAX_SEARCH));
+            input id=(name) name=(name) value=(value);
         }
     }
 }
 
-/// A field for a day.
-pub(super) fn day(name: &str, label: &str, value: &str) -> Markup {
+/// Two fields for the first and the last day.
+pub(super) fn days(filter: &Filter) -> Markup {
     html! {
-        div {
-            label for=(name) { (label) }
-            input id=(name) type="date" name=(name) value=(shortened(value, MAX_SEARCH));
+        @for (name, label, value) in [("from", "From", &filter.from), ("to", "To", &filter.to)] {
+            div {
+                label for=(name) { (label) }
+                input id=(name) type="date" name=(name) value=(value);
+            }
         }
     }
 }
 
-/// A choice between options, each with its value and its name. The first one is for all.
+/// A choice between options, each with its value and its name. The first one is for all. A value
+/// that is none of the options becomes one.
 pub(super) fn choice(name: &str, label: &str, value: &str, options: &[(&str, &str)]) -> Markup {
+    let known = options.iter().any(|(option, _)| *option == value);
     html! {
         div {
             label for=(name) { (label) }
@@ -61,20 +65,9 @@ pub(super) fn choice(name: &str, label: &str, value: &str, options: &[(&str, &st
                 @for (option, text) in options {
                     option value=(option) selected[*option == value] { (text) }
                 }
+                @if !known { option value=(value) selected { (value) } }
             }
         }
-    }
-}
-
-/// A query string with the fields that are not empty, `?` included.
-pub(super) fn query(fields: &[(&str, &str)]) -> String {
-    let fields = fields.iter().filter(|(_, value)| !value.is_empty());
-    let fields: Vec<_> = fields
-        .map(|(name, value)| format!("{name}={}", encoded(value)))
-        .collect();
-    match fields.is_empty() {
-        true => String::new(),
-        false => format!("?{}", fields.join("&")),
     }
 }
 
@@ -92,7 +85,7 @@ pub(super) fn change(
             @for (name, value) in hidden { input type="hidden" name=(name) value=(value); }
             label for="reason" { (label) }
             div.fields {
-                input #reason name="reason" required maxlength="1000" placeholder="For example: stolen, ticket 17";
+                input #reason name="reason" required maxlength="1000" autocomplete="off";
                 button { (button) }
             }
         }

@@ -1,82 +1,116 @@
-//! The imported identities, newest first, with a search.
+//! The imported identities, newest first.
 
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use maud::{Markup, html};
-use serde::Deserialize;
 
 use super::cells::{digest, foreign, outcome, time};
+use super::error::PageError;
+use super::filter::{Filter, some};
+use super::form;
 use super::identity::address;
-use super::list::{ROWS, empty};
+use super::imports::lot_link;
+use super::list::{List, empty, respond};
+use super::session::Session;
 use super::state::Page;
-use super::table::table;
-use super::{form, frame, list};
-use crate::store::IdentityRow;
+use crate::store::{IdentityEntry, IdentityFilter};
 
-const TITLE: &str = "Identities";
-const COLUMNS: [&str; 5] = ["Hardware id", "Hardware", "Issuer", "Key digest", "Imported"];
-#[derive(Deserialize)]
-pub(super) struct Search {
-    #[serde(default)]
-    q: String,
-    before: Option<i64>,
-}
+pub(super) const TITLE: &str = "Identities";
+pub(super) const ADDRESS: &str = "/identities";
+const STATES: [(&str, &str); 4] = [
+    ("", "All"),
+    ("registered", "Registered"),
+    ("unregistered", "Not registered"),
+    ("blocked", "Blocked"),
+];
 
 pub(super) async fn show(
+    session: Session,
     State(page): State<Arc<Page>>,
-    Query(search): Query<Search>,
-    headers: HeaderMap,
+    Query(filter): Query<Filter>,
 ) -> Response {
-    let session = match page.authorized(&headers) {
-        Ok(session) => session,
-        Err(response) => return response,
-    };
-    let before = search.before.unwrap_or(i64::MAX);
-    let store = &page.service.store;
-    match store.search_identities(search.q.trim(), before, ROWS).await {
-        Ok(rows) => frame::page(&session, TITLE, &content(search.q.trim(), &rows)).into_response(),
-        Err(error) => list::unavailable(&session, TITLE, error),
-    }
+    respond(&session, TITLE, content(&page, &filter).await)
 }
 
-fn content(text: &str, rows: &[IdentityRow]) -> Markup {
+async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
+    let store = &page.service.store;
+    let listing = store.list_identities(wanted(filter)?, filter.page()?).await?;
+    let list = List {
+        address: ADDRESS,
+        noun: ["identity", "identities"],
+        columns: [
+            "Hardware id",
+            "Hardware",
+            "Issuer",
+            "Key digest",
+            "State",
+            "Lot",
+            "Imported",
+        ],
+        filter,
+    };
+    Ok(html! {
+        (form::filters(ADDRESS, filter, &fields(filter)))
+        (list.show(&listing, cells, nothing))
+    })
+}
+
+/// The identities that the filters select.
+pub(super) fn wanted(filter: &Filter) -> Result<IdentityFilter, PageError> {
+    filter.check()?;
+    let state = |name: &str| (filter.state == name).then_some(true);
+    Ok(IdentityFilter {
+        text: some(&filter.q),
+        hardware_name: some(&filter.hardware),
+        issuer: some(&filter.issuer),
+        blocked: state("blocked"),
+        registered: state("registered").or(state("unregistered").map(|_| false)),
+        lot: filter.lot()?,
+        imported: filter.time()?,
+    })
+}
+
+fn fields(filter: &Filter) -> Markup {
     html! {
-        (form::filters("/identities", !text.is_empty(), &form::search("Id, name, manufacturer, issuer or digest", text)))
-        @if !rows.is_empty() {
-            (table(&html! { "Identities" }, COLUMNS, rows.iter().map(cells)))
-        } @else if text.is_empty() {
-            (nothing())
-        } @else {
-            (empty("No identities match", &html! { "Search for less, or clear the filters." }, None))
-        }
+        (form::search("Id, name, manufacturer, issuer or digest", &filter.q))
+        (form::text("hardware", "Hardware name", &filter.hardware))
+        (form::text("issuer", "Issuer", &filter.issuer))
+        (form::choice("state", "State", &filter.state, &STATES))
+        (form::text("lot", "Lot", &filter.lot))
+        (form::days(filter))
     }
 }
 
 fn nothing() -> Markup {
     let advice = html! {
         "Import the assertions that " code { "hardware-identity sign" } " wrote: "
-        a href="/import" { "upload the file" } ", or run:"
+        a href="/import" { "upload the file" } ", or run"
     };
-    empty(
-        "No identities are imported",
-        &advice,
-        Some("model-service import --config FILE signed.assert"),
-    )
+    let command = "model-service import --config FILE signed.assert";
+    empty("No identities are imported yet", &advice, Some(command))
 }
 
-fn cells(row: &IdentityRow) -> [Markup; 5] {
+fn cells(row: &IdentityEntry) -> [Markup; 7] {
     [
         foreign(&row.hardware_id),
         html! { (foreign(&row.manufacturer)) ", " (foreign(&row.hardware_name)) },
         foreign(&row.issuer),
         html! {
             (digest(&row.digest, Some(&address(&row.digest))))
-            @if row.blocked { (outcome(false, "blocked", None)) }
             @if row.revision > 0 { p.reason { "Revision " (row.revision) } }
         },
+        state(row),
+        lot_link(row.lot),
         time(row.imported),
     ]
+}
+
+fn state(row: &IdentityEntry) -> Markup {
+    match (row.blocked, row.registered) {
+        (true, _) => outcome(false, "blocked", None),
+        (false, true) => outcome(true, "registered", None),
+        (false, false) => html! { "not registered" },
+    }
 }

@@ -1,11 +1,11 @@
-//! The import of an uploaded file.
+//! The import of an uploaded file, and the earlier imports.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::multipart::{Field, Multipart, MultipartError};
-use axum::extract::{FromRequest as _, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{FromRequest as _, Query, Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use tokio::task::spawn_blocking;
@@ -13,10 +13,11 @@ use tokio::time::timeout;
 
 use super::cells::{count, foreign, outcome};
 use super::error::PageError;
-use super::frame;
+use super::filter::Filter;
 use super::session::Session;
 use super::state::Page;
 use super::table::table;
+use super::{frame, imports, list};
 use crate::http::{RequestError, import_result, log_detail, start_import, status};
 use crate::import::{ImportCounts, ImportOutcome, ImportReport, ReportLine};
 use crate::service::Service;
@@ -28,11 +29,15 @@ const SHOWN: usize = 50;
 /// The longest field with a token, in bytes.
 const MAX_TOKEN: usize = 1024;
 
-pub(super) async fn form(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
-    match page.authorized(&headers) {
-        Ok(session) => frame::page(&session, TITLE, &form_markup(&session)).into_response(),
-        Err(response) => response,
-    }
+/// The form, and the earlier imports.
+pub(super) async fn show(
+    session: Session,
+    State(page): State<Arc<Page>>,
+    Query(filter): Query<Filter>,
+) -> Response {
+    let content = imports::list(&page, &filter).await;
+    let content = content.map(|imports| html! { (form_markup(&session)) (imports) });
+    list::respond(&session, TITLE, content)
 }
 
 fn form_markup(session: &Session) -> Markup {
@@ -50,11 +55,7 @@ fn form_markup(session: &Session) -> Markup {
     }
 }
 
-pub(super) async fn upload(State(page): State<Arc<Page>>, request: Request) -> Response {
-    let session = match page.authorized(request.headers()) {
-        Ok(session) => session,
-        Err(response) => return response,
-    };
+pub(super) async fn upload(session: Session, State(page): State<Arc<Page>>, request: Request) -> Response {
     let mut form = match Multipart::from_request(request, &()).await {
         Ok(form) => form,
         Err(rejection) => {

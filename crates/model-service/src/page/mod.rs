@@ -7,16 +7,22 @@ mod cells;
 mod chart;
 mod cookies;
 mod error;
+mod filter;
 mod form;
 mod frame;
+mod history;
 mod identities;
 mod identity;
 mod import;
+mod imports;
 mod list;
 mod login;
 mod nonces;
 mod overview;
+mod refusals;
 mod registrations;
+mod serial;
+mod serials;
 mod session;
 mod state;
 mod table;
@@ -50,16 +56,22 @@ pub(crate) fn routes(page: Page) -> Router {
         .route("/identities", get(identities::show))
         .route("/identity", get(identity::show).post(identity::change))
         .route("/registrations", get(registrations::show))
+        .route("/refusals", get(refusals::show))
+        .route("/serials", get(serials::show))
+        .route(serial::ADDRESS, get(serial::show).post(serial::release))
         .route("/nonces", get(nonces::show))
         .route("/login", get(login::form).post(login::login))
         .route("/logout", post(login::logout))
         .route("/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))
-        .route("/copy.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
+        .route(
+            "/copy.js",
+            get(|| asset("text/javascript; charset=utf-8", SCRIPT)),
+        )
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(middleware::from_fn_with_state(time, limit_time));
     // It has its own limits.
     let import = Router::new()
-        .route("/import", get(import::form).post(import::upload))
+        .route("/import", get(import::show).post(import::upload))
         .layer(DefaultBodyLimit::disable());
     short
         .merge(import)

@@ -1,52 +1,79 @@
-//! The open nonces.
+//! The nonces, newest first.
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::{IntoResponse as _, Response};
+use axum::extract::{Query, State};
+use axum::response::Response;
 use maud::{Markup, html};
 
-use super::cells::{count, counted, time};
-use super::list::{ROWS, empty};
+use super::cells::time;
+use super::error::PageError;
+use super::filter::Filter;
+use super::form;
+use super::list::{List, empty, respond};
+use super::session::Session;
 use super::state::Page;
-use super::table::table;
-use super::{frame, list};
-use crate::store::OpenNonces;
+use crate::store::{NonceEntry, NonceFilter, NonceStatus};
 
 const TITLE: &str = "Nonces";
+const ADDRESS: &str = "/nonces";
+const STATES: [(&str, &str); 4] = [
+    ("", "All"),
+    ("open", "Open"),
+    ("used", "Used"),
+    ("expired", "Expired"),
+];
 
-pub(super) async fn show(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
-    let session = match page.authorized(&headers) {
-        Ok(session) => session,
-        Err(response) => return response,
-    };
-    match page.service.store.open_nonces(ROWS).await {
-        Ok(open) => frame::page(&session, TITLE, &content(&open, page.service.nonce_seconds)).into_response(),
-        Err(error) => list::unavailable(&session, TITLE, error),
-    }
+pub(super) async fn show(
+    session: Session,
+    State(page): State<Arc<Page>>,
+    Query(filter): Query<Filter>,
+) -> Response {
+    respond(&session, TITLE, content(&page, &filter).await)
 }
 
-fn content(open: &OpenNonces, valid: i64) -> Markup {
-    if open.first.is_empty() {
-        let advice = html! {
-            "A device requests a nonce before it requests its serial. It is valid for " (valid) " seconds. Request one to try:"
-        };
-        return empty("No open nonces", &advice, Some("curl -X POST http://HOST:PORT/v1/request-id"));
-    }
-    let caption = html! {
-        strong { (counted(open.count, "open nonce")) }
-        @if open.count > u64::from(ROWS) { "; the " (count(ROWS.into())) " that expire first" }
+async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
+    filter.check()?;
+    let wanted = NonceFilter {
+        status: match filter.state.as_str() {
+            "open" => Some(NonceStatus::Open),
+            "used" => Some(NonceStatus::Used),
+            "expired" => Some(NonceStatus::Expired),
+            _ => None,
+        },
     };
-    let rows = open.first.iter().map(|nonce| cells(nonce, open.now));
-    table(&caption, ["Nonce", "Expires", "Left"], rows)
+    let listing = page.service.store.list_nonces(wanted, filter.page()?).await?;
+    let list = List {
+        address: ADDRESS,
+        noun: ["nonce", "nonces"],
+        columns: ["Nonce", "State", "Issued", "Expires"],
+        filter,
+    };
+    let fields = form::choice("state", "State", &filter.state, &STATES);
+    Ok(html! {
+        (form::filters(ADDRESS, filter, &fields))
+        (list.show(&listing, cells, || nothing(page.service.nonce_seconds)))
+    })
 }
 
-fn cells((nonce, expires): &(String, i64), now: i64) -> [Markup; 3] {
+fn nothing(valid: i64) -> Markup {
+    let advice = html! {
+        "A device requests a nonce before its serial, and uses it within " (valid) " seconds. Request one to try"
+    };
+    let command = "curl -X POST http://HOST:PORT/v1/request-id";
+    empty("No nonces are kept", &advice, Some(command))
+}
+
+fn cells(row: &NonceEntry) -> [Markup; 4] {
+    let state = match row.status {
+        NonceStatus::Open => "open",
+        NonceStatus::Used => "used",
+        NonceStatus::Expired => "expired",
+    };
     [
-        // Enough to find the nonce in the log of a device, too little to use it.
-        html! { code { (nonce.chars().take(12).collect::<String>()) "…" } },
-        time(*expires),
-        html! { (expires - now) " s" },
+        html! { code { (row.beginning) "…" } },
+        html! { (state) },
+        time(row.issued),
+        time(row.expires),
     ]
 }

@@ -281,11 +281,16 @@ impl Element<'_> {
         text(self.get("computedlabel"))
     }
 
+    /// Clicks on a button that stays on the page.
+    pub fn click(&self) {
+        self.post("click", json!({}));
+    }
+
     /// Clicks on a link or button, and waits for the next page.
     #[track_caller]
     pub fn follow(&self) {
         let (before, start) = (self.browser.document(), Instant::now());
-        self.post("click", json!({}));
+        self.click();
         while self.browser.document().is_none_or(|now| Some(now) == before) {
             assert!(
                 start.elapsed() < PATIENCE,
