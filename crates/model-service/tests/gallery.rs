@@ -60,7 +60,7 @@ fn without_data() {
 #[test]
 fn with_a_fleet() {
     let world = World::logged_in();
-    let devices = import_fleet(&world);
+    let (devices, identities) = import_fleet(&world);
     register(&world, &devices);
     for path in MENU {
         world.open(path);
@@ -79,15 +79,15 @@ fn with_a_fleet() {
     world.open("/serials?state=released");
     world.browser.find("tbody th a").follow();
     look(&world, "fleet", "serial");
-    let report: Vec<_> = devices.iter().take(60).map(Device::identity).collect();
-    world.upload(&report.join("\n"));
+    let lot = [&identities[..60], &[Device::fresh("EB-2026-90000").identity()]].concat();
+    world.upload(&lot.join("\n"));
     look(&world, "fleet", "import-report");
-    world.upload(&report[0].replace("Acme", "Bcme"));
+    world.upload(&lot.join("\n").replace("Acme", "Bcme"));
     look(&world, "fleet", "import-refused");
 }
 
-/// Imports the identities in three lots. Returns the devices.
-fn import_fleet(world: &World) -> Vec<Device> {
+/// Imports the identities of new devices in three lots.
+fn import_fleet(world: &World) -> (Vec<Device>, Vec<String>) {
     let numbers: Vec<_> = (0..FLEET).collect();
     let mut fleet = parallel(*THREADS, &numbers, |number| {
         let device = Device::fresh(&format!("EB-2026-{number:05}"));
@@ -99,7 +99,7 @@ fn import_fleet(world: &World) -> Vec<Device> {
     for lot in identities.chunks(FLEET / 2 - 100) {
         world.bench.import_text(&lot.join("\n"));
     }
-    devices
+    (devices, identities)
 }
 
 /// Some devices register, some are refused. The first one has a history.
@@ -147,9 +147,7 @@ fn look(world: &World, data: &str, name: &str) {
         for scheme in ["light", "dark"] {
             world.browser.prefer(scheme);
             let view = format!("{data}-{name}-{width}-{scheme}");
-            world
-                .browser
-                .take_picture(&directory.join(format!("{view}.png")));
+            world.browser.take_picture(&directory.join(format!("{view}.png")));
             let wide = world.browser.run(TOO_WIDE);
             assert_eq!(wide.as_array().map(Vec::len), Some(0), "{view}: {wide}");
             axe::finds_nothing(&world.browser, &view);

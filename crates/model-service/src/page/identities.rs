@@ -111,6 +111,6 @@ fn state(row: &IdentityEntry) -> Markup {
     match (row.blocked, row.registered) {
         (true, _) => outcome(false, "blocked", None),
         (false, true) => outcome(true, "registered", None),
-        (false, false) => html! { "not registered" },
+        (false, false) => html! { span.short { "not registered" } },
     }
 }

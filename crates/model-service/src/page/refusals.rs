@@ -6,7 +6,7 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::cells::{count, counted, foreign_up_to, time};
+use super::cells::{count, counted, foreign_up_to, sentence, time};
 use super::error::PageError;
 use super::filter::{Filter, query};
 use super::list::{empty, respond};
@@ -69,10 +69,10 @@ fn cells(group: &RefusalCount, filter: &Filter) -> [Markup; 5] {
     ];
     let address = format!("{}{}", registrations::ADDRESS, query(same));
     [
-        html! { a href=(address) { (group.code) } },
+        html! { a.short href=(address) { (group.code) } },
         html! { (count(group.count)) },
         time(group.first),
         time(group.last),
-        foreign_up_to(&group.message, MAX_MESSAGE),
+        html! { div.full { (foreign_up_to(&sentence(&group.message, &group.code), MAX_MESSAGE)) } },
     ]
 }

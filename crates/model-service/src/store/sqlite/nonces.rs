@@ -160,9 +160,8 @@ mod tests {
         for nonce in ["a", "b", "c", "d"] {
             issue(&database, nonce, at(1000, 0), 600, 3).unwrap();
         }
-        let open = list_open(&database, at(1000, 0), 10).unwrap();
-        assert_eq!(open.count, 3);
-        assert_eq!(open.first[0].0, "b");
+        assert_eq!(count_open(&database, at(1000, 0)).unwrap(), 3);
+        assert_eq!(consume(&database, "a", at(1000, 0)).unwrap(), Unknown);
     }
 
     #[test]
