@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use failure::Diagnostic;
 use files::FileError;
 use identity_key::DigestForm;
+use ipnet::IpNet;
 use serde::Deserialize;
 use thiserror::Error;
+
+use crate::logging::LogFormat;
 
 /// The largest settings file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -132,6 +135,17 @@ pub enum SettingsError {
 pub(crate) struct Settings {
     #[serde(default = "loopback")]
     pub(crate) listen: SocketAddr,
+    /// Where the addresses for operators are; at `listen` by default.
+    pub(crate) operator_listen: Option<SocketAddr>,
+    /// The proxies that say for whom they forward a request.
+    #[serde(default)]
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// The header in which they say it.
+    #[serde(default)]
+    pub(crate) forwarded_header: ForwardedHeader,
+    /// The form of the log; the command line overrides it.
+    #[serde(default)]
+    pub(crate) log_format: LogFormat,
     pub(crate) database: PathBuf,
     /// The log of issued serials and administrative changes; beside the database by default.
     pub(crate) ledger: Option<PathBuf>,
@@ -160,6 +174,16 @@ pub(crate) struct Settings {
     pub(crate) tokens: Vec<TokenSettings>,
     #[serde(rename = "model")]
     pub(crate) models: Vec<ModelSettings>,
+}
+
+/// The header in which a proxy names its client.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ForwardedHeader {
+    #[default]
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
 }
 
 /// A token of a program.

@@ -291,11 +291,19 @@ fn a_database_of_the_version_before_is_migrated_and_served() {
         .collect();
     assert_eq!(numbers, [(0, 1), (2, 1)]);
     // The times of the assertions and the import of the identities are known now.
-    let number = |sql| bench.database().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    let number = |sql| {
+        bench
+            .database()
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
     assert_eq!(number("SELECT time FROM issued WHERE id = 1"), 1_767_323_045);
     assert_eq!(number("SELECT time FROM issued WHERE id = 2"), 0);
     assert_eq!(number("SELECT import FROM imported.identities"), 1);
-    assert_eq!(number("SELECT added FROM imported.imports WHERE number = 1 AND time = 0"), 1);
+    assert_eq!(
+        number("SELECT added FROM imported.imports WHERE number = 1 AND time = 0"),
+        1
+    );
     stop(&mut service);
     bench.verifies_ledger();
 }
