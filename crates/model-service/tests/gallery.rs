@@ -5,12 +5,14 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::axe;
 use common::browsing::World;
 use common::device::Device;
+use common::page::Visitor;
 use common::parallel::{THREADS, parallel};
 
 /// Identities in the fleet, and those that have registered.
@@ -66,6 +68,10 @@ fn with_a_fleet() {
         world.open(path);
         look(&world, "fleet", name(path));
     }
+    // More than are read at a time.
+    let file = Visitor::log_in(&world.service).get("/identities.csv").body;
+    let lines: HashSet<_> = file.lines().collect();
+    assert_eq!((lines.len(), file.lines().count()), (FLEET + 1, FLEET + 1));
     world.open("/identities");
     world.browser.find("a[rel=next]").follow();
     world.browser.find("tbody tr:first-child summary").click();

@@ -30,7 +30,10 @@ fn nothing_is_shown_without_a_login() {
     let bench = Bench::new();
     let service = bench.serve();
     bench.import_text(&Device::new("p256").identity());
-    for path in PAGES.into_iter().chain(["/identities?q=p", "/identity"]) {
+    for path in PAGES
+        .into_iter()
+        .chain(["/identities?q=p", "/identity", "/identities.csv"])
+    {
         let forged = Request::get(path).header("cookie", "session=forged");
         for request in [Request::get(path), forged] {
             let answer = service.send(&request);
@@ -270,6 +273,42 @@ fn filters_select_and_wrong_ones_are_refused() {
         assert_eq!(page.status, 400, "{path}");
         assert!(page.body.contains(&format!("[{code}]")), "{path}");
     }
+}
+
+#[test]
+fn lists_as_csv() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let visitor = Visitor::log_in(&service);
+    let (one, other) = (Device::new("p256"), Device::new("p384"));
+    bench.import_text(&one.identity());
+    bench.import_text(&other.identity_with(json!({ "manufacturer": "=1+1, \"x\"" })));
+    one.accepts(&one.register(&service, "SN-1"));
+    other.register(&service, "SN-1").refused(409, "serial-taken");
+    let lines = |path: &str| {
+        let file = visitor.get(path);
+        assert_eq!(
+            (file.status, file.header("content-type")),
+            (200, Some("text/csv; charset=utf-8")),
+            "{path}"
+        );
+        let name = path.split('.').next().unwrap().trim_start_matches('/');
+        let disposition = format!("attachment; filename=\"{name}.csv\"");
+        assert_eq!(file.header("content-disposition"), Some(disposition.as_str()));
+        file.body.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let identities = lines("/identities.csv");
+    assert!(identities[0].starts_with("issuer,digest,") && identities.len() == 3);
+    assert!(identities[1].contains(",\"'=1+1, \"\"x\"\"\","), "{identities:?}");
+    assert_eq!(lines("/identities.csv?state=registered").len(), 2);
+    assert_eq!(lines("/registrations.csv?outcome=serial-taken").len(), 2);
+    assert_eq!(lines("/serials.csv").len(), 2);
+    assert_eq!(lines("/nonces.csv?state=used").len(), 3);
+    let refusals = lines("/refusals.csv");
+    assert_eq!(refusals.len(), 2);
+    assert!(refusals[1].starts_with("serial-taken,1,"));
+    assert_eq!(lines("/imports.csv").len(), 3);
+    assert_eq!(visitor.get("/identities.csv?lot=x").status, 400);
 }
 
 #[test]
