@@ -41,7 +41,7 @@ pub(super) async fn download(
 ) -> Result<Response, NoFile> {
     let (wanted, service) = (wanted(&filter)?, Arc::clone(&page.service));
     csv::download::<_, NonceItem, _, _>("nonces", move |part| {
-        let (wanted, service) = (wanted.clone(), Arc::clone(&service));
+        let service = Arc::clone(&service);
         async move { service.store.list_nonces(wanted, part).await }
     })
     .await
