@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
-use super::cells::{digest, foreign_up_to, outcome, shortened, time};
+use super::cells::{digest, foreign, foreign_up_to, outcome, shortened, time};
 use super::error::PageError;
 use super::filter::query;
 use super::history::{self, SHOWN, changes};
@@ -152,6 +152,9 @@ fn content(session: &Session, digest: &str, known: &Known, requests: &Listing<Lo
             ["Hardware id", "Hardware", "Issuer", "Key digest", "Lot", "Imported"],
             state.identities.iter().take(SHOWN).map(|identity| cells(identity, history)),
         ))
+        @for stored in history.assertions.iter().take(SHOWN) {
+            (assertion(&html! { "The assertion by " (foreign(&stored.issuer)) }, &stored.assertion))
+        }
         h2 { "Serials" }
         @if state.serials.is_empty() {
             p.hint { "The device has no serial." }
@@ -198,10 +201,7 @@ fn cells(identity: &ImportedIdentity, history: &IdentityHistory) -> [Markup; 6] 
         .find(|stored| stored.issuer == identity.issuer && stored.digest == identity.digest);
     let of_stored = |show: fn(&StoredAssertion) -> Markup| stored.map(show).unwrap_or_default();
     [
-        html! {
-            (value(&identity.hardware_id))
-            (of_stored(|stored| assertion(&stored.assertion)))
-        },
+        value(&identity.hardware_id),
         html! { (value(&identity.manufacturer)) ", " (value(&identity.hardware_name)) },
         value(&identity.issuer),
         html! {
@@ -214,10 +214,10 @@ fn cells(identity: &ImportedIdentity, history: &IdentityHistory) -> [Markup; 6] 
 }
 
 /// An assertion, behind a button that works without scripts.
-pub(super) fn assertion(text: &str) -> Markup {
+pub(super) fn assertion(name: &Markup, text: &str) -> Markup {
     html! {
         details.assertion {
-            summary { "Assertion" }
+            summary { (name) }
             pre { code { (shortened(text, MAX_ASSERTION)) } }
         }
     }

@@ -129,6 +129,9 @@ fn content(session: &Session, number: &SerialNumber, history: &SerialHistory) ->
             ["Revision", "Issued", "Device key", "Signed with"],
             history.assertions.iter().take(SHOWN).map(cells),
         ))
+        @for issued in history.assertions.iter().take(SHOWN) {
+            (identity::assertion(&html! { "The assertion with revision " (issued.revision) }, &issued.assertion))
+        }
         (changes(&history.changes))
         @if history.device.is_some() { (release_form(session, number)) }
     }
@@ -136,7 +139,7 @@ fn content(session: &Session, number: &SerialNumber, history: &SerialHistory) ->
 
 fn cells(issued: &IssuedAssertion) -> [Markup; 4] {
     [
-        html! { (issued.revision) (identity::assertion(&issued.assertion)) },
+        html! { (issued.revision) },
         time(issued.time),
         digest(&issued.device_key, None),
         digest(&issued.sign_key, None),
