@@ -30,6 +30,8 @@ fn sockets_of_systemd_are_used_and_it_is_notified() {
     let mut early = TcpStream::connect(address).unwrap();
     early.write_all(&Request::get("/health").bytes()).unwrap();
     let notifications = UnixDatagram::bind(bench.path("notify")).unwrap();
+    let limit = std::time::Duration::from_secs(60);
+    notifications.set_read_timeout(Some(limit)).unwrap();
     let mut command = Command::new("sh");
     command
         .args([
@@ -73,6 +75,8 @@ fn free_address() -> SocketAddr {
 fn proxy(bench: &Bench, service: SocketAddr) -> (Proxy, SocketAddr) {
     let address = free_address();
     let packaged = fs::read_to_string(packaged("haproxy/haproxy.cfg")).unwrap();
+    // As many as the limit of files allows.
+    let packaged = packaged.replace("maxconn 8000", "maxconn 100");
     let tls = " ssl crt /etc/haproxy/model-service.pem alpn http/1.1";
     let mut configuration = packaged
         .replace(tls, "")
@@ -115,7 +119,7 @@ fn haproxy_forwards_devices_and_names_them() {
         .env("RUST_LOG", "info")
         .stderr(fs::File::create(bench.path("log")).unwrap());
     let service = serve_by(&mut command);
-    let (_proxy, address) = proxy(&bench, service.address);
+    let (mut proxy, address) = proxy(&bench, service.address);
     // Until HAProxy listens and knows that a replica is ready.
     let request = Request::post("/v1/request-id", "")
         .header("x-forwarded-for", "192.0.2.66")
@@ -127,6 +131,7 @@ fn haproxy_forwards_devices_and_names_them() {
                 break answer;
             }
         }
+        assert_eq!(proxy.0.try_wait().unwrap(), None, "HAProxy has ended");
         std::thread::yield_now();
     };
     assert_eq!(answer.status, 200);

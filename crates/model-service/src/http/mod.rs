@@ -24,6 +24,9 @@ mod status;
 pub(crate) use client::TrustedProxies;
 pub(crate) use error::RequestError;
 pub(crate) use import::{import_result, start_import};
+pub(crate) use operators::{
+    CsvRow, IdentityItem, ImportItem, NonceItem, RegistrationItem, SerialItem, time, write_csv,
+};
 pub(crate) use peer::Peer;
 pub(crate) use router::routers;
 pub(crate) use server::ServeError;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::cookies::{KNOWN, SESSION};
 use super::error::PageError;
 use super::frame;
+use super::session::Session;
 use super::state::Page;
 use crate::http::Peer;
 use crate::secret::RandomError;
@@ -28,7 +29,7 @@ fn form_markup(error: Option<&PageError>) -> Markup {
         }
         form.sheet method="post" action="/login" {
             label for="password" { "Password of the model service" }
-            div.fields {
+            div.field {
                 input #password type="password" name="password" autocomplete="current-password" required autofocus;
                 button { "Log in" }
             }
@@ -84,16 +85,13 @@ pub(super) struct Logout {
 }
 
 pub(super) async fn logout(
+    session: Session,
     State(page): State<Arc<Page>>,
-    headers: HeaderMap,
     Form(form): Form<Logout>,
 ) -> Response {
-    match page.authorized(&headers) {
-        Ok(session) if session.accepts(&form.csrf) => {
-            page.sessions.end(&session);
-            Redirect::to("/login").into_response()
-        }
-        Ok(_) => frame::stale(),
-        Err(response) => response,
+    if !session.accepts(&form.csrf) {
+        return frame::stale();
     }
+    page.sessions.end(&session);
+    Redirect::to("/login").into_response()
 }

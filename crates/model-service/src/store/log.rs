@@ -31,29 +31,12 @@ impl LogEntry {
     }
 }
 
-/// A log entry in the list on the page.
-pub(crate) struct LogRow {
-    pub(crate) id: i64,
-    pub(crate) entry: LogEntry,
-}
-
 impl Store {
     /// Adds an entry to the log and deletes all but the newest `limit` of its class: issued, repeated
     /// or refused.
     pub(crate) fn log_registration(&self, entry: LogEntry, limit: i64) -> Result<(), StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.log_registration(entry, limit),
-        }
-    }
-
-    /// Lists the newest entries with an id below `before`, at most `limit`.
-    pub(crate) async fn recent_registrations(
-        &self,
-        before: i64,
-        limit: u32,
-    ) -> Result<Vec<LogRow>, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(store) => store.recent_registrations(before, limit).await,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The database: nonces, hardware identities, serials and the log of registrations; and the ledger.
+//! The database: nonces, hardware identities, serials and the log of registrations, with lists and
+//! statistics of them; and the ledger.
 //!
 //! [`Store`] has a named operation for everything that the service reads or writes, and passes it
 //! on to one of the backends; SQL and the types of a database library stay in the backends.
@@ -26,16 +27,16 @@ pub(crate) use changes::{Change, ChangeKind};
 pub(crate) use conditions::TimeRange;
 pub(crate) use error::StoreError;
 use event::Event;
+pub(crate) use identities::IdentityRecord;
 use identities::StoredIdentity;
-pub(crate) use identities::{IdentityRecord, IdentityRow};
 pub(crate) use import::{ImportOrigin, ImportTransaction, StoredCounts, UpsertOutcome};
 pub(crate) use lists::{
     Cursor, CursorError, IdentityEntry, IdentityFilter, IdentityHistory, Import, ImportFilter,
     IssuedAssertion, Listing, LoggedRegistration, NonceEntry, NonceFilter, NonceStatus, OutcomeClass,
     PageRequest, RegistrationFilter, SerialEntry, SerialFilter, SerialHistory, StoredAssertion, Total,
 };
-pub(crate) use log::{LogEntry, LogRow};
-pub(crate) use nonces::{NonceState, OpenNonces};
+pub(crate) use log::LogEntry;
+pub(crate) use nonces::NonceState;
 use serials::LastIssued;
 pub(crate) use serials::{IssueOutcome, IssuedSerial, SerialNumber, identity_device};
 pub(crate) use sqlite::{LedgerEnd, LedgerError, StorePaths, WRITER_THREAD, back_up, restore, verify_ledger};

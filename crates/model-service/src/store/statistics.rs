@@ -43,8 +43,12 @@ pub(crate) struct DayCounts {
 pub(crate) struct RefusalCount {
     pub(crate) code: String,
     pub(crate) count: u64,
-    /// The time of the last one, in seconds since the epoch.
+    /// The time of the first one, in seconds since the epoch.
+    pub(crate) first: i64,
+    /// The time of the last one.
     pub(crate) last: i64,
+    /// Cause and advice of the last one.
+    pub(crate) message: String,
 }
 
 impl Store {

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use crate::http::RequestError;
 
 /// A row of a table.
-pub(super) trait CsvRow {
+pub(crate) trait CsvRow {
     /// The names of the columns.
     const HEADER: &'static [&'static str];
 
@@ -18,12 +18,15 @@ pub(super) trait CsvRow {
 /// A response with a table.
 pub(super) fn response<T: CsvRow>(rows: &[T]) -> Result<Response, RequestError> {
     let content_type = [(header::CONTENT_TYPE, "text/csv; charset=utf-8")];
-    Ok((content_type, write(rows).map_err(interrupted)?).into_response())
+    Ok((content_type, write_csv(rows, true).map_err(interrupted)?).into_response())
 }
 
-fn write<T: CsvRow>(rows: &[T]) -> Result<Vec<u8>, csv::Error> {
+/// The rows, below the names of the columns if `header` is true.
+pub(crate) fn write_csv<T: CsvRow>(rows: &[T], header: bool) -> Result<Vec<u8>, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(T::HEADER)?;
+    if header {
+        writer.write_record(T::HEADER)?;
+    }
     for row in rows {
         writer.write_record(row.cells().iter().map(|cell| inert(cell).into_owned()))?;
     }
@@ -65,7 +68,8 @@ mod tests {
 
     #[test]
     fn cells_are_quoted_and_no_formulas() {
-        let written = write(&[Pair("=1+1", "a,\"b\"\nc"), Pair("-x", "")]).unwrap();
+        let rows = [Pair("=1+1", "a,\"b\"\nc"), Pair("-x", "")];
+        let written = write_csv(&rows, true).unwrap();
         let expected = "a,b\n'=1+1,\"a,\"\"b\"\"\nc\"\n'-x,\n";
         assert_eq!(String::from_utf8(written).unwrap(), expected);
     }

@@ -42,7 +42,7 @@ list_query! {
 /// An identity in a list.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct IdentityItem {
+pub(crate) struct IdentityItem {
     issuer: String,
     /// The header `hardware-id-key-sha3-384`
     digest: String,

@@ -31,7 +31,7 @@ list_query! {
 /// An import.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-struct ImportItem {
+pub(crate) struct ImportItem {
     /// The lot of the identities that it brought
     number: i64,
     #[schema(format = DateTime)]

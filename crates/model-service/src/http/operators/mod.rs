@@ -19,6 +19,12 @@ use jiff::Timestamp;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use self::csv::{CsvRow, write_csv};
+pub(crate) use self::identities::IdentityItem;
+pub(crate) use self::imports::ImportItem;
+pub(crate) use self::nonces::NonceItem;
+pub(crate) use self::registrations::RegistrationItem;
+pub(crate) use self::serials::SerialItem;
 use super::authorization::authorize;
 use super::error::RequestError;
 use super::peer::Peer;
@@ -61,7 +67,7 @@ impl FromRequestParts<Arc<Service>> for Reader {
 }
 
 /// RFC 3339; `None` for a time that is not known.
-fn time(seconds: i64) -> Option<String> {
+pub(crate) fn time(seconds: i64) -> Option<String> {
     let known = Some(seconds).filter(|seconds| *seconds > 0);
     known
         .and_then(|seconds| Timestamp::from_second(seconds).ok())

@@ -46,7 +46,7 @@ list_query! {
 /// A nonce in a list.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-struct NonceItem {
+pub(crate) struct NonceItem {
     id: i64,
     /// The first characters, too few to use it
     beginning: String,

@@ -71,7 +71,7 @@ impl RegistrationQuery {
 /// A registration in the log.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-struct RegistrationItem {
+pub(crate) struct RegistrationItem {
     id: i64,
     #[schema(format = DateTime)]
     time: Option<String>,

@@ -59,7 +59,7 @@ impl From<SerialNumber> for Number {
 /// A serial in a list.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-struct SerialItem {
+pub(crate) struct SerialItem {
     brand_id: String,
     model: String,
     serial: String,

@@ -91,6 +91,8 @@ pub(crate) struct Listing<T> {
     pub(crate) total: Total,
     /// The rows that match and are before this page.
     pub(crate) before: Total,
+    /// Where the page before begins; `None` if that is the first page, or if this is.
+    pub(crate) previous: Option<Cursor>,
     /// Where the next page begins; `None` if this is the last one.
     pub(crate) next: Option<Cursor>,
 }
@@ -127,6 +129,21 @@ impl ListQuery {
         (sql, conditions.values)
     }
 
+    /// The id of the row after which the page before `after` begins; no row if that is the first
+    /// page.
+    pub(super) fn previous(&self, Cursor(id): Cursor, limit: u32) -> (String, Vec<Value>) {
+        let mut conditions = self.conditions.clone();
+        conditions.with(&format!("{} >= {{}}", self.id), id);
+        let offset = conditions.parameter(i64::from(limit));
+        let sql = format!(
+            "SELECT {id} FROM {} WHERE {} ORDER BY {id} LIMIT 1 OFFSET {offset}",
+            self.from,
+            conditions.sql(),
+            id = self.id,
+        );
+        (sql, conditions.values)
+    }
+
     /// The number of all rows, or of those before a page; up to a limit.
     pub(super) fn count(&self, before: Option<Cursor>) -> (String, Vec<Value>) {
         let mut conditions = self.conditions.clone();
@@ -143,12 +160,13 @@ impl ListQuery {
     }
 
     /// A page of the rows that [`rows`](Self::rows) gave, with counts that [`count`](Self::count)
-    /// gave.
+    /// gave and the id that [`previous`](Self::previous) gave.
     pub(super) fn listing<T: Row>(
         mut rows: Vec<T>,
         page: PageRequest,
         total: u64,
         before: u64,
+        previous: Option<i64>,
     ) -> Listing<T> {
         let limit = page.limit as usize;
         let more = rows.len() > limit;
@@ -158,6 +176,7 @@ impl ListQuery {
             rows,
             total: Total::counted(total),
             before: Total::counted(before),
+            previous: previous.map(Cursor),
         }
     }
 }

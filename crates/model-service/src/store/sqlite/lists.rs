@@ -1,7 +1,7 @@
 //! Lists in SQLite.
 
 use rusqlite::types::{ToSqlOutput, Value as SqlValue};
-use rusqlite::{Connection, Row, ToSql, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params_from_iter};
 
 use super::changes;
 use super::database::SqliteStore;
@@ -117,11 +117,16 @@ pub(super) fn list<T: lists::Row>(
         statement.query_row(params_from_iter(values), |row| row.get(0))
     };
     let total = count(query.count(None))?;
-    let before = match page.after {
-        Some(cursor) => count(query.count(Some(cursor)))?,
-        None => 0,
+    let Some(after) = page.after else {
+        return Ok(ListQuery::listing(rows, page, total, 0, None));
     };
-    Ok(ListQuery::listing(rows, page, total, before))
+    let before = count(query.count(Some(after)))?;
+    let (sql, values) = query.previous(after, page.limit);
+    let previous = transaction
+        .prepare_cached(&sql)?
+        .query_row(params_from_iter(values), |row| row.get(0))
+        .optional()?;
+    Ok(ListQuery::listing(rows, page, total, before, previous))
 }
 
 fn read_identity(row: &Row<'_>) -> rusqlite::Result<IdentityEntry> {

@@ -6,7 +6,7 @@ use super::clock::Moment;
 use super::database::SqliteStore;
 use crate::store::conditions::Conditions;
 use crate::store::lists::ListQuery;
-use crate::store::{NonceFilter, NonceState, NonceStatus, OpenNonces, StoreError};
+use crate::store::{NonceFilter, NonceState, NonceStatus, StoreError};
 
 /// How long an expired nonce is kept, in seconds, so that a late request gets "expired" and not
 /// "unknown".
@@ -32,12 +32,6 @@ impl SqliteStore {
     pub(in crate::store) fn consume_nonce(&self, nonce: &str) -> Result<NonceState, StoreError> {
         let (nonce, clock) = (nonce.to_owned(), self.clock());
         self.write_blocking(move |connection, _| consume(connection, &nonce, (clock.now(), &clock.boot)))
-    }
-
-    pub(in crate::store) async fn open_nonces(&self, limit: u32) -> Result<OpenNonces, StoreError> {
-        let clock = self.clock();
-        self.read(move |connection| list_open(connection, (clock.now(), &clock.boot), limit))
-            .await
     }
 }
 
@@ -85,23 +79,6 @@ fn consume(
         None => NonceState::Unknown,
         Some(true) => NonceState::Used,
         Some(false) => NonceState::Expired,
-    })
-}
-
-fn list_open(
-    connection: &Connection,
-    (now, boot): (Moment, &str),
-    limit: u32,
-) -> rusqlite::Result<OpenNonces> {
-    let list = format!("SELECT nonce, expires FROM nonces WHERE {OPEN} ORDER BY expires, id LIMIT ?4");
-    let mut list = connection.prepare_cached(&list)?;
-    let rows = list.query_map(params![now.wall, boot, now.uptime, limit], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })?;
-    Ok(OpenNonces {
-        now: now.wall,
-        count: count_open(connection, (now, boot))?,
-        first: rows.collect::<Result<_, _>>()?,
     })
 }
 
@@ -183,9 +160,8 @@ mod tests {
         for nonce in ["a", "b", "c", "d"] {
             issue(&database, nonce, at(1000, 0), 600, 3).unwrap();
         }
-        let open = list_open(&database, at(1000, 0), 10).unwrap();
-        assert_eq!(open.count, 3);
-        assert_eq!(open.first[0].0, "b");
+        assert_eq!(count_open(&database, at(1000, 0)).unwrap(), 3);
+        assert_eq!(consume(&database, "a", at(1000, 0)).unwrap(), Unknown);
     }
 
     #[test]

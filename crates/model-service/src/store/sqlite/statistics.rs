@@ -79,8 +79,11 @@ fn refusals_by_code(
 ) -> rusqlite::Result<Vec<RefusalCount>> {
     let conditions = filter.query().conditions;
     let sql = format!(
-        "SELECT outcome, count(*) AS number, max(time) FROM registrations WHERE {} \
-         GROUP BY outcome ORDER BY number DESC, outcome",
+        "SELECT grouped.outcome, grouped.number, grouped.first, grouped.last, registrations.reason \
+         FROM (SELECT outcome, count(*) AS number, min(time) AS first, max(time) AS last, max(id) AS newest \
+               FROM registrations WHERE {} GROUP BY outcome) AS grouped \
+         JOIN registrations ON registrations.id = grouped.newest \
+         ORDER BY grouped.number DESC, grouped.outcome",
         conditions.sql()
     );
     connection
@@ -89,7 +92,9 @@ fn refusals_by_code(
             Ok(RefusalCount {
                 code: row.get(0)?,
                 count: row.get(1)?,
-                last: row.get(2)?,
+                first: row.get(2)?,
+                last: row.get(3)?,
+                message: row.get(4)?,
             })
         })?
         .collect()
