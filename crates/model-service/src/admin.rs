@@ -19,8 +19,8 @@ use crate::store::{
 /// # Errors
 /// [`Error::Settings`] and [`Error::Store`].
 pub fn init_store(file: &Path) -> Result<(), Error> {
-    for path in Store::create(&Settings::read(file)?)? {
-        print(&format!("created {}", path.display()))?;
+    for part in Store::create(&Settings::read(file)?)? {
+        print(&format!("created {part}"))?;
     }
     Ok(())
 }
@@ -30,7 +30,7 @@ pub fn init_store(file: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Settings`] and [`Error::Store`].
 pub fn backup(file: &Path, to: &Path) -> Result<(), Error> {
-    store::back_up(&paths(file)?, to)?;
+    store::back_up(&paths(file, StoreError::BackupByPostgresql)?, to)?;
     print(&format!("the database is copied to {}", to.display()))
 }
 
@@ -39,7 +39,12 @@ pub fn backup(file: &Path, to: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Settings`] and [`Error::Store`].
 pub fn restore(file: &Path, from: &Path, new_ledger: bool) -> Result<(), Error> {
-    let restored = store::restore(paths(file)?, from, new_ledger, &command())?;
+    let restored = store::restore(
+        paths(file, StoreError::BackupByPostgresql)?,
+        from,
+        new_ledger,
+        &command(),
+    )?;
     print(&match restored.last {
         None => "the backup is restored, with a new ledger".to_owned(),
         Some(LedgerEnd { sequence, time }) => {
@@ -57,7 +62,7 @@ pub fn restore(file: &Path, from: &Path, new_ledger: bool) -> Result<(), Error> 
 /// # Errors
 /// [`Error::Settings`] and [`Error::Store`], which names the first bad line.
 pub fn verify_ledger(file: &Path) -> Result<(), Error> {
-    let verified = store::verify_ledger(&paths(file)?)?;
+    let verified = store::verify_ledger(&paths(file, StoreError::LedgerInPostgresql)?)?;
     print(&format!(
         "{} lines, all valid; SHA-256 of the last one: {}",
         verified.head.sequence, verified.head.hash
@@ -123,8 +128,9 @@ pub fn release_serial(
     print("the serial is released")
 }
 
-fn paths(file: &Path) -> Result<StorePaths, Error> {
-    Ok(StorePaths::of(&Settings::read(file)?))
+/// The files of an SQLite database; for PostgreSQL the error `otherwise`.
+fn paths(file: &Path, otherwise: StoreError) -> Result<StorePaths, Error> {
+    Ok(Store::files(&Settings::read(file)?).ok_or(otherwise)?)
 }
 
 /// Runs `work` with the open database and closes it.

@@ -61,6 +61,7 @@ impl Store {
     pub(crate) fn find_identities(&self, digest: &str) -> Result<Vec<StoredIdentity>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.find_identities(digest),
+            Backend::Postgres(store) => store.find_identities(digest),
         }
     }
 
@@ -74,6 +75,7 @@ impl Store {
     ) -> Result<Vec<IdentityRow>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.search_identities(text, before, limit).await,
+            Backend::Postgres(store) => store.search_identities(text, before, limit).await,
         }
     }
 }

@@ -42,6 +42,7 @@ impl Store {
     pub(crate) fn log_registration(&self, entry: LogEntry, limit: i64) -> Result<(), StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.log_registration(entry, limit),
+            Backend::Postgres(store) => store.log_registration(entry, limit),
         }
     }
 
@@ -53,6 +54,7 @@ impl Store {
     ) -> Result<Vec<LogRow>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.recent_registrations(before, limit).await,
+            Backend::Postgres(store) => store.recent_registrations(before, limit).await,
         }
     }
 }

@@ -31,6 +31,7 @@ impl Store {
     pub(crate) async fn issue_nonce(&self, nonce: &str, seconds: i64, limit: i64) -> Result<(), StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.issue_nonce(nonce, seconds, limit).await,
+            Backend::Postgres(store) => store.issue_nonce(nonce, seconds, limit).await,
         }
     }
 
@@ -38,6 +39,7 @@ impl Store {
     pub(crate) fn consume_nonce(&self, nonce: &str) -> Result<NonceState, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.consume_nonce(nonce),
+            Backend::Postgres(store) => store.consume_nonce(nonce),
         }
     }
 
@@ -45,6 +47,7 @@ impl Store {
     pub(crate) async fn open_nonces(&self, limit: u32) -> Result<OpenNonces, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.open_nonces(limit).await,
+            Backend::Postgres(store) => store.open_nonces(limit).await,
         }
     }
 }

@@ -74,6 +74,7 @@ impl Store {
     pub(crate) fn find_holder(&self, number: &SerialNumber) -> Result<Option<String>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.find_holder(number),
+            Backend::Postgres(store) => store.find_holder(number),
         }
     }
 
@@ -86,6 +87,7 @@ impl Store {
     ) -> Result<Option<String>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.find_serial(brand, model, device),
+            Backend::Postgres(store) => store.find_serial(brand, model, device),
         }
     }
 
@@ -99,6 +101,7 @@ impl Store {
     ) -> Result<Option<LastIssued>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.find_last_issued(number, device_key, sign_key),
+            Backend::Postgres(store) => store.find_last_issued(number, device_key, sign_key),
         }
     }
 
@@ -112,6 +115,7 @@ impl Store {
     ) -> Result<IssueOutcome, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.record_issue(issued, entry, log_limit),
+            Backend::Postgres(store) => store.record_issue(issued, entry, log_limit),
         }
     }
 }

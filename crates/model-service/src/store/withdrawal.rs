@@ -103,6 +103,7 @@ impl Store {
     pub(crate) fn find_identity(&self, digest: &str) -> Result<IdentityState, WithdrawalError> {
         let found = match &self.0 {
             Backend::Sqlite(store) => store.find_identity(digest)?,
+            Backend::Postgres(store) => store.find_identity(digest)?,
         };
         found.ok_or_else(|| WithdrawalError::UnknownIdentity {
             digest: digest.to_owned(),
@@ -120,6 +121,7 @@ impl Store {
         let key_digest = self.find_identity(digest)?.key_digest;
         Ok(match &self.0 {
             Backend::Sqlite(store) => store.block_identity(key_digest, now, authorship)?,
+            Backend::Postgres(store) => store.block_identity(key_digest, now, authorship)?,
         })
     }
 
@@ -132,6 +134,7 @@ impl Store {
         let key_digest = self.find_identity(digest)?.key_digest;
         Ok(match &self.0 {
             Backend::Sqlite(store) => store.unblock_identity(key_digest, authorship)?,
+            Backend::Postgres(store) => store.unblock_identity(key_digest, authorship)?,
         })
     }
 
@@ -143,6 +146,7 @@ impl Store {
     ) -> Result<(), WithdrawalError> {
         let released = match &self.0 {
             Backend::Sqlite(store) => store.release_serial(number.clone(), authorship)?,
+            Backend::Postgres(store) => store.release_serial(number.clone(), authorship)?,
         };
         match released {
             true => Ok(()),
@@ -157,6 +161,7 @@ impl Store {
     pub(crate) fn is_blocked(&self, key_digest: &str) -> Result<bool, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.is_blocked(key_digest),
+            Backend::Postgres(store) => store.is_blocked(key_digest),
         }
     }
 }

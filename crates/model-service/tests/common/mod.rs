@@ -17,6 +17,7 @@ pub mod hostility;
 pub mod http;
 pub mod page;
 pub mod parallel;
+pub mod postgres;
 pub mod webdriver;
 
 use std::fs::{self, OpenOptions};
@@ -31,6 +32,7 @@ use der::SecretDocument;
 use der::pem::LineEnding;
 use http::{Answer, Request};
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 use serde_json::json;
 use snap_assertions::{DigestForm, LocalSigner, SignOptions, Signer as _, Statement};
 
@@ -118,8 +120,16 @@ pub fn model_by(brand: &str, name: &str, key: &str) -> String {
 
 /// A directory with settings for the models `edge-box`, `edge-box-2` (hardware identity) and
 /// `edge-box-key` (API key), all for the hardware `edge-box`. Devices may propose any serial.
+///
+/// The database is SQLite, or PostgreSQL with `MODEL_SERVICE_TEST_STORE=postgres`.
 pub struct Bench {
     directory: tempfile::TempDir,
+    postgres: Option<postgres::Database>,
+}
+
+/// Returns true if the tests run on PostgreSQL.
+pub fn on_postgres() -> bool {
+    std::env::var("MODEL_SERVICE_TEST_STORE").is_ok_and(|store| store == "postgres")
 }
 
 impl Bench {
@@ -129,8 +139,21 @@ impl Bench {
 
     /// With more settings: `top` before all tables, `limits` in that table.
     pub fn with(top: &str, limits: &str) -> Self {
+        Self::on(
+            on_postgres().then(|| postgres::Server::shared().database()),
+            top,
+            limits,
+        )
+    }
+
+    /// With an empty PostgreSQL database, or on SQLite.
+    pub fn on(postgres: Option<postgres::Database>, top: &str, limits: &str) -> Self {
+        let database = postgres
+            .as_ref()
+            .map_or_else(|| "database.sqlite".to_owned(), postgres::Database::url);
         let bench = Self {
             directory: tempfile::tempdir().unwrap(),
+            postgres,
         };
         for (name, content) in [
             ("serial.pem", pem("brand").as_str()),
@@ -139,7 +162,7 @@ impl Bench {
             ("api-key", API_KEY),
             ("brand.account-key", &text_vector("account-key-brand.assert")),
             ("issuer.account-key", &text_vector("account-key-issuer.assert")),
-            ("settings.toml", &settings(top, limits)),
+            ("settings.toml", &settings(&database, top, limits)),
         ] {
             bench.write(name, content.as_bytes());
         }
@@ -193,15 +216,25 @@ impl Bench {
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// Fails unless the ledger is valid.
+    /// Fails unless the ledger is valid. That of PostgreSQL is a table without a chain.
     #[track_caller]
     pub fn verifies_ledger(&self) {
+        if self.postgres.is_some() {
+            return failed(&self.run(&["ledger", "verify"], &[]), 1, "ledger-in-postgresql");
+        }
         let output = self.run(&["ledger", "verify"], &[]);
         assert!(output.status.success(), "{output:?}");
     }
 
     /// The lines of the ledger.
     pub fn ledger(&self) -> Vec<serde_json::Value> {
+        if self.postgres.is_some() {
+            let lines = self.rows("SELECT event FROM ledger ORDER BY number");
+            return lines
+                .iter()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+        }
         let text = fs::read_to_string(self.path("database.ledger.jsonl")).unwrap_or_default();
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -223,7 +256,7 @@ impl Bench {
         fs::write(path, text).unwrap();
     }
 
-    /// Both files of the database.
+    /// Both files of the SQLite database.
     pub fn database(&self) -> Connection {
         let database = Connection::open(self.path("database.sqlite")).unwrap();
         let identities = self.path("database.identities.sqlite");
@@ -232,22 +265,53 @@ impl Bench {
         database
     }
 
+    /// The rows that a query finds, whose values have a tab in between.
+    pub fn rows(&self, query: &str) -> Vec<String> {
+        if let Some(database) = &self.postgres {
+            return postgres::psql(&database.url(), query);
+        }
+        let database = self.database();
+        let mut statement = database.prepare(query).unwrap();
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |row| {
+            let value = |column| {
+                Ok(match row.get_ref(column)? {
+                    ValueRef::Null => String::new(),
+                    ValueRef::Integer(number) => number.to_string(),
+                    other => other.as_str()?.to_owned(),
+                })
+            };
+            Ok((0..columns)
+                .map(value)
+                .collect::<rusqlite::Result<Vec<_>>>()?
+                .join("\t"))
+        });
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Changes the database behind the service.
+    pub fn execute(&self, statements: &str) {
+        match &self.postgres {
+            Some(database) => drop(postgres::psql(&database.url(), statements)),
+            None => self.database().execute_batch(statements).unwrap(),
+        }
+    }
+
     pub fn count(&self, what: &str) -> i64 {
-        self.database()
-            .query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get(0))
+        self.rows(&format!("SELECT count(*) FROM {what}"))[0]
+            .parse()
             .unwrap()
     }
 
     /// The last entry of the log: outcome and serial.
     pub fn last_logged(&self) -> (String, String) {
-        let last = "SELECT outcome, serial FROM registrations ORDER BY id DESC LIMIT 1";
-        self.database()
-            .query_row(last, [], |row| Ok((row.get(0)?, row.get(1)?)))
-            .unwrap()
+        let last = self.rows("SELECT outcome, serial FROM registrations ORDER BY id DESC LIMIT 1");
+        let (outcome, serial) = last[0].split_once('\t').unwrap();
+        (outcome.to_owned(), serial.to_owned())
     }
 }
 
-fn settings(top: &str, limits: &str) -> String {
+fn settings(database: &str, top: &str, limits: &str) -> String {
     let model = |name: &str| {
         format!(
             "[[model]]\nbrand-id = \"brand-acme\"\nmodel = \"{name}\"\nprovisioning = \"hardware-identity\"\n\
@@ -255,7 +319,7 @@ fn settings(top: &str, limits: &str) -> String {
         )
     };
     format!(
-        "listen = \"127.0.0.1:0\"\ndatabase = \"database.sqlite\"\n\
+        "listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\n\
          account-keys = [\"brand.account-key\", \"issuer.account-key\"]\n\
          import-token-file = \"token\"\npage-password-file = \"password\"\n{top}\n[limits]\n{limits}\n{}{}\
          [[model]]\nbrand-id = \"brand-acme\"\nmodel = \"edge-box-key\"\nprovisioning = \"api-key\"\n\

@@ -29,10 +29,11 @@ pub(crate) struct StorePaths {
 }
 
 impl StorePaths {
-    pub(crate) fn of(settings: &Settings) -> Self {
-        let beside = || settings.database.with_extension("ledger.jsonl");
+    /// The database at `path`, and the ledger as in the settings.
+    pub(in crate::store) fn of(path: &Path, settings: &Settings) -> Self {
+        let beside = || path.with_extension("ledger.jsonl");
         Self {
-            registrations: settings.database.clone(),
+            registrations: path.to_owned(),
             ledger: settings.ledger.clone().unwrap_or_else(beside),
             ledger_file_bytes: settings.limits.ledger_file_bytes,
         }

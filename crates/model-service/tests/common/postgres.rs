@@ -1,0 +1,154 @@
+//! A PostgreSQL server for the tests of a process, with a database for each bench.
+//!
+//! The server has its own directory, and listens on a socket there. It does not run as root, so
+//! that root becomes the user `postgres` for it. A shell watches over it: when the test process
+//! ends, however it does, it stops the server and removes the directory.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{ChildStdin, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Makes the cluster, starts the server, prints the directory, and waits for the end of its input.
+/// A line on the input is a command for the server.
+const SCRIPT: &str = r#"
+set -e
+for bin in /usr/lib/postgresql/*/bin; do :; done
+dir=$(mktemp -d /tmp/model-service-postgres.XXXXXX)
+trap 'test ! -f "$dir/data/postmaster.pid" || "$bin/pg_ctl" -D "$dir/data" -m immediate stop >"$dir/stop" 2>&1; rm -rf "$dir"' EXIT
+"$bin/initdb" -D "$dir/data" -U tests -A trust --no-sync >"$dir/initdb" 2>&1
+start() {
+    "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -o "-k $dir -c listen_addresses= -c max_connections=300" start >"$dir/start" 2>&1 </dev/null
+}
+start
+echo "$dir"
+while read -r command; do
+    case $command in
+        stop) "$bin/pg_ctl" -D "$dir/data" -m immediate stop >"$dir/stop" 2>&1 ;;
+        fast) "$bin/pg_ctl" -D "$dir/data" -m fast stop >"$dir/stop" 2>&1 ;;
+        start) start ;;
+    esac
+    echo done
+done
+"#;
+
+/// A running server.
+pub struct Server {
+    directory: PathBuf,
+    input: std::sync::Mutex<(ChildStdin, BufReader<std::process::ChildStdout>)>,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        let mut command = if nix::unistd::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args([
+                "--reuid=postgres",
+                "--regid=postgres",
+                "--clear-groups",
+                "sh",
+                "-c",
+            ]);
+            command
+        } else {
+            let mut command = Command::new("sh");
+            command.arg("-c");
+            command
+        };
+        command.arg(SCRIPT).current_dir("/");
+        // In a group of its own, so that an interrupt from a terminal ends the tests first.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("setpriv and PostgreSQL");
+        let input = child.stdin.take().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "PostgreSQL does not start: is it installed?");
+        Self {
+            directory: line.trim().into(),
+            input: std::sync::Mutex::new((input, output)),
+        }
+    }
+
+    /// The server that the tests of this process share.
+    pub fn shared() -> &'static Self {
+        static SERVER: OnceLock<Server> = OnceLock::new();
+        SERVER.get_or_init(Self::start)
+    }
+
+    /// `stop` without a checkpoint, `fast`, or `start`; returns when it is done.
+    pub fn control(&self, command: &str) {
+        let mut pipes = self.input.lock().unwrap();
+        std::io::Write::write_all(&mut pipes.0, format!("{command}\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        pipes.1.read_line(&mut line).unwrap();
+        assert_eq!(line, "done\n");
+    }
+
+    /// The URL of a database, with the directory of the socket as host.
+    pub fn url(&self, database: &str) -> String {
+        let host = self.directory.to_str().unwrap().replace('/', "%2F");
+        format!("postgres://tests@{host}/{database}")
+    }
+
+    /// A new empty database, which is removed when it is dropped.
+    pub fn database(&'static self) -> Database {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("bench{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        psql(&self.url("postgres"), &format!("CREATE DATABASE {name}"));
+        Database { server: self, name }
+    }
+}
+
+/// A database of a server.
+pub struct Database {
+    server: &'static Server,
+    name: String,
+}
+
+impl Database {
+    pub fn url(&self) -> String {
+        self.server.url(&self.name)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        // The server may be stopped.
+        let _ = run_psql(&self.server.url("postgres"), &drop);
+    }
+}
+
+/// Runs SQL with psql. Returns the rows, whose values have a tab in between.
+pub fn psql(url: &str, sql: &str) -> Vec<String> {
+    let output = run_psql(url, sql);
+    assert!(output.status.success(), "{sql}: {output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+pub fn run_psql(url: &str, sql: &str) -> Output {
+    Command::new("psql")
+        .args([
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-F",
+            "\t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-d",
+            url,
+            "-c",
+            sql,
+        ])
+        .output()
+        .unwrap()
+}
