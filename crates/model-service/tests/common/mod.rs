@@ -27,6 +27,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use der::SecretDocument;
 use der::pem::LineEnding;
@@ -295,6 +296,42 @@ impl Bench {
             Some(database) => drop(postgres::psql(&database.url(), statements)),
             None => self.database().execute_batch(statements).unwrap(),
         }
+    }
+
+    /// The name of a table of imported identities, for [`execute`](Self::execute).
+    pub fn imported(&self, table: &str) -> String {
+        match &self.postgres {
+            Some(_) => table.to_owned(),
+            None => format!("imported.{table}"),
+        }
+    }
+
+    /// The condition that a nonce was used.
+    pub fn used(&self) -> &'static str {
+        match &self.postgres {
+            Some(_) => "used_by IS NOT NULL",
+            None => "used = 1",
+        }
+    }
+
+    /// Keeps the service from writing nonces until the result is dropped.
+    pub fn lock_nonces(&self) -> Box<dyn std::any::Any> {
+        let Some(database) = &self.postgres else {
+            let database = self.database();
+            database.execute_batch("BEGIN IMMEDIATE").unwrap();
+            return Box::new(database);
+        };
+        Box::new(postgres::Session::begin(&database.url(), "LOCK TABLE nonces"))
+    }
+
+    /// Returns true if an import has begun to store.
+    pub fn an_import_stores(&self) -> bool {
+        if self.postgres.is_some() {
+            return self.count("pg_locks WHERE locktype = 'advisory' AND granted") > 0;
+        }
+        let other = Connection::open(self.path("database.identities.sqlite")).unwrap();
+        other.busy_timeout(Duration::ZERO).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_err()
     }
 
     pub fn count(&self, what: &str) -> i64 {

@@ -4,11 +4,11 @@
 //! that root becomes the user `postgres` for it. A shell watches over it: when the test process
 //! ends, however it does, it stops the server and removes the directory.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{ChildStdin, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 /// Makes the cluster, starts the server, prints the directory, and waits for the end of its input.
 /// A line on the input is a command for the server.
@@ -36,7 +36,7 @@ done
 /// A running server.
 pub struct Server {
     directory: PathBuf,
-    input: std::sync::Mutex<(ChildStdin, BufReader<std::process::ChildStdout>)>,
+    input: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
 }
 
 impl Server {
@@ -71,7 +71,7 @@ impl Server {
         assert!(!line.is_empty(), "PostgreSQL does not start: is it installed?");
         Self {
             directory: line.trim().into(),
-            input: std::sync::Mutex::new((input, output)),
+            input: Mutex::new((input, output)),
         }
     }
 
@@ -84,7 +84,7 @@ impl Server {
     /// `stop` without a checkpoint, `fast`, or `start`; returns when it is done.
     pub fn control(&self, command: &str) {
         let mut pipes = self.input.lock().unwrap();
-        std::io::Write::write_all(&mut pipes.0, format!("{command}\n").as_bytes()).unwrap();
+        pipes.0.write_all(format!("{command}\n").as_bytes()).unwrap();
         let mut line = String::new();
         pipes.1.read_line(&mut line).unwrap();
         assert_eq!(line, "done\n");
@@ -151,4 +151,39 @@ pub fn run_psql(url: &str, sql: &str) -> Output {
         ])
         .output()
         .unwrap()
+}
+
+/// A psql with an open transaction, which ends when it is dropped.
+pub struct Session(Child);
+
+impl Session {
+    /// Begins a transaction with a statement, and returns when that is done.
+    pub fn begin(url: &str, statement: &str) -> Self {
+        let mut child = Command::new("psql")
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let commands = format!("BEGIN; {statement};\n\\echo done\n");
+        child
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(commands.as_bytes())
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "done\n");
+        Self(child)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
 }
