@@ -47,7 +47,7 @@ use crate::import::{ImportCounts, ImportReport, Input, ReportLine};
 use crate::page::Page;
 use crate::service::{Service, open_importer};
 use crate::settings::Settings;
-use crate::store::WRITER_THREAD;
+use crate::store::{ImportOrigin, WRITER_THREAD};
 
 pub use admin::{
     IdentityChange, backup, change_identity, init_store, release_serial, restore, show_identity,
@@ -109,12 +109,14 @@ fn abort_if_writer_panics() {
 /// inputs cannot be used, or the database fails.
 pub fn import(file: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
     let settings = Settings::read(file)?;
-    let inputs = inputs
+    let inputs: Vec<_> = inputs
         .iter()
         .map(|path| Input::open(path))
         .collect::<Result<_, _>>()?;
     let importer = open_importer(&settings)?;
-    let report = importer.run(inputs, &admin::command());
+    let names: Vec<_> = inputs.iter().filter_map(|input| input.name.as_deref()).collect();
+    let origin = ImportOrigin::new(admin::command(), &names.join(", "));
+    let report = importer.run(inputs, &origin);
     let closed = importer.store.close();
     let report = report?;
     closed?;

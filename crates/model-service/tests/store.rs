@@ -171,7 +171,7 @@ fn an_empty_file_or_a_newer_version_is_refused() {
     let bench = Bench::new();
     let file = bench.path(FILES[0]);
     let database = Connection::open(&file).unwrap();
-    for version in [1, 4] {
+    for version in [1, 5] {
         database.pragma_update(None, "user_version", version).unwrap();
         failed(
             &refuses_to_serve(&bench.path("settings.toml")),
@@ -248,7 +248,9 @@ fn older(bench: &Bench, device: &Device) {
         .execute_batch(
             "INSERT INTO nonces (nonce, expires) VALUES ('open', 4000000000);
              INSERT INTO serials VALUES ('brand-acme', 'edge-box', 'SN-1', 'hardware-id-key another');
-             INSERT INTO issued VALUES (1, 'brand-acme', 'edge-box', 'SN-1', 0, 'key', 'signer', 'text');
+             INSERT INTO issued VALUES (1, 'brand-acme', 'edge-box', 'SN-1', 0, 'key', 'signer',
+                 'type: serial' || char(10) || 'timestamp: 2026-01-02T03:04:05Z' || char(10));
+             INSERT INTO issued VALUES (2, 'brand-acme', 'edge-box', 'SN-1', 1, 'key', 'signer', 'text');
              INSERT INTO registrations VALUES (1, 0, '', '', '', 'SN-1', '', 'issued', '');
              INSERT INTO registrations VALUES (2, 0, '', '', '', 'SN-1', '', 'serial-taken', '');",
         )
@@ -268,8 +270,8 @@ fn a_database_of_the_version_before_is_migrated_and_served() {
                 .pragma_query_value(None, "user_version", |row| row.get(0))
                 .unwrap()
         };
-        assert_eq!(version(&bench.path(file)), 3);
-        let copy = bench.path(&file.replace(".sqlite", ".before-3.sqlite"));
+        assert_eq!(version(&bench.path(file)), 4);
+        let copy = bench.path(&file.replace(".sqlite", ".before-4.sqlite"));
         assert_eq!(version(&copy), 2);
         assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -288,6 +290,20 @@ fn a_database_of_the_version_before_is_migrated_and_served() {
         .map(Result::unwrap)
         .collect();
     assert_eq!(numbers, [(0, 1), (2, 1)]);
+    // The times of the assertions and the import of the identities are known now.
+    let number = |sql| {
+        bench
+            .database()
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    assert_eq!(number("SELECT time FROM issued WHERE id = 1"), 1_767_323_045);
+    assert_eq!(number("SELECT time FROM issued WHERE id = 2"), 0);
+    assert_eq!(number("SELECT import FROM imported.identities"), 1);
+    assert_eq!(
+        number("SELECT added FROM imported.imports WHERE number = 1 AND time = 0"),
+        1
+    );
     stop(&mut service);
     bench.verifies_ledger();
 }

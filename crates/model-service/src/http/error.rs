@@ -74,6 +74,12 @@ pub(crate) enum RequestError {
     #[error("the body is not a JSON object with a reason: {reason}")]
     #[diagnostic(code("json-invalid"), help("Send {{\"reason\": \"TEXT\"}}"))]
     Json { reason: String },
+    #[error("the query of the address is not valid: {reason}")]
+    #[diagnostic(
+        code("query-invalid"),
+        help("Check the parameters; /openapi.json describes those of each address")
+    )]
+    Query { reason: String },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Withdrawal(WithdrawalError),

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::poll_fn;
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
@@ -17,14 +18,25 @@ use super::authorization::authorize;
 use super::body::{BodyWriter, body_pipe, check_content_type};
 use super::error::RequestError;
 use super::peer::Peer;
+use super::query::read_query;
 use super::status::refused;
 use crate::import::{ImportError, ImportReport};
 use crate::service::Service;
 use crate::settings::Role;
+use crate::store::ImportOrigin;
 
 /// Pieces of a report that wait for the network, of at least [`PIECE`] bytes each.
 const QUEUE: usize = 4;
 const PIECE: usize = 32 * 1024;
+
+/// The query of an import.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImportQuery {
+    /// The name of the file, for the list of imports.
+    #[serde(default)]
+    name: String,
+}
 
 /// A running import.
 pub(crate) type ImportJob = JoinHandle<Result<ImportReport, ImportError>>;
@@ -32,10 +44,11 @@ pub(crate) type ImportJob = JoinHandle<Result<ImportReport, ImportError>>;
 pub(super) async fn import(
     State(service): State<Arc<Service>>,
     Extension(Peer(address)): Extension<Peer>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let report = match run(service, address, &headers, body).await {
+    let report = match run(service, address, (&headers, &uri), body).await {
         Ok(report) => report,
         Err(error) => return refused(&error),
     };
@@ -50,23 +63,24 @@ pub(super) async fn import(
 async fn run(
     service: Arc<Service>,
     address: IpAddr,
-    headers: &HeaderMap,
+    (headers, uri): (&HeaderMap, &Uri),
     body: Body,
 ) -> Result<ImportReport, RequestError> {
     let by = format!("token {}", authorize(&service, headers, Role::Import, address)?);
     check_content_type(headers)?;
-    let (writer, job) = start_import(service, by)?;
+    let ImportQuery { name } = read_query(uri)?;
+    let (writer, job) = start_import(service, ImportOrigin::new(by, &name))?;
     let written = writer.write_body(headers, body).await;
     let report = import_result(job.await);
     // The error of the body is the cause of that of the import.
     written.and(report)
 }
 
-/// Starts an import for `by` if not too many are running. Returns a writer for the assertions, and
+/// Starts an import if not too many are running. Returns a writer for the assertions, and
 /// the job that reads them.
 pub(crate) fn start_import(
     service: Arc<Service>,
-    by: String,
+    origin: ImportOrigin,
 ) -> Result<(BodyWriter, ImportJob), RequestError> {
     let limits = &service.limits;
     let permit = Arc::clone(&service.import_permits)
@@ -79,8 +93,8 @@ pub(crate) fn start_import(
     // The thread holds the permit: it goes on if the client has gone.
     let job = spawn_blocking(move || {
         let _permit = permit;
-        let report = service.importer.run(vec![input], &by)?;
-        report.counts.log(&by);
+        let report = service.importer.run(vec![input], &origin)?;
+        report.counts.log(&origin);
         Ok(report)
     });
     Ok((writer, job))

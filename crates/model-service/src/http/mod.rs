@@ -9,6 +9,7 @@ mod error;
 mod import;
 mod linger;
 mod peer;
+mod query;
 mod rate;
 mod router;
 mod server;

@@ -22,7 +22,7 @@ pub(crate) fn status(error: &RequestError) -> StatusCode {
         RequestError::RateLimit | RequestError::TooManyTokens => StatusCode::TOO_MANY_REQUESTS,
         RequestError::Unauthorized => StatusCode::UNAUTHORIZED,
         RequestError::Role { .. } => StatusCode::FORBIDDEN,
-        RequestError::Json { .. } => StatusCode::BAD_REQUEST,
+        RequestError::Json { .. } | RequestError::Query { .. } => StatusCode::BAD_REQUEST,
         RequestError::Withdrawal(error) => of_withdrawal(error),
         RequestError::NotFound => StatusCode::NOT_FOUND,
         RequestError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,

@@ -18,7 +18,8 @@ use super::verify::{RefusedAssertion, Verifier};
 use crate::account_keys::AccountKeys;
 use crate::settings::DuplicateHardwareIds;
 use crate::store::{
-    IdentityRecord, ImportTransaction, Store, StoreError, StoredCounts, UpsertOutcome, UpsertResult,
+    IdentityRecord, ImportOrigin, ImportTransaction, Store, StoreError, StoredCounts, UpsertOutcome,
+    UpsertResult,
 };
 
 /// The input of an assertion, its place in the input, and the result of its verification.
@@ -34,8 +35,8 @@ pub(crate) struct Importer {
 }
 
 impl Importer {
-    /// Imports all inputs or none, for `by`; blocks the calling thread.
-    pub(crate) fn run(&self, inputs: Vec<Input>, by: &str) -> Result<ImportReport, ImportError> {
+    /// Imports all inputs or none; blocks the calling thread.
+    pub(crate) fn run(&self, inputs: Vec<Input>, origin: &ImportOrigin) -> Result<ImportReport, ImportError> {
         let verifier = Verifier {
             account_keys: &self.account_keys,
             digest_forms: &self.digest_forms,
@@ -43,7 +44,7 @@ impl Importer {
         let (queue, chunks) = sync_channel(QUEUE);
         thread::scope(|scope| {
             let reader = scope.spawn(move || read::run(inputs, &verifier, &queue));
-            self.store(chunks, reader, by)
+            self.store(chunks, reader, origin)
         })
     }
 
@@ -52,7 +53,7 @@ impl Importer {
         &self,
         chunks: Receiver<VerifiedChunk>,
         reader: ScopedJoinHandle<'_, ()>,
-        by: &str,
+        origin: &ImportOrigin,
     ) -> Result<ImportReport, ImportError> {
         let mut report = ReportWriter::new(self.temporary_file()?);
         // Nothing is locked before these have arrived: a small import that arrives slowly does not
@@ -81,7 +82,7 @@ impl Importer {
                 present: counts.present,
                 older: counts.older,
             };
-            transaction.commit(stored, by)?;
+            transaction.commit(stored, origin)?;
         }
         Ok(report.finish()?)
     }
@@ -190,7 +191,7 @@ mod tests {
             name: None,
             reader: Box::new(BufReader::new(Panicking)),
         };
-        let result = importer.run(vec![input], "test");
+        let result = importer.run(vec![input], &ImportOrigin::new("test".to_owned(), ""));
         assert!(matches!(result, Err(ImportError::Interrupted)));
     }
 }

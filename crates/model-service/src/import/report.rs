@@ -7,6 +7,7 @@ use failure::Diagnostic;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{cause, message};
+use crate::store::ImportOrigin;
 
 /// The outcome for an assertion.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -127,7 +128,7 @@ impl ImportCounts {
     }
 
     /// Writes a line to the log of the service.
-    pub(crate) fn log(&self, by: &str) {
+    pub(crate) fn log(&self, origin: &ImportOrigin) {
         let Self {
             new,
             replaced,
@@ -142,7 +143,8 @@ impl ImportCounts {
             "refused to import"
         };
         tracing::info!(
-            by,
+            by = origin.by,
+            file = origin.name,
             new,
             replaced,
             present,

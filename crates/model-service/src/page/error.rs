@@ -5,7 +5,7 @@ use failure::Diagnostic;
 use thiserror::Error;
 
 use crate::secret::RandomError;
-use crate::store::StoreError;
+use crate::store::{CursorError, StoreError, WithdrawalError};
 
 /// Why the page refuses a request or cannot show what was asked for.
 #[derive(Debug, Error, Diagnostic)]
@@ -52,6 +52,18 @@ pub(super) enum PageError {
         help("Import the file again to see the report")
     )]
     ReportUnreadable,
+    #[error("the filter `{name}` is not valid")]
+    #[diagnostic(
+        code("filter-invalid"),
+        help("Use a number for a lot, days such as 2026-11-25, and at most 500 characters")
+    )]
+    InvalidFilter { name: &'static str },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Cursor(#[from] CursorError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Withdrawal(#[from] WithdrawalError),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Store(#[from] StoreError),

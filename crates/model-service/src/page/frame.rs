@@ -1,20 +1,25 @@
-//! The frame of every page: menu, title, errors.
+//! The frame of every page: product, menu, title, version; and how errors are shown.
 
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
 use failure::Diagnostic;
-use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
+use super::cells::shortened;
 use super::error::PageError;
 use super::session::Session;
-use super::table::shortened;
 use crate::message::cause;
 
+const PRODUCT: &str = "Model service";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The pages, in the order of the menu.
-const MENU: [(&str, &str); 4] = [
-    ("/", "Identities"),
+const MENU: [(&str, &str); 7] = [
+    ("/", "Overview"),
+    ("/identities", "Identities"),
     ("/registrations", "Registrations"),
+    ("/refusals", "Refusals"),
+    ("/serials", "Serials"),
     ("/nonces", "Nonces"),
     ("/import", "Import"),
 ];
@@ -31,8 +36,15 @@ fn document(title: &str, body: &Markup) -> Html<String> {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) " · model service" }
                 link rel="stylesheet" href="/style.css";
+                script src="/copy.js" defer {}
             }
-            body { (body) }
+            body {
+                (body)
+                footer {
+                    span { (PRODUCT) " " (VERSION) }
+                    span { "Times are in UTC" }
+                }
+            }
         }
     };
     Html(page.into_string())
@@ -42,6 +54,7 @@ fn document(title: &str, body: &Markup) -> Html<String> {
 pub(super) fn bare(title: &str, content: &Markup) -> Html<String> {
     let body = html! {
         main.narrow {
+            p.brand { (PRODUCT) }
             h1 { (title) }
             (content)
         }
@@ -49,26 +62,49 @@ pub(super) fn bare(title: &str, content: &Markup) -> Html<String> {
     document(title, &body)
 }
 
-/// A page with the menu, for a person who is logged in.
+/// A page in the menu, for a person who is logged in.
 pub(super) fn page(session: &Session, title: &str, content: &Markup) -> Html<String> {
+    framed(session, title, title, content)
+}
+
+/// The page of one entry of the list `section`, which is in the menu.
+pub(super) fn detail(session: &Session, section: &str, title: &str, content: &Markup) -> Html<String> {
+    framed(session, section, title, content)
+}
+
+fn framed(session: &Session, section: &str, title: &str, content: &Markup) -> Html<String> {
     let body = html! {
-        header {
-            nav aria-label="Pages" {
-                @for (address, name) in MENU {
-                    a href=(address) aria-current=[(name == title).then_some("page")] { (name) }
-                }
+        a.skip href="#content" { "Skip to the content" }
+        (header(session, section, section == title))
+        main #content tabindex="-1" {
+            @if let Some((address, name)) = MENU.iter().find(|(_, name)| *name == section && section != title) {
+                p.back { a href=(address) { "← " (name) } }
             }
-            form method="post" action="/logout" {
-                (csrf(session))
-                button.quiet { "Log out" }
-            }
-        }
-        main {
             h1 { (title) }
             (content)
         }
     };
     document(title, &body)
+}
+
+fn header(session: &Session, section: &str, is_section: bool) -> Markup {
+    let current = if is_section { "page" } else { "true" };
+    html! {
+        header {
+            div.bar {
+                a.brand href="/" { (PRODUCT) }
+                nav aria-label="Pages" {
+                    @for (address, name) in MENU {
+                        a href=(address) aria-current=[(name == section).then_some(current)] { (name) }
+                    }
+                }
+                form method="post" action="/logout" {
+                    (csrf(session))
+                    button.quiet { "Log out" }
+                }
+            }
+        }
+    }
 }
 
 /// The hidden field with the token of the session.
@@ -99,22 +135,6 @@ pub(super) fn problem(error: &dyn Diagnostic) -> Markup {
     html! {
         p.message.bad role="alert" {
             (shortened(&cause, MAX_CAUSE)) ". " (failure::advice(error)) ". " code { "[" (failure::code(error)) "]" }
-        }
-    }
-}
-
-/// A time in UTC, from seconds since the epoch.
-pub(super) fn time(seconds: i64) -> Markup {
-    let time = Timestamp::from_second(seconds).unwrap_or_default().to_string();
-    let (day, rest) = time.split_once('T').unwrap_or((&time, ""));
-    html! { time datetime=(time) { span { (day) } " " span { (rest.trim_end_matches('Z')) " UTC" } } }
-}
-
-/// The link to older entries.
-pub(super) fn older(href: Option<&str>) -> Markup {
-    html! {
-        @if let Some(href) = href {
-            p { a rel="next" href=(href) { "Older →" } }
         }
     }
 }

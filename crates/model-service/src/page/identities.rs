@@ -1,102 +1,116 @@
-//! The imported identities, newest first, with a search.
+//! The imported identities, newest first.
 
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use maud::{Markup, html};
-use serde::Deserialize;
 
+use super::cells::{digest, foreign, outcome, time};
 use super::error::PageError;
-use super::frame;
+use super::filter::{Filter, some};
+use super::form;
 use super::identity::address;
+use super::imports::lot_link;
+use super::list::{List, empty, respond};
 use super::session::Session;
 use super::state::Page;
-use super::table::{foreign, outcome, shortened, table};
-use crate::store::{IdentityRow, StoreError};
+use crate::store::{IdentityEntry, IdentityFilter};
 
-const TITLE: &str = "Identities";
-const COLUMNS: [&str; 5] = ["Hardware id", "Hardware", "Issuer", "Key digest", "Imported"];
-/// The most bytes of HTML of the text that is searched for, when it is shown again.
-const MAX_SEARCH: usize = 1000;
-/// Rows on a page.
-pub(super) const ROWS: u32 = 50;
-
-#[derive(Deserialize)]
-pub(super) struct Search {
-    #[serde(default)]
-    q: String,
-    before: Option<i64>,
-}
+pub(super) const TITLE: &str = "Identities";
+pub(super) const ADDRESS: &str = "/identities";
+const STATES: [(&str, &str); 4] = [
+    ("", "All"),
+    ("registered", "Registered"),
+    ("unregistered", "Not registered"),
+    ("blocked", "Blocked"),
+];
 
 pub(super) async fn show(
+    session: Session,
     State(page): State<Arc<Page>>,
-    Query(search): Query<Search>,
-    headers: HeaderMap,
+    Query(filter): Query<Filter>,
 ) -> Response {
-    let session = match page.authorized(&headers) {
-        Ok(session) => session,
-        Err(response) => return response,
-    };
-    let before = search.before.unwrap_or(i64::MAX);
+    respond(&session, TITLE, content(&page, &filter).await)
+}
+
+async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
     let store = &page.service.store;
-    match store.search_identities(search.q.trim(), before, ROWS).await {
-        Ok(rows) => frame::page(&session, TITLE, &list(&search.q, &rows)).into_response(),
-        Err(error) => unavailable(&session, TITLE, error),
-    }
+    let listing = store.list_identities(wanted(filter)?, filter.page()?).await?;
+    let list = List {
+        address: ADDRESS,
+        noun: ["identity", "identities"],
+        columns: [
+            "Hardware id",
+            "Hardware",
+            "Issuer",
+            "Key digest",
+            "State",
+            "Lot",
+            "Imported",
+        ],
+        filter,
+    };
+    Ok(html! {
+        (form::filters(ADDRESS, filter, &fields(filter)))
+        (list.show(&listing, cells, nothing))
+    })
 }
 
-pub(super) fn unavailable(session: &Session, title: &str, error: StoreError) -> Response {
-    tracing::error!("{error}");
-    let error = PageError::from(error);
-    frame::failed(session, title, StatusCode::SERVICE_UNAVAILABLE, &error)
+/// The identities that the filters select.
+pub(super) fn wanted(filter: &Filter) -> Result<IdentityFilter, PageError> {
+    filter.check()?;
+    let state = |name: &str| (filter.state == name).then_some(true);
+    Ok(IdentityFilter {
+        text: some(&filter.q),
+        hardware_name: some(&filter.hardware),
+        issuer: some(&filter.issuer),
+        blocked: state("blocked"),
+        registered: state("registered").or(state("unregistered").map(|_| false)),
+        lot: filter.lot()?,
+        imported: filter.time()?,
+    })
 }
 
-fn list(text: &str, rows: &[IdentityRow]) -> Markup {
-    let last = rows
-        .last()
-        .filter(|_| rows.len() == ROWS as usize)
-        .map(|row| row.id);
-    let text = &*shortened(text.trim(), MAX_SEARCH);
-    let older = last.map(|id| format!("/?before={id}&q={}", encoded(text)));
+fn fields(filter: &Filter) -> Markup {
     html! {
-        form.sheet method="get" action="/" role="search" {
-            label for="q" { "Search by id, name, manufacturer, issuer or digest" }
-            div.fields {
-                input #q type="search" name="q" value=(text);
-                button { "Search" }
-            }
-        }
-        @if rows.is_empty() {
-            p { @if text.is_empty() { "No identities are imported." } @else { "No identities match." } }
-        } @else {
-            (table(COLUMNS, rows.iter().map(cells)))
-        }
-        (frame::older(older.as_deref()))
+        (form::search("Id, name, manufacturer, issuer or digest", &filter.q))
+        (form::text("hardware", "Hardware name", &filter.hardware))
+        (form::text("issuer", "Issuer", &filter.issuer))
+        (form::choice("state", "State", &filter.state, &STATES))
+        (form::text("lot", "Lot", &filter.lot))
+        (form::days(filter))
     }
 }
 
-fn cells(row: &IdentityRow) -> [Markup; 5] {
+fn nothing() -> Markup {
+    let advice = html! {
+        "Import the assertions that " code { "hardware-identity sign" } " wrote: "
+        a href="/import" { "upload the file" } ", or run"
+    };
+    let command = "model-service import --config FILE signed.assert";
+    empty("No identities are imported yet", &advice, Some(command))
+}
+
+fn cells(row: &IdentityEntry) -> [Markup; 7] {
     [
-        html! { strong { (foreign(&row.hardware_id)) } },
+        foreign(&row.hardware_id),
         html! { (foreign(&row.manufacturer)) ", " (foreign(&row.hardware_name)) },
         foreign(&row.issuer),
         html! {
-            a href=(address(&row.digest)) { code { (row.digest) } }
-            @if row.blocked { p { (outcome(false, "blocked", None)) } }
-            @if row.revision > 0 { p { "Revision " (row.revision) } }
+            (digest(&row.digest, Some(&address(&row.digest))))
+            @if row.revision > 0 { p.reason { "Revision " (row.revision) } }
         },
-        frame::time(row.imported),
+        state(row),
+        lot_link(row.lot),
+        time(row.imported),
     ]
 }
 
-/// Text, percent-encoded for a query string.
-pub(super) fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    let encode = |byte: u8| match plain(byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
+fn state(row: &IdentityEntry) -> Markup {
+    match (row.blocked, row.registered) {
+        (true, _) => outcome(false, "blocked", None),
+        (false, true) => outcome(true, "registered", None),
+        (false, false) => html! { "not registered" },
+    }
 }

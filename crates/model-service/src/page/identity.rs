@@ -1,51 +1,50 @@
-//! One identity: what is known of it, and taking back its serials.
+//! One identity: what is known of it, its history, and blocking it.
 
 use std::sync::Arc;
 
 use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
-use super::frame;
-use super::identities::encoded;
+use super::cells::{digest, foreign_up_to, outcome, shortened, time};
+use super::error::PageError;
+use super::filter::query;
+use super::history::{self, SHOWN, changes};
+use super::imports::lot_link;
 use super::session::Session;
 use super::state::Page;
-use super::table::{foreign, foreign_up_to, outcome, table};
+use super::table::table;
+use super::{form, frame, identities, list, registrations, serial};
 use crate::store::{
-    Authorship, IdentityState, ImportedIdentity, SerialNumber, Store, StoreError, WithdrawalError,
+    Authorship, IdentityHistory, IdentityState, ImportedIdentity, Listing, LoggedRegistration, PageRequest,
+    RegistrationFilter, Store, StoreError, StoredAssertion, WithdrawalError,
 };
 
 const TITLE: &str = "Identity";
+const ADDRESS: &str = "/identity";
 /// Who changes something here, for the ledger. All people have one password.
-const BY: &str = "page";
+pub(super) const BY: &str = "page";
 /// The most bytes of HTML for a value, longer than in a list.
 const MAX_VALUE: usize = 2000;
-/// The most assertions and the most serials that are shown.
-const SHOWN: usize = 10;
+/// The most bytes of HTML for an assertion.
+const MAX_ASSERTION: usize = 6000;
 
 #[derive(Deserialize)]
 pub(super) struct Wanted {
     digest: String,
 }
 
-/// A form of the page.
+/// The form that blocks or unblocks an identity.
 #[derive(Deserialize)]
 pub(super) struct Change {
     csrf: String,
     digest: String,
     action: Action,
     reason: String,
-    #[serde(default)]
-    brand: String,
-    #[serde(default)]
-    model: String,
-    #[serde(default)]
-    serial: String,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -53,62 +52,83 @@ pub(super) struct Change {
 enum Action {
     Block,
     Unblock,
-    Release,
+}
+
+/// What the page shows.
+struct Known {
+    state: IdentityState,
+    history: IdentityHistory,
 }
 
 pub(super) async fn show(
+    session: Session,
     State(page): State<Arc<Page>>,
     Query(wanted): Query<Wanted>,
-    headers: HeaderMap,
 ) -> Response {
-    let session = match page.authorized(&headers) {
-        Ok(session) => session,
-        Err(response) => return response,
+    let digest = wanted.digest.as_str();
+    let requests = match registrations_of(&page, digest).await {
+        Ok(requests) => requests,
+        Err(error) => return list::failed(&session, TITLE, &error.into()),
     };
-    let digest = wanted.digest.clone();
-    match with_store(&page, move |store| store.find_identity(&digest)).await {
-        Ok(state) => frame::page(&session, TITLE, &content(&session, &wanted.digest, &state)).into_response(),
-        Err(error) => failed(&session, &error),
-    }
-}
-
-pub(super) async fn change(
-    State(page): State<Arc<Page>>,
-    headers: HeaderMap,
-    Form(form): Form<Change>,
-) -> Response {
-    let session = match page.authorized(&headers) {
-        Ok(session) if session.accepts(&form.csrf) => session,
-        Ok(_) => return frame::stale(),
-        Err(response) => return response,
-    };
-    let back = address(&form.digest);
-    match with_store(&page, move |store| apply(store, form)).await {
-        Ok(()) => Redirect::to(&back).into_response(),
-        Err(error) => failed(&session, &error),
-    }
-}
-
-fn apply(store: &Store, form: Change) -> Result<(), WithdrawalError> {
-    let authorship = Authorship::new(BY.to_owned(), &form.reason)?;
-    match form.action {
-        Action::Block => store
-            .block_identity(&form.digest, Timestamp::now().as_second(), authorship)
-            .map(drop),
-        Action::Unblock => store.unblock_identity(&form.digest, authorship).map(drop),
-        Action::Release => {
-            let number = SerialNumber {
-                brand: form.brand,
-                model: form.model,
-                serial: form.serial,
-            };
-            store.release_serial(&number, authorship)
+    match find(&page, digest).await {
+        Ok(known) => {
+            let content = content(&session, digest, &known, &requests);
+            frame::detail(&session, identities::TITLE, TITLE, &content).into_response()
+        }
+        // A device with an API key, or one that was refused, can have requests all the same.
+        Err(error) => {
+            let content = html! { (frame::problem(&error)) (requests_table(digest, &requests)) };
+            let page = frame::detail(&session, identities::TITLE, TITLE, &content);
+            (list::status(&error), page).into_response()
         }
     }
 }
 
+async fn find(page: &Page, digest: &str) -> Result<Known, PageError> {
+    let wanted = digest.to_owned();
+    let state = with_store(page, move |store| store.find_identity(&wanted)).await?;
+    let history = page.service.store.identity_history(&state.key_digest).await?;
+    Ok(Known { state, history })
+}
+
+async fn registrations_of(page: &Page, digest: &str) -> Result<Listing<LoggedRegistration>, StoreError> {
+    let filter = RegistrationFilter {
+        device: Some(digest.to_owned()),
+        ..RegistrationFilter::default()
+    };
+    let first = PageRequest {
+        after: None,
+        limit: SHOWN as u32,
+    };
+    page.service.store.list_registrations(filter, first).await
+}
+
+pub(super) async fn change(
+    session: Session,
+    State(page): State<Arc<Page>>,
+    Form(form): Form<Change>,
+) -> Response {
+    if !session.accepts(&form.csrf) {
+        return frame::stale();
+    }
+    let back = address(&form.digest);
+    match with_store(&page, move |store| apply(store, &form)).await {
+        Ok(()) => Redirect::to(&back).into_response(),
+        Err(error) => list::failed(&session, TITLE, &error.into()),
+    }
+}
+
+fn apply(store: &Store, form: &Change) -> Result<(), WithdrawalError> {
+    let authorship = Authorship::new(BY.to_owned(), &form.reason)?;
+    match form.action {
+        Action::Block => store.block_identity(&form.digest, Timestamp::now().as_second(), authorship),
+        Action::Unblock => store.unblock_identity(&form.digest, authorship),
+    }
+    .map(drop)
+}
+
 /// Runs `work` in a thread that may block.
-async fn with_store<T: Send + 'static>(
+pub(super) async fn with_store<T: Send + 'static>(
     page: &Page,
     work: impl FnOnce(&Store) -> Result<T, WithdrawalError> + Send + 'static,
 ) -> Result<T, WithdrawalError> {
@@ -117,92 +137,127 @@ async fn with_store<T: Send + 'static>(
     done.unwrap_or(Err(StoreError::Interrupted.into()))
 }
 
-fn failed(session: &Session, error: &WithdrawalError) -> Response {
-    let status = match error {
-        WithdrawalError::UnknownIdentity { .. } | WithdrawalError::UnknownSerial { .. } => {
-            StatusCode::NOT_FOUND
-        }
-        WithdrawalError::Reason => StatusCode::BAD_REQUEST,
-        WithdrawalError::Store(error) => {
-            tracing::error!("{error}");
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-    };
-    frame::failed(session, TITLE, status, error)
-}
-
 /// The address of the page of an identity.
 pub(super) fn address(digest: &str) -> String {
-    format!("/identity?digest={}", encoded(digest))
+    format!("{ADDRESS}{}", query([("digest", digest)]))
 }
 
-fn content(session: &Session, digest: &str, state: &IdentityState) -> Markup {
-    let name = if state.blocked.is_some() {
-        "blocked"
-    } else {
-        "not blocked"
-    };
-    let reason = state.blocked.as_ref().map(|(_, reason)| reason.as_str());
-    let action = if state.blocked.is_some() {
-        "unblock"
-    } else {
-        "block"
-    };
+fn content(session: &Session, digest: &str, known: &Known, requests: &Listing<LoggedRegistration>) -> Markup {
+    let Known { state, history } = known;
     html! {
-        p { (outcome(state.blocked.is_none(), name, reason)) }
-        @if let Some((since, _)) = state.blocked { p { "Since " (frame::time(since)) } }
-        (table(["Hardware id", "Hardware", "Issuer", "Key digest"], state.identities.iter().take(SHOWN).map(cells)))
-        (form(session, digest, action, None))
-        @for number in state.serials.iter().take(SHOWN) {
-            h2 { "Serial " (foreign(&number.serial)) " of " (foreign(&number.brand)) "/" (foreign(&number.model)) }
-            (form(session, digest, "release", Some(number)))
+        (facts(state))
+        h2 { "Imported assertions" }
+        (table(
+            &html! { (history::shown(state.identities.len(), ["assertion", "assertions"])) },
+            ["Hardware id", "Hardware", "Issuer", "Key digest", "Lot", "Imported"],
+            state.identities.iter().take(SHOWN).map(|identity| cells(identity, history)),
+        ))
+        h2 { "Serials" }
+        @if state.serials.is_empty() {
+            p.hint { "The device has no serial." }
+        } @else {
+            (table(
+                &html! { (history::shown(state.serials.len(), ["serial", "serials"])) },
+                ["Serial", "Model"],
+                state.serials.iter().take(SHOWN).map(|number| [
+                    serial::link(number),
+                    html! { (foreign_up_to(&number.brand, MAX_VALUE)) "/" (foreign_up_to(&number.model, MAX_VALUE)) },
+                ]),
+            ))
         }
-        @if state.identities.len().max(state.serials.len()) > SHOWN {
-            p.hint { "The first " (SHOWN) " are shown. `model-service identity show` prints all." }
-        }
-        @if state.serials.is_empty() { p { "The device has no serial." } }
+        (requests_table(digest, requests))
+        (changes(&history.changes))
+        (change_form(session, digest, state.blocked.is_some()))
     }
 }
 
-fn cells(identity: &ImportedIdentity) -> [Markup; 4] {
+fn facts(state: &IdentityState) -> Markup {
+    html! {
+        div.sheet {
+            dl.facts {
+                dt { "State" }
+                dd {
+                    @if let Some((since, reason)) = &state.blocked {
+                        (outcome(false, "blocked", None)) " since " (time(*since)) ": " (foreign_up_to(reason, MAX_VALUE))
+                    } @else {
+                        (outcome(true, "not blocked", None))
+                    }
+                }
+                dt { "Digest of the key" }
+                dd { (digest(&state.key_digest, None)) }
+            }
+        }
+    }
+}
+
+fn cells(identity: &ImportedIdentity, history: &IdentityHistory) -> [Markup; 6] {
     let value = |text: &str| foreign_up_to(text, MAX_VALUE);
+    let stored = history
+        .assertions
+        .iter()
+        .find(|stored| stored.issuer == identity.issuer && stored.digest == identity.digest);
+    let of_stored = |show: fn(&StoredAssertion) -> Markup| stored.map(show).unwrap_or_default();
     [
-        html! { strong { (value(&identity.hardware_id)) } },
+        html! {
+            (value(&identity.hardware_id))
+            (of_stored(|stored| assertion(&stored.assertion)))
+        },
         html! { (value(&identity.manufacturer)) ", " (value(&identity.hardware_name)) },
         value(&identity.issuer),
         html! {
-            code { (identity.digest) }
-            @if identity.revision > 0 { p { "Revision " (identity.revision) } }
+            (digest(&identity.digest, None))
+            @if identity.revision > 0 { p.reason { "Revision " (identity.revision) } }
         },
+        of_stored(|stored| lot_link(stored.lot)),
+        of_stored(|stored| time(stored.imported)),
     ]
 }
 
-/// The form for an action, with the reason.
-fn form(session: &Session, digest: &str, action: &str, number: Option<&SerialNumber>) -> Markup {
-    let (label, button) = match action {
-        "block" => ("Why the device shall get no more serials", "Block"),
-        "unblock" => ("Why the device shall get serials again", "Unblock"),
-        _ => ("Why another device shall be able to get the serial", "Release"),
-    };
-    let field = format!(
-        "reason-{action}-{}",
-        number.map_or("", |number| number.model.as_str())
-    );
+/// An assertion, behind a button that works without scripts.
+pub(super) fn assertion(text: &str) -> Markup {
     html! {
-        form.sheet method="post" action="/identity" {
-            (frame::csrf(session))
-            input type="hidden" name="digest" value=(digest);
-            input type="hidden" name="action" value=(action);
-            @if let Some(number) = number {
-                input type="hidden" name="brand" value=(number.brand);
-                input type="hidden" name="model" value=(number.model);
-                input type="hidden" name="serial" value=(number.serial);
-            }
-            label for=(field) { (label) }
-            div.fields {
-                input id=(field) name="reason" required maxlength="1000";
-                button { (button) }
-            }
+        details.assertion {
+            summary { "Assertion" }
+            pre { code { (shortened(text, MAX_ASSERTION)) } }
+        }
+    }
+}
+
+fn requests_table(digest: &str, requests: &Listing<LoggedRegistration>) -> Markup {
+    let all = format!("{}{}", registrations::ADDRESS, query([("device", digest)]));
+    html! {
+        h2 { "Registrations" }
+        @if requests.rows.is_empty() {
+            p.hint { "No registration with this digest is in the log." }
+        } @else {
+            @let caption = history::shown(requests.total.count as usize, ["registration", "registrations"]);
+            (table(&html! { (caption) }, registrations::COLUMNS, requests.rows.iter().map(registrations::cells)))
+            @if requests.next.is_some() { p { a href=(all) { "All registrations of the device" } } }
+        }
+    }
+}
+
+fn change_form(session: &Session, digest: &str, blocked: bool) -> Markup {
+    let (action, title, effect, button) = match blocked {
+        false => (
+            "block",
+            "Block",
+            "A blocked device gets no serials and no remodels. It keeps the assertion that it has.",
+            "Block the identity",
+        ),
+        true => (
+            "unblock",
+            "Unblock",
+            "The device can register again.",
+            "Unblock the identity",
+        ),
+    };
+    let hidden = [("digest", digest), ("action", action)];
+    html! {
+        section.sheet {
+            h2 { (title) }
+            p { (effect) }
+            (form::change(session, ADDRESS, &hidden, "Reason, for the ledger", button))
         }
     }
 }

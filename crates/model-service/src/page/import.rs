@@ -1,24 +1,27 @@
-//! The import of an uploaded file.
+//! The import of an uploaded file, and the earlier imports.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::multipart::{Field, Multipart, MultipartError};
-use axum::extract::{FromRequest as _, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{FromRequest as _, Query, Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::cells::{count, foreign, outcome};
 use super::error::PageError;
-use super::frame;
+use super::filter::Filter;
 use super::session::Session;
 use super::state::Page;
-use super::table::{foreign, outcome, table};
+use super::table::table;
+use super::{frame, imports, list};
 use crate::http::{RequestError, import_result, log_detail, start_import, status};
 use crate::import::{ImportCounts, ImportOutcome, ImportReport, ReportLine};
 use crate::service::Service;
+use crate::store::ImportOrigin;
 
 const TITLE: &str = "Import";
 /// The most lines that are shown of the refused assertions, and of the others.
@@ -26,11 +29,15 @@ const SHOWN: usize = 50;
 /// The longest field with a token, in bytes.
 const MAX_TOKEN: usize = 1024;
 
-pub(super) async fn form(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
-    match page.authorized(&headers) {
-        Ok(session) => frame::page(&session, TITLE, &form_markup(&session)).into_response(),
-        Err(response) => response,
-    }
+/// The form, and the earlier imports.
+pub(super) async fn show(
+    session: Session,
+    State(page): State<Arc<Page>>,
+    Query(filter): Query<Filter>,
+) -> Response {
+    let content = imports::list(&page, &filter).await;
+    let content = content.map(|imports| html! { (form_markup(&session)) (imports) });
+    list::respond(&session, TITLE, content)
 }
 
 fn form_markup(session: &Session) -> Markup {
@@ -48,11 +55,7 @@ fn form_markup(session: &Session) -> Markup {
     }
 }
 
-pub(super) async fn upload(State(page): State<Arc<Page>>, request: Request) -> Response {
-    let session = match page.authorized(request.headers()) {
-        Ok(session) => session,
-        Err(response) => return response,
-    };
+pub(super) async fn upload(session: Session, State(page): State<Arc<Page>>, request: Request) -> Response {
     let mut form = match Multipart::from_request(request, &()).await {
         Ok(form) => form,
         Err(rejection) => {
@@ -111,7 +114,8 @@ async fn read_token(mut field: Field<'_>) -> Result<String, RequestError> {
 
 async fn import(service: Arc<Service>, mut field: Field<'_>) -> Result<ImportReport, RequestError> {
     let pause = Duration::from_secs(service.limits.request_seconds.into());
-    let (mut writer, job) = start_import(service, "page".to_owned())?;
+    let origin = ImportOrigin::new("page".to_owned(), field.file_name().unwrap_or_default());
+    let (mut writer, job) = start_import(service, origin)?;
     let written = loop {
         match timeout(pause, field.chunk()).await {
             Ok(Ok(Some(piece))) => {
@@ -192,19 +196,19 @@ fn report_markup(session: &Session, counts: &ImportCounts, lines: &[ReportLine])
         } @else {
             (frame::problem(&PageError::ImportRefused { refused: counts.refused, total }))
         }
-        dl {
-            @for (name, count) in [
+        dl.figures {
+            @for (name, number) in [
                 ("New", counts.new),
                 ("Replaced an older revision", counts.replaced),
                 ("Already imported", counts.present),
                 ("Older than the stored one", counts.older),
                 ("Refused", counts.refused),
             ] {
-                div { dt { (name) } dd { (count) } }
+                div { dt { (name) } dd { (count(number)) } }
             }
         }
         @if !lines.is_empty() {
-            (table(["No.", "Hardware id", "Outcome"], lines.iter().map(cells)))
+            (table(&html! { "Assertions in the file" }, ["Number", "Hardware id", "Outcome"], lines.iter().map(cells)))
         }
         @if lines.len() as u64 != total {
             p.hint { "The first " (SHOWN) " refused assertions and the first " (SHOWN) " others are shown." }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::cookies::{KNOWN, SESSION};
 use super::error::PageError;
 use super::frame;
+use super::session::Session;
 use super::state::Page;
 use crate::http::Peer;
 use crate::secret::RandomError;
@@ -84,16 +85,13 @@ pub(super) struct Logout {
 }
 
 pub(super) async fn logout(
+    session: Session,
     State(page): State<Arc<Page>>,
-    headers: HeaderMap,
     Form(form): Form<Logout>,
 ) -> Response {
-    match page.authorized(&headers) {
-        Ok(session) if session.accepts(&form.csrf) => {
-            page.sessions.end(&session);
-            Redirect::to("/login").into_response()
-        }
-        Ok(_) => frame::stale(),
-        Err(response) => response,
+    if !session.accepts(&form.csrf) {
+        return frame::stale();
     }
+    page.sessions.end(&session);
+    Redirect::to("/login").into_response()
 }

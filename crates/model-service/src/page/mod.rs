@@ -1,16 +1,28 @@
-//! The page for people: identities, registrations, import and open nonces, behind a login.
+//! The page for people: overview, lists, histories and import, behind a login.
 //!
-//! Plain HTML without scripts. maud escapes every value in it.
+//! Plain HTML that works without scripts. maud escapes every value in it.
 
 mod attempts;
+mod cells;
+mod chart;
 mod cookies;
 mod error;
+mod filter;
+mod form;
 mod frame;
+mod history;
 mod identities;
 mod identity;
 mod import;
+mod imports;
+mod list;
 mod login;
+mod nonces;
+mod overview;
+mod refusals;
 mod registrations;
+mod serial;
+mod serials;
 mod session;
 mod state;
 mod table;
@@ -31,6 +43,7 @@ pub(crate) use state::Page;
 pub(crate) use state::PageStartError;
 
 const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("copy.js");
 
 /// The largest form without a file, in bytes.
 const MAX_FORM: usize = 16 * 1024;
@@ -39,18 +52,26 @@ const MAX_FORM: usize = 16 * 1024;
 pub(crate) fn routes(page: Page) -> Router {
     let time = Duration::from_secs(page.service.limits.request_seconds.into());
     let short = Router::new()
-        .route("/", get(identities::show))
+        .route("/", get(overview::show))
+        .route("/identities", get(identities::show))
         .route("/identity", get(identity::show).post(identity::change))
         .route("/registrations", get(registrations::show))
-        .route("/nonces", get(registrations::nonces))
+        .route("/refusals", get(refusals::show))
+        .route("/serials", get(serials::show))
+        .route(serial::ADDRESS, get(serial::show).post(serial::release))
+        .route("/nonces", get(nonces::show))
         .route("/login", get(login::form).post(login::login))
         .route("/logout", post(login::logout))
-        .route("/style.css", get(style))
+        .route("/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))
+        .route(
+            "/copy.js",
+            get(|| asset("text/javascript; charset=utf-8", SCRIPT)),
+        )
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(middleware::from_fn_with_state(time, limit_time));
     // It has its own limits.
     let import = Router::new()
-        .route("/import", get(import::form).post(import::upload))
+        .route("/import", get(import::show).post(import::upload))
         .layer(DefaultBodyLimit::disable());
     short
         .merge(import)
@@ -65,14 +86,14 @@ async fn limit_time(State(time): State<Duration>, request: Request, next: Next) 
     })
 }
 
-/// Forbids browsers to run scripts on the page, to frame it, to send its forms elsewhere and to
-/// store it.
+/// Forbids browsers to run other scripts than that of the page, to frame it, to send its forms
+/// elsewhere and to store it.
 async fn set_policy(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in [
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),
@@ -85,6 +106,6 @@ async fn set_policy(request: Request, next: Next) -> Response {
     response
 }
 
-async fn style() -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
+async fn asset(content_type: &'static str, content: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, content_type)], content).into_response()
 }

@@ -1,99 +1,116 @@
-//! The log of registrations, and the open nonces.
+//! The log of registrations, newest first.
 
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use maud::{Markup, html};
-use serde::Deserialize;
 
-use super::frame;
-use super::identities::{ROWS, unavailable};
+use super::cells::{digest, foreign, outcome, time};
+use super::error::PageError;
+use super::filter::{Filter, some};
+use super::list::{List, empty, respond};
+use super::session::Session;
 use super::state::Page;
-use super::table::{foreign, outcome, table};
-use crate::store::{LogRow, OpenNonces};
+use super::{form, identity, serial};
+use crate::store::{LogEntry, LoggedRegistration, OutcomeClass, RegistrationFilter, SerialNumber};
 
 const TITLE: &str = "Registrations";
-const NONCES: &str = "Nonces";
-const COLUMNS: [&str; 6] = ["Time", "Model", "Serial", "Outcome", "Device", "From"];
-
-#[derive(Deserialize)]
-pub(super) struct Paging {
-    before: Option<i64>,
-}
+pub(super) const ADDRESS: &str = "/registrations";
+pub(super) const COLUMNS: [&str; 6] = ["Time", "Model", "Serial", "Outcome", "Device", "From"];
+const REFUSED: &str = "refused";
+const OUTCOMES: [(&str, &str); 4] = [
+    ("", "All"),
+    ("issued", "Issued"),
+    ("repeated", "Repeated"),
+    (REFUSED, "Refused"),
+];
 
 pub(super) async fn show(
+    session: Session,
     State(page): State<Arc<Page>>,
-    Query(paging): Query<Paging>,
-    headers: HeaderMap,
+    Query(filter): Query<Filter>,
 ) -> Response {
-    let session = match page.authorized(&headers) {
-        Ok(session) => session,
-        Err(response) => return response,
+    respond(&session, TITLE, content(&page, &filter).await)
+}
+
+async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
+    let store = &page.service.store;
+    let listing = store.list_registrations(wanted(filter)?, filter.page()?).await?;
+    let list = List {
+        address: ADDRESS,
+        noun: ["registration", "registrations"],
+        columns: COLUMNS,
+        filter,
     };
-    let before = paging.before.unwrap_or(i64::MAX);
-    match page.service.store.recent_registrations(before, ROWS).await {
-        Ok(rows) => frame::page(&session, TITLE, &log(&rows)).into_response(),
-        Err(error) => unavailable(&session, TITLE, error),
-    }
+    Ok(html! {
+        (form::filters(ADDRESS, filter, &fields(filter)))
+        (list.show(&listing, cells, nothing))
+    })
 }
 
-fn log(rows: &[LogRow]) -> Markup {
-    let last = rows
-        .last()
-        .filter(|_| rows.len() == ROWS as usize)
-        .map(|row| row.id);
-    let older = last.map(|id| format!("/registrations?before={id}"));
+/// The registrations that the filters select.
+pub(super) fn wanted(filter: &Filter) -> Result<RegistrationFilter, PageError> {
+    filter.check()?;
+    let (brand, model) = filter.brand_and_model();
+    let refused = filter.outcome == REFUSED;
+    Ok(RegistrationFilter {
+        id: None,
+        class: refused.then_some(OutcomeClass::Refused),
+        outcome: some(&filter.outcome).filter(|_| !refused),
+        brand,
+        model,
+        serial: some(&filter.serial),
+        device: some(&filter.device),
+        time: filter.time()?,
+        lot: filter.lot()?,
+    })
+}
+
+fn fields(filter: &Filter) -> Markup {
     html! {
-        @if rows.is_empty() {
-            p { "No registrations are logged." }
-        } @else {
-            (table(COLUMNS, rows.iter().map(cells)))
-        }
-        (frame::older(older.as_deref()))
+        (form::choice("outcome", "Outcome", &filter.outcome, &OUTCOMES))
+        (form::text("model", "Model", &filter.model))
+        (form::text("serial", "Serial", &filter.serial))
+        (form::text("device", "Device", &filter.device))
+        (form::text("lot", "Lot", &filter.lot))
+        (form::days(filter))
     }
 }
 
-fn cells(row: &LogRow) -> [Markup; 6] {
+/// What to do if no device has registered.
+pub(super) fn nothing() -> Markup {
+    let advice = html! { "Set the address of this service in the gadget of a device, and let it register" };
+    let setting = "device-service.url = http://HOST:PORT/v1/";
+    empty("No device has requested a serial yet", &advice, Some(setting))
+}
+
+pub(super) fn cells(row: &LoggedRegistration) -> [Markup; 6] {
     let row = &row.entry;
-    let good = ["issued", "repeated"].contains(&row.outcome.as_str());
     let reason = Some(row.reason.as_str()).filter(|reason| !reason.is_empty());
     [
-        frame::time(row.time),
+        time(row.time),
         html! { (foreign(&row.brand)) "/" (foreign(&row.model)) },
-        html! { strong { (foreign(&row.serial)) } },
-        outcome(good, &row.outcome, reason),
-        html! { code { (foreign(&row.device)) } },
+        serial_link(row),
+        outcome(is_good(row), &row.outcome, reason),
+        digest(&row.device, Some(&identity::address(&row.device))),
         html! { (row.address) },
     ]
 }
 
-pub(super) async fn nonces(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
-    let session = match page.authorized(&headers) {
-        Ok(session) => session,
-        Err(response) => return response,
+fn is_good(row: &LogEntry) -> bool {
+    ["issued", "repeated"].contains(&row.outcome.as_str())
+}
+
+/// The serial, with a link if the device got it.
+fn serial_link(row: &LogEntry) -> Markup {
+    let number = SerialNumber {
+        brand: row.brand.clone(),
+        model: row.model.clone(),
+        serial: row.serial.clone(),
     };
-    match page.service.store.open_nonces(ROWS).await {
-        Ok(open) => frame::page(&session, NONCES, &list(&open)).into_response(),
-        Err(error) => unavailable(&session, NONCES, error),
+    match is_good(row) {
+        true => serial::link(&number),
+        false => foreign(&row.serial),
     }
-}
-
-fn list(open: &OpenNonces) -> Markup {
-    html! {
-        p { "Open: " strong { (open.count) } @if open.count > u64::from(ROWS) { ". The " (ROWS) " that expire first:" } }
-        @if !open.first.is_empty() {
-            (table(["Nonce", "Expires", "Left"], open.first.iter().map(|nonce| nonce_cells(nonce, open.now))))
-        }
-    }
-}
-
-fn nonce_cells((nonce, expires): &(String, i64), now: i64) -> [Markup; 3] {
-    [
-        // Enough to find the nonce in the log of a device, too little to use it.
-        html! { code { (nonce.chars().take(12).collect::<String>()) "…" } },
-        frame::time(*expires),
-        html! { (expires - now) " s" },
-    ]
 }

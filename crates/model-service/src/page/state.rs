@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::http::request::Parts;
+use axum::response::Redirect;
 use failure::Diagnostic;
 use thiserror::Error;
 
@@ -48,12 +50,17 @@ impl Page {
         })
     }
 
-    /// The session of a request, or a redirect to the login.
-    #[allow(clippy::result_large_err, reason = "the error is the response")]
-    pub(super) fn authorized(&self, headers: &HeaderMap) -> Result<Session, Response> {
-        self.cookies
-            .find(headers, SESSION)
-            .and_then(|cookie| self.sessions.find(cookie))
-            .ok_or_else(|| Redirect::to("/login").into_response())
+    fn session(&self, headers: &HeaderMap) -> Option<Session> {
+        let cookie = self.cookies.find(headers, SESSION)?;
+        self.sessions.find(cookie)
+    }
+}
+
+/// The session of a request, or a redirect to the login.
+impl FromRequestParts<Arc<Page>> for Session {
+    type Rejection = Redirect;
+
+    async fn from_request_parts(parts: &mut Parts, page: &Arc<Page>) -> Result<Self, Redirect> {
+        page.session(&parts.headers).ok_or_else(|| Redirect::to("/login"))
     }
 }

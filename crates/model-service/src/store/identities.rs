@@ -42,40 +42,12 @@ pub(crate) struct StoredIdentity {
     pub(crate) assertion: String,
 }
 
-/// An identity in the list on the page.
-pub(crate) struct IdentityRow {
-    pub(crate) id: i64,
-    pub(crate) issuer: String,
-    pub(crate) digest: String,
-    pub(crate) revision: u64,
-    pub(crate) hardware_id: String,
-    pub(crate) hardware_name: String,
-    pub(crate) manufacturer: String,
-    /// The time of the import, in seconds since the epoch.
-    pub(crate) imported: i64,
-    pub(crate) blocked: bool,
-}
-
 impl Store {
     /// The identities whose header `hardware-id-key-sha3-384` is `digest`: one for each issuer.
     pub(crate) fn find_identities(&self, digest: &str) -> Result<Vec<StoredIdentity>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.find_identities(digest),
             Backend::Postgres(store) => store.find_identities(digest),
-        }
-    }
-
-    /// Lists the newest identities with an id below `before`, at most `limit`, that contain `text`
-    /// in an id, a name or the digest. An empty `text` matches all.
-    pub(crate) async fn search_identities(
-        &self,
-        text: &str,
-        before: i64,
-        limit: u32,
-    ) -> Result<Vec<IdentityRow>, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(store) => store.search_identities(text, before, limit).await,
-            Backend::Postgres(store) => store.search_identities(text, before, limit).await,
         }
     }
 }

@@ -2,6 +2,27 @@
 
 use super::{Backend, IdentityRecord, Store, StoreError};
 use super::{postgres, sqlite};
+use crate::message::shortened;
+
+/// Where an import comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct ImportOrigin {
+    /// Who imports, as in the ledger.
+    pub(crate) by: String,
+    /// The name of the file or files; may be empty.
+    pub(crate) name: String,
+}
+
+impl ImportOrigin {
+    /// Keeps the beginning of a long name, without control characters.
+    pub(crate) fn new(by: String, name: &str) -> Self {
+        let name: String = name.chars().filter(|character| !character.is_control()).collect();
+        Self {
+            by,
+            name: shortened(&name),
+        }
+    }
+}
 
 /// The number of identities that an import stores, by outcome.
 #[derive(Clone, Copy, Debug)]
@@ -74,12 +95,12 @@ impl ImportTransaction {
         }
     }
 
-    /// Records the import by `by` in the ledger, then commits the transaction: it is on the disk when
-    /// this returns.
-    pub(crate) fn commit(self, counts: StoredCounts, by: &str) -> Result<(), StoreError> {
+    /// Records the import in the ledger, then commits the transaction: it is on the disk when this
+    /// returns.
+    pub(crate) fn commit(self, counts: StoredCounts, origin: &ImportOrigin) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(transaction) => transaction.commit(counts, by),
-            Self::Postgres(transaction) => transaction.commit(counts, by),
+            Self::Sqlite(transaction) => transaction.commit(counts, origin),
+            Self::Postgres(transaction) => transaction.commit(counts, origin),
         }
     }
 }

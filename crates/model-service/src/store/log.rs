@@ -1,6 +1,6 @@
 //! The log of registrations.
 
-use super::{Backend, Store, StoreError};
+use super::{Backend, OutcomeClass, Store, StoreError};
 
 /// A registration and its outcome.
 #[derive(Clone, Debug, Default)]
@@ -23,17 +23,12 @@ impl LogEntry {
     /// The class of the outcome, as in the schemas.
     pub(super) fn class(&self) -> i64 {
         match self.outcome.as_str() {
-            "issued" => 0,
-            "repeated" => 1,
-            _ => 2,
+            "issued" => OutcomeClass::Issued,
+            "repeated" => OutcomeClass::Repeated,
+            _ => OutcomeClass::Refused,
         }
+        .number()
     }
-}
-
-/// A log entry in the list on the page.
-pub(crate) struct LogRow {
-    pub(crate) id: i64,
-    pub(crate) entry: LogEntry,
 }
 
 impl Store {
@@ -43,18 +38,6 @@ impl Store {
         match &self.0 {
             Backend::Sqlite(store) => store.log_registration(entry, limit),
             Backend::Postgres(store) => store.log_registration(entry, limit),
-        }
-    }
-
-    /// Lists the newest entries with an id below `before`, at most `limit`.
-    pub(crate) async fn recent_registrations(
-        &self,
-        before: i64,
-        limit: u32,
-    ) -> Result<Vec<LogRow>, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(store) => store.recent_registrations(before, limit).await,
-            Backend::Postgres(store) => store.recent_registrations(before, limit).await,
         }
     }
 }

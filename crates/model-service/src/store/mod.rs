@@ -6,27 +6,41 @@
 //! registrations and imports run in threads that may block.
 
 mod backend;
+mod changes;
+mod conditions;
 mod error;
 mod event;
 mod identities;
 mod import;
+mod lists;
 mod log;
 mod nonces;
 mod postgres;
 mod serials;
 mod sqlite;
+mod statistics;
+#[cfg(test)]
+mod tests;
 mod withdrawal;
 
 use backend::Backend;
 pub(crate) use backend::Store;
+pub(crate) use changes::{Change, ChangeKind};
+pub(crate) use conditions::TimeRange;
 pub(crate) use error::StoreError;
 use event::Event;
+pub(crate) use identities::IdentityRecord;
 use identities::StoredIdentity;
-pub(crate) use identities::{IdentityRecord, IdentityRow};
-pub(crate) use import::{ImportTransaction, StoredCounts, UpsertOutcome, UpsertResult};
-pub(crate) use log::{LogEntry, LogRow};
-pub(crate) use nonces::{NonceState, OpenNonces};
+pub(crate) use import::{ImportOrigin, ImportTransaction, StoredCounts, UpsertOutcome, UpsertResult};
+pub(crate) use lists::{
+    Cursor, CursorError, IdentityEntry, IdentityFilter, IdentityHistory, Import, ImportFilter,
+    IssuedAssertion, Listing, LoggedRegistration, NonceEntry, NonceFilter, NonceStatus, OutcomeClass,
+    PageRequest, RegistrationFilter, SerialEntry, SerialFilter, SerialHistory, StoredAssertion, Total,
+};
+pub(crate) use log::LogEntry;
+pub(crate) use nonces::NonceState;
 use serials::LastIssued;
 pub(crate) use serials::{IssueOutcome, IssuedSerial, SerialNumber, identity_device};
 pub(crate) use sqlite::{LedgerEnd, LedgerError, StorePaths, WRITER_THREAD, back_up, restore, verify_ledger};
+pub(crate) use statistics::{Counts, DayCounts, RefusalCount};
 pub(crate) use withdrawal::{Authorship, IdentityState, ImportedIdentity, WithdrawalError};

@@ -15,16 +15,6 @@ pub(crate) enum NonceState {
     Unknown,
 }
 
-/// The nonces that devices can still use.
-pub(crate) struct OpenNonces {
-    /// When they were listed, in seconds since the epoch.
-    pub(crate) now: i64,
-    /// How many there are.
-    pub(crate) count: u64,
-    /// Those that expire first: the nonce and the time when it expires.
-    pub(crate) first: Vec<(String, i64)>,
-}
-
 impl Store {
     /// Stores a new nonce that is valid for `seconds` from now. At most `limit` nonces are kept:
     /// the oldest are deleted.
@@ -40,14 +30,6 @@ impl Store {
         match &self.0 {
             Backend::Sqlite(store) => store.consume_nonce(nonce),
             Backend::Postgres(store) => store.consume_nonce(nonce),
-        }
-    }
-
-    /// Counts the open nonces, and lists at most `limit` that expire first.
-    pub(crate) async fn open_nonces(&self, limit: u32) -> Result<OpenNonces, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(store) => store.open_nonces(limit).await,
-            Backend::Postgres(store) => store.open_nonces(limit).await,
         }
     }
 }

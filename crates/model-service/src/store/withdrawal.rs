@@ -44,6 +44,13 @@ pub enum WithdrawalError {
 }
 
 impl WithdrawalError {
+    pub(crate) fn unknown_serial(number: &SerialNumber) -> Self {
+        Self::UnknownSerial {
+            model: format!("{}/{}", number.brand, number.model),
+            serial: number.serial.clone(),
+        }
+    }
+
     /// The exit status of a command that ends with this error.
     pub(crate) fn status(&self) -> Status {
         match self {
@@ -150,10 +157,7 @@ impl Store {
         };
         match released {
             true => Ok(()),
-            false => Err(WithdrawalError::UnknownSerial {
-                model: format!("{}/{}", number.brand, number.model),
-                serial: number.serial.clone(),
-            }),
+            false => Err(WithdrawalError::unknown_serial(number)),
         }
     }
 

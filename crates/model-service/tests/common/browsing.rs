@@ -62,6 +62,12 @@ impl World {
         self.browser.find("main button").follow();
     }
 
+    /// Fills in the reason of the change that the page offers, and sends it.
+    pub fn give_reason(&self, reason: &str) {
+        self.browser.find("#reason").fill(reason);
+        self.browser.find("section button").follow();
+    }
+
     /// Fails unless the page shows exactly this error.
     #[track_caller]
     pub fn shows_error(&self, code: &str) {
@@ -72,7 +78,7 @@ impl World {
 
     /// The first cell of each row.
     pub fn first_cells(&self) -> Vec<String> {
-        self.browser.texts("tbody td:first-child")
+        self.browser.texts("tbody th")
     }
 
     /// The counts of the report, in their order.

@@ -10,6 +10,7 @@
     clippy::panic
 )]
 
+pub mod axe;
 pub mod browsing;
 pub mod campaign;
 pub mod device;

@@ -14,12 +14,13 @@ use std::sync::{Mutex, OnceLock};
 /// A line on the input is a command for the server.
 const SCRIPT: &str = r#"
 set -e
+fsync=$1
 for bin in /usr/lib/postgresql/*/bin; do :; done
 dir=$(mktemp -d /tmp/model-service-postgres.XXXXXX)
 trap 'test ! -f "$dir/data/postmaster.pid" || "$bin/pg_ctl" -D "$dir/data" -m immediate stop >"$dir/stop" 2>&1; rm -rf "$dir"' EXIT
 "$bin/initdb" -D "$dir/data" -U tests -A trust --no-sync >"$dir/initdb" 2>&1
 start() {
-    "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -o "-k $dir -c listen_addresses= -c max_connections=300" start >"$dir/start" 2>&1 </dev/null
+    "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -o "-k $dir -c listen_addresses= -c max_connections=300 -c fsync=$fsync" start >"$dir/start" 2>&1 </dev/null
 }
 start
 echo "$dir"
@@ -40,7 +41,8 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start() -> Self {
+    /// Starts it; with `fsync`, what is committed survives a crash of the machine too.
+    pub fn start(fsync: bool) -> Self {
         let mut command = if nix::unistd::geteuid().is_root() {
             let mut command = Command::new("setpriv");
             command.args([
@@ -56,7 +58,8 @@ impl Server {
             command.arg("-c");
             command
         };
-        command.arg(SCRIPT).current_dir("/");
+        let fsync = if fsync { "on" } else { "off" };
+        command.args([SCRIPT, "sh", fsync]).current_dir("/");
         // In a group of its own, so that an interrupt from a terminal ends the tests first.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command
@@ -78,7 +81,7 @@ impl Server {
     /// The server that the tests of this process share.
     pub fn shared() -> &'static Self {
         static SERVER: OnceLock<Server> = OnceLock::new();
-        SERVER.get_or_init(Self::start)
+        SERVER.get_or_init(|| Self::start(false))
     }
 
     /// `stop` without a checkpoint, `fast`, or `start`; returns when it is done.

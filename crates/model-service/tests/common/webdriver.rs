@@ -1,12 +1,15 @@
 //! A chromium for each test, controlled by chromedriver with the WebDriver protocol
 //! (w3.org/TR/webdriver2).
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -194,12 +197,30 @@ impl Browser {
         self.post("/execute/sync", json!({ "script": script, "args": [] }))
     }
 
+    /// The result that a script passes to the function in its last argument.
+    pub fn run_async(&self, script: &str) -> Value {
+        self.post("/execute/async", json!({ "script": script, "args": [] }))
+    }
+
     /// A command of the protocol of chromium.
-    pub fn devtools(&self, command: &str, parameters: Value) {
+    pub fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.post(
             "/goog/cdp/execute",
             json!({ "cmd": command, "params": parameters }),
-        );
+        )
+    }
+
+    /// Makes the page `light` or `dark`, as the settings of a person do.
+    pub fn prefer(&self, scheme: &str) {
+        let feature = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.devtools("Emulation.setEmulatedMedia", json!({ "features": feature }));
+    }
+
+    /// Writes a picture of the whole page, also of what is below the window.
+    pub fn take_picture(&self, file: &Path) {
+        let picture = self.devtools("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
+        let picture = BASE64_STANDARD.decode(picture["data"].as_str().unwrap());
+        fs::write(file, picture.unwrap()).unwrap();
     }
 
     /// Sets the width of the window, and waits until the page has it.
@@ -260,11 +281,16 @@ impl Element<'_> {
         text(self.get("computedlabel"))
     }
 
+    /// Clicks on a button that stays on the page.
+    pub fn click(&self) {
+        self.post("click", json!({}));
+    }
+
     /// Clicks on a link or button, and waits for the next page.
     #[track_caller]
     pub fn follow(&self) {
         let (before, start) = (self.browser.document(), Instant::now());
-        self.post("click", json!({}));
+        self.click();
         while self.browser.document().is_none_or(|now| Some(now) == before) {
             assert!(
                 start.elapsed() < PATIENCE,

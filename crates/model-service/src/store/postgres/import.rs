@@ -8,10 +8,12 @@ use std::collections::HashSet;
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Error, Row};
 
-use super::bigint;
 use super::database::PostgresStore;
 use super::withdrawal::json;
-use crate::store::{Event, IdentityRecord, StoreError, StoredCounts, UpsertOutcome, UpsertResult};
+use super::{bigint, storable};
+use crate::store::{
+    Event, IdentityRecord, ImportOrigin, StoreError, StoredCounts, UpsertOutcome, UpsertResult,
+};
 
 /// The key of the lock that one import has while it stores.
 const LOCK: i64 = 0x696D_706F_7274;
@@ -34,15 +36,17 @@ const UPSERT: &str = "
         JOIN identity_texts t ON t.id = s.id
     ), added AS (
         INSERT INTO identities
-            (issuer, digest, key_digest, revision, hardware_id, hardware_name, manufacturer, imported)
-        SELECT i.issuer, i.digest, i.key_digest, i.revision, i.hardware_id, i.hardware_name, i.manufacturer, $9
+            (issuer, digest, key_digest, revision, hardware_id, hardware_name, manufacturer, imported, import)
+        SELECT i.issuer, i.digest, i.key_digest, i.revision, i.hardware_id, i.hardware_name, i.manufacturer,
+            $9, $10
         FROM incoming i WHERE NOT EXISTS (SELECT FROM stored s WHERE s.place = i.place) ORDER BY i.place
         RETURNING id, issuer, digest
     ), added_texts AS (
         INSERT INTO identity_texts SELECT a.id, i.text FROM added a JOIN incoming i USING (issuer, digest)
     ), replaced AS (
         UPDATE identities SET key_digest = i.key_digest, revision = i.revision, hardware_id = i.hardware_id,
-            hardware_name = i.hardware_name, manufacturer = i.manufacturer, imported = $9
+            hardware_name = i.hardware_name, manufacturer = i.manufacturer, imported = $9,
+            import = $10
         FROM incoming i JOIN stored s USING (place)
         WHERE identities.id = s.id AND s.before < s.revision
     ), replaced_texts AS (
@@ -73,23 +77,27 @@ const UPSERT: &str = "
 pub(crate) struct ImportTransaction {
     store: PostgresStore,
     client: ClientWrapper,
+    number: i64,
     now: i64,
 }
 
 impl PostgresStore {
     pub(in crate::store) fn begin_import(&self, now: i64) -> Result<ImportTransaction, StoreError> {
-        let client = self.block_on(async {
+        let (client, number) = self.block_on(async {
             let client = self.connections().dedicated().await?;
-            client
-                .batch_execute(&format!(
-                    "BEGIN; SET LOCAL lock_timeout = '{WAIT}'; SELECT pg_advisory_xact_lock({LOCK})"
-                ))
-                .await?;
-            Ok(client)
+            let begin =
+                format!("BEGIN; SET LOCAL lock_timeout = '{WAIT}'; SELECT pg_advisory_xact_lock({LOCK})");
+            client.batch_execute(&begin).await?;
+            // One import at a time, so that no number is missing.
+            let add = "INSERT INTO imports SELECT coalesce(max(number), 0) + 1, $1, '', '', 0, 0, 0, 0
+                FROM imports RETURNING number";
+            let number = client.query_one(add, &[&now]).await?.try_get(0)?;
+            Ok((client, number))
         })?;
         Ok(ImportTransaction {
             store: self.clone(),
             client,
+            number,
             now,
         })
     }
@@ -131,6 +139,7 @@ impl ImportTransaction {
                         &text(|identity| &identity.manufacturer),
                         &text(|identity| &identity.assertion),
                         &self.now,
+                        &self.number,
                     ],
                 )
                 .await?;
@@ -139,9 +148,24 @@ impl ImportTransaction {
         Ok(rows.iter().map(read_result).collect::<Result<_, _>>()?)
     }
 
-    pub(in crate::store) fn commit(self, counts: StoredCounts, by: &str) -> Result<(), StoreError> {
-        let event = json(&Event::import(counts, by))?;
+    pub(in crate::store) fn commit(
+        self,
+        counts: StoredCounts,
+        origin: &ImportOrigin,
+    ) -> Result<(), StoreError> {
+        let event = json(&Event::import(counts, &origin.by))?;
+        let [new, replaced, present, older] =
+            [counts.new, counts.replaced, counts.present, counts.older].map(bigint);
+        let (by, name) = (storable(&origin.by), storable(&origin.name));
         self.store.block_on(async {
+            let record = "UPDATE imports SET author = $2, name = $3, added = $4, replaced = $5, present = $6,
+                older = $7 WHERE number = $1";
+            self.client
+                .execute(
+                    record,
+                    &[&self.number, &by, &name, &new, &replaced, &present, &older],
+                )
+                .await?;
             if counts.changed() {
                 let add = "INSERT INTO ledger (event) VALUES (($1::text)::json)";
                 self.client.execute(add, &[&event]).await?;

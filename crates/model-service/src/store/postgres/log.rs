@@ -6,7 +6,7 @@ use super::batches::RunBatch;
 use super::connections::{Connections, Repeat};
 use super::database::PostgresStore;
 use super::storable;
-use crate::store::{LogEntry, LogRow, StoreError};
+use crate::store::{LogEntry, StoreError};
 
 const ADD: &str = "SELECT log_registrations($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
@@ -20,23 +20,6 @@ impl PostgresStore {
     pub(in crate::store) fn log_registration(&self, entry: LogEntry, limit: i64) -> Result<(), StoreError> {
         let entry = storable_entry(&entry);
         self.entries().run_blocking(Entry { entry, kept: limit })
-    }
-
-    pub(in crate::store) async fn recent_registrations(
-        &self,
-        before: i64,
-        limit: u32,
-    ) -> Result<Vec<LogRow>, StoreError> {
-        self.run(Repeat::Always, move |client| {
-            Box::pin(async move {
-                let list = "SELECT id, time, address, brand, model, serial, device, outcome, reason
-                    FROM registrations WHERE id < $1 ORDER BY id DESC LIMIT $2";
-                let statement = client.prepare_cached(list).await?;
-                let rows = client.query(&statement, &[&before, &i64::from(limit)]).await?;
-                rows.iter().map(read_row).collect()
-            })
-        })
-        .await
     }
 }
 
@@ -52,22 +35,6 @@ pub(super) fn storable_entry(entry: &LogEntry) -> LogEntry {
         outcome: storable(&entry.outcome),
         reason: storable(&entry.reason),
     }
-}
-
-fn read_row(row: &tokio_postgres::Row) -> Result<LogRow, tokio_postgres::Error> {
-    Ok(LogRow {
-        id: row.try_get(0)?,
-        entry: LogEntry {
-            time: row.try_get(1)?,
-            address: row.try_get(2)?,
-            brand: row.try_get(3)?,
-            model: row.try_get(4)?,
-            serial: row.try_get(5)?,
-            device: row.try_get(6)?,
-            outcome: row.try_get(7)?,
-            reason: row.try_get(8)?,
-        },
-    })
 }
 
 /// Adds the entries of a batch. If the connection is lost, they may be there twice.

@@ -5,16 +5,19 @@
 //! the database's. The named operations are documented at [`Store`](super::Store).
 
 mod batches;
+mod changes;
 mod connections;
 mod database;
 mod identities;
 mod import;
+mod lists;
 mod log;
 mod migrations;
 mod nonces;
 mod password;
 mod readiness;
 mod serials;
+mod statistics;
 mod tls;
 mod url;
 mod withdrawal;

@@ -10,7 +10,9 @@ use super::batches::RunBatch;
 use super::connections::{Connections, Repeat};
 use super::database::PostgresStore;
 use super::storable;
-use crate::store::{NonceState, OpenNonces, StoreError};
+use crate::store::conditions::Conditions;
+use crate::store::lists::ListQuery;
+use crate::store::{NonceFilter, NonceState, NonceStatus, StoreError};
 
 /// How long an expired nonce is kept, in seconds, so that a late request gets "expired" and not
 /// "unknown".
@@ -54,7 +56,8 @@ const USE: &str = "
         ELSE 'expired'
     END FROM found";
 
-const OPEN: &str = "used_by IS NULL AND expires > epoch_seconds()";
+/// The condition that a nonce can be used.
+pub(super) const OPEN: &str = "used_by IS NULL AND expires > epoch_seconds()";
 
 /// A nonce to issue.
 pub(super) struct NewNonce {
@@ -83,24 +86,23 @@ impl PostgresStore {
     pub(in crate::store) fn consume_nonce(&self, nonce: &str) -> Result<NonceState, StoreError> {
         self.used_nonces().run_blocking(storable(nonce))
     }
+}
 
-    pub(in crate::store) async fn open_nonces(&self, limit: u32) -> Result<OpenNonces, StoreError> {
-        self.run(Repeat::Always, move |client| {
-            Box::pin(async move {
-                let count = format!("SELECT count(*), epoch_seconds() FROM nonces WHERE {OPEN}");
-                let list =
-                    format!("SELECT nonce, expires FROM nonces WHERE {OPEN} ORDER BY expires, id LIMIT $1");
-                let counted = client.query_one(&count, &[]).await?;
-                let rows = client.query(&list, &[&i64::from(limit)]).await?;
-                let first = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-                Ok(OpenNonces {
-                    now: counted.try_get(1)?,
-                    count: counted.try_get::<_, i64>(0)?.unsigned_abs(),
-                    first: first.collect::<Result<_, tokio_postgres::Error>>()?,
-                })
-            })
-        })
-        .await
+/// The list of nonces. The last column is true for nonces that are open unless they were used.
+pub(super) fn list_query(filter: NonceFilter) -> ListQuery {
+    let mut conditions = Conditions::default();
+    match filter.status {
+        None => {}
+        Some(NonceStatus::Used) => conditions.add("used_by IS NOT NULL"),
+        Some(NonceStatus::Open) => conditions.add(OPEN),
+        Some(NonceStatus::Expired) => conditions.add("used_by IS NULL AND expires <= epoch_seconds()"),
+    }
+    ListQuery {
+        columns: "id, substr(nonce, 1, 12), issued, expires, used_by IS NOT NULL, expires > epoch_seconds()"
+            .to_owned(),
+        from: "nonces",
+        id: "id",
+        conditions,
     }
 }
 

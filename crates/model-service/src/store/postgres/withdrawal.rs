@@ -121,10 +121,20 @@ impl PostgresStore {
     }
 }
 
-/// Adds an event, as JSON, to the ledger.
-pub(super) async fn record(transaction: &Transaction<'_>, event: &str) -> Result<(), Error> {
-    let add = "INSERT INTO ledger (event) VALUES (($1::text)::json)";
-    transaction.execute(add, &[&event]).await.map(drop)
+/// Adds a change by an administrator, as JSON, to the ledger and to the changes.
+async fn record(transaction: &Transaction<'_>, event: &str) -> Result<(), Error> {
+    let add = "
+        WITH noted AS (INSERT INTO ledger (event) VALUES (($1::text)::json) RETURNING event)
+        INSERT INTO changes (time, kind, device, brand, model, serial, reason, author)
+        SELECT epoch_seconds(), event ->> 'kind',
+            coalesce(event ->> 'device', $2 || (event ->> 'key-digest')),
+            coalesce(event ->> 'brand', ''), coalesce(event ->> 'model', ''),
+            coalesce(event ->> 'serial', ''), event ->> 'reason', event ->> 'by'
+        FROM noted";
+    transaction
+        .execute(add, &[&event, &identity_device("")])
+        .await
+        .map(drop)
 }
 
 pub(super) fn json(event: &Event) -> Result<String, StoreError> {

@@ -5,7 +5,9 @@ use std::cmp::Ordering;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::database::SqliteStore;
-use crate::store::{Event, IdentityRecord, StoreError, StoredCounts, UpsertOutcome, UpsertResult};
+use crate::store::{
+    Event, IdentityRecord, ImportOrigin, StoreError, StoredCounts, UpsertOutcome, UpsertResult,
+};
 
 /// A transaction that stores identities. Dropped without [`commit`](Self::commit), it stores
 /// nothing.
@@ -13,14 +15,23 @@ pub(crate) struct ImportTransaction {
     store: SqliteStore,
     connection: Connection,
     now: i64,
+    /// The number of this import.
+    number: i64,
 }
 
 impl SqliteStore {
     pub(in crate::store) fn begin_import(&self, now: i64) -> Result<ImportTransaction, StoreError> {
         let connection = self.connect_for_import()?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
+        // Who imported what is known at the end.
+        connection.execute(
+            "INSERT INTO imports (time, author, name, added, replaced, present, older)
+             VALUES (?1, '', '', 0, 0, 0, 0)",
+            [now],
+        )?;
         Ok(ImportTransaction {
             store: self.clone(),
+            number: connection.last_insert_rowid(),
             connection,
             now,
         })
@@ -33,7 +44,7 @@ impl ImportTransaction {
         identities: &[IdentityRecord],
     ) -> Result<Vec<UpsertResult>, StoreError> {
         let upserted = identities.iter().map(|identity| {
-            let outcome = upsert(&self.connection, identity, self.now)?;
+            let outcome = upsert(&self.connection, identity, (self.number, self.now))?;
             let other_key = match outcome {
                 UpsertOutcome::New | UpsertOutcome::Replaced => find_other_key(&self.connection, identity)?,
                 UpsertOutcome::Present | UpsertOutcome::Older | UpsertOutcome::Conflict => None,
@@ -43,10 +54,27 @@ impl ImportTransaction {
         upserted.collect()
     }
 
-    pub(in crate::store) fn commit(self, counts: StoredCounts, by: &str) -> Result<(), StoreError> {
+    pub(in crate::store) fn commit(
+        self,
+        counts: StoredCounts,
+        origin: &ImportOrigin,
+    ) -> Result<(), StoreError> {
         self.store.check_files()?;
+        self.connection.execute(
+            "UPDATE imports SET author = ?2, name = ?3, added = ?4, replaced = ?5, present = ?6, older = ?7
+             WHERE number = ?1",
+            params![
+                self.number,
+                origin.by,
+                origin.name,
+                counts.new,
+                counts.replaced,
+                counts.present,
+                counts.older
+            ],
+        )?;
         if counts.changed() {
-            let event = Event::import(counts, by);
+            let event = Event::import(counts, &origin.by);
             self.store.write_blocking(move |_, events| {
                 events.push(event);
                 Ok(())
@@ -68,7 +96,11 @@ fn find_other_key(connection: &Connection, identity: &IdentityRecord) -> rusqlit
         .optional()
 }
 
-fn upsert(connection: &Connection, identity: &IdentityRecord, now: i64) -> rusqlite::Result<UpsertOutcome> {
+fn upsert(
+    connection: &Connection,
+    identity: &IdentityRecord,
+    (import, now): (i64, i64),
+) -> rusqlite::Result<UpsertOutcome> {
     let row = params![
         identity.issuer,
         identity.digest,
@@ -77,12 +109,13 @@ fn upsert(connection: &Connection, identity: &IdentityRecord, now: i64) -> rusql
         identity.hardware_id,
         identity.hardware_name,
         identity.manufacturer,
-        now
+        now,
+        import
     ];
     // Most are new, so that a search before the insertion would be wasted.
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO identities VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO identities VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (digest, issuer) DO NOTHING",
         )?
         .execute(row)?;
@@ -102,7 +135,7 @@ fn upsert(connection: &Connection, identity: &IdentityRecord, now: i64) -> rusql
             connection
                 .prepare_cached(
                     "UPDATE identities SET key_digest = ?3, revision = ?4, hardware_id = ?5, hardware_name = ?6,
-                     manufacturer = ?7, imported = ?8 WHERE digest = ?2 AND issuer = ?1",
+                     manufacturer = ?7, imported = ?8, import = ?9 WHERE digest = ?2 AND issuer = ?1",
                 )?
                 .execute(row)?;
             connection

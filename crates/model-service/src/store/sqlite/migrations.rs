@@ -13,7 +13,7 @@ use crate::store::StoreError;
 /// The oldest version that is migrated. Its schema is the first migration of a new file.
 const BASELINE: i64 = 2;
 /// The version after all migrations.
-pub(super) const LATEST: i64 = 3;
+pub(super) const LATEST: i64 = 4;
 
 /// One of the two files.
 #[derive(Clone, Copy, Debug)]
@@ -31,11 +31,13 @@ impl Schema {
             M::up(""),
             M::up(include_str!("schema/registrations-2.sql")),
             M::up(include_str!("schema/registrations-3.sql")),
+            M::up(include_str!("schema/registrations-4.sql")),
         ];
         const IDENTITIES: &[M<'static>] = &[
             M::up(""),
             M::up(include_str!("schema/identities-2.sql")),
             M::up(include_str!("schema/identities-3.sql")),
+            M::up(include_str!("schema/identities-4.sql")),
         ];
         Migrations::from_slice(match self {
             Self::Registrations => REGISTRATIONS,

@@ -5,18 +5,21 @@
 //! [`Store`](super::Store).
 
 mod backup;
+mod changes;
 mod clock;
 mod database;
 mod files;
 mod identities;
 mod import;
 mod ledger;
+mod lists;
 mod log;
 mod migrations;
 mod nonces;
 mod readiness;
 mod savepoint;
 mod serials;
+mod statistics;
 mod withdrawal;
 mod writer;
 

@@ -4,7 +4,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::clock::Moment;
 use super::database::SqliteStore;
-use crate::store::{NonceState, OpenNonces, StoreError};
+use crate::store::conditions::Conditions;
+use crate::store::lists::ListQuery;
+use crate::store::{NonceFilter, NonceState, NonceStatus, StoreError};
 
 /// How long an expired nonce is kept, in seconds, so that a late request gets "expired" and not
 /// "unknown".
@@ -30,12 +32,6 @@ impl SqliteStore {
     pub(in crate::store) fn consume_nonce(&self, nonce: &str) -> Result<NonceState, StoreError> {
         let (nonce, clock) = (nonce.to_owned(), self.clock());
         self.write_blocking(move |connection, _| consume(connection, &nonce, (clock.now(), &clock.boot)))
-    }
-
-    pub(in crate::store) async fn open_nonces(&self, limit: u32) -> Result<OpenNonces, StoreError> {
-        let clock = self.clock();
-        self.read(move |connection| list_open(connection, (clock.now(), &clock.boot), limit))
-            .await
     }
 }
 
@@ -86,23 +82,30 @@ fn consume(
     })
 }
 
-fn list_open(
-    connection: &Connection,
-    (now, boot): (Moment, &str),
-    limit: u32,
-) -> rusqlite::Result<OpenNonces> {
-    let count = format!("SELECT count(*) FROM nonces WHERE {OPEN}");
-    let list = format!("SELECT nonce, expires FROM nonces WHERE {OPEN} ORDER BY expires, id LIMIT ?4");
-    let mut list = connection.prepare_cached(&list)?;
-    let rows = list.query_map(params![now.wall, boot, now.uptime, limit], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })?;
-    let counted = connection.query_row(&count, params![now.wall, boot, now.uptime], |row| row.get(0));
-    Ok(OpenNonces {
-        now: now.wall,
-        count: counted?,
-        first: rows.collect::<Result<_, _>>()?,
-    })
+pub(super) fn count_open(connection: &Connection, (now, boot): (Moment, &str)) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached(&format!("SELECT count(*) FROM nonces WHERE {OPEN}"))?
+        .query_row(params![now.wall, boot, now.uptime], |row| row.get(0))
+}
+
+/// The list of nonces: id, first characters, times, whether they are used and whether they are open.
+pub(super) fn list_query(filter: NonceFilter, (now, boot): (Moment, &str)) -> ListQuery {
+    let mut conditions = Conditions::default();
+    // The parameters of OPEN.
+    conditions.values = vec![now.wall.into(), boot.into(), now.uptime.into()];
+    match filter.status {
+        // All parameters have to be in the query.
+        None => conditions.add("?1 = ?1 AND ?2 = ?2 AND ?3 = ?3"),
+        Some(NonceStatus::Open) => conditions.add(OPEN),
+        Some(NonceStatus::Used) => conditions.add("used = 1 AND ?1 = ?1 AND ?2 = ?2 AND ?3 = ?3"),
+        Some(NonceStatus::Expired) => conditions.add(&format!("used = 0 AND NOT ({OPEN})")),
+    }
+    ListQuery {
+        columns: format!("id, substr(nonce, 1, 12), issued, expires, used, {OPEN}"),
+        from: "nonces",
+        id: "id",
+        conditions,
+    }
 }
 
 #[cfg(test)]
@@ -149,17 +152,6 @@ mod tests {
         issue(&database, "boot", at(1000, 0), 600, 10).unwrap();
         let other = (at(1100, 100).0, "another boot");
         assert_eq!(consume(&database, "boot", other).unwrap(), Expired);
-    }
-
-    #[test]
-    fn the_oldest_are_deleted_for_new_ones() {
-        let database = in_memory();
-        for nonce in ["a", "b", "c", "d"] {
-            issue(&database, nonce, at(1000, 0), 600, 3).unwrap();
-        }
-        let open = list_open(&database, at(1000, 0), 10).unwrap();
-        assert_eq!(open.count, 3);
-        assert_eq!(open.first[0].0, "b");
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl SqliteStore {
     ) -> Result<IssueOutcome, StoreError> {
         let event = issued.event();
         self.write_blocking(move |connection, events| {
-            let outcome = record(connection, &issued)?;
+            let outcome = record(connection, &issued, entry.time)?;
             if outcome == IssueOutcome::Recorded {
                 log::append(connection, &entry, log_limit)?;
                 events.push(event);
@@ -118,7 +118,7 @@ pub(super) fn of_device(connection: &Connection, device: &str) -> rusqlite::Resu
         .collect()
 }
 
-fn record(connection: &Connection, issued: &IssuedSerial) -> rusqlite::Result<IssueOutcome> {
+fn record(connection: &Connection, issued: &IssuedSerial, time: i64) -> rusqlite::Result<IssueOutcome> {
     if let Some(key_digest) = issued.identity()
         && is_blocked(connection, key_digest)?
     {
@@ -137,8 +137,8 @@ fn record(connection: &Connection, issued: &IssuedSerial) -> rusqlite::Result<Is
     }
     connection
         .prepare_cached(
-            "INSERT INTO issued (brand, model, serial, revision, device_key, sign_key, text)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO issued (brand, model, serial, revision, device_key, sign_key, text, time)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             brand,
@@ -147,7 +147,8 @@ fn record(connection: &Connection, issued: &IssuedSerial) -> rusqlite::Result<Is
             issued.revision,
             issued.device_key,
             issued.sign_key,
-            issued.assertion
+            issued.assertion,
+            time
         ])?;
     Ok(IssueOutcome::Recorded)
 }
@@ -193,7 +194,7 @@ mod tests {
             issued("1", "a", 1),
             issued("2", "b", 0),
         ] {
-            recorded.push(record(&connection, &attempt).unwrap() == IssueOutcome::Recorded);
+            recorded.push(record(&connection, &attempt, 0).unwrap() == IssueOutcome::Recorded);
         }
         assert_eq!(recorded, [true, false, false, false, true, true]);
     }
@@ -202,12 +203,12 @@ mod tests {
     fn a_conflict_over_the_revision_of_a_released_serial_keeps_nothing() {
         let connection = in_memory();
         let mut attempt = issued("1", "a", 0);
-        assert_eq!(record(&connection, &attempt).unwrap(), IssueOutcome::Recorded);
+        assert_eq!(record(&connection, &attempt, 0).unwrap(), IssueOutcome::Recorded);
         delete(&connection, "brand", "model", "1").unwrap();
         attempt.device = "b".to_owned();
-        assert_eq!(record(&connection, &attempt).unwrap(), IssueOutcome::Conflict);
+        assert_eq!(record(&connection, &attempt, 0).unwrap(), IssueOutcome::Conflict);
         assert_eq!(holder(&connection, &attempt.number).unwrap(), None);
         attempt.revision = 1;
-        assert_eq!(record(&connection, &attempt).unwrap(), IssueOutcome::Recorded);
+        assert_eq!(record(&connection, &attempt, 0).unwrap(), IssueOutcome::Recorded);
     }
 }

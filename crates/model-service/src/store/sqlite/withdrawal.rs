@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::database::SqliteStore;
-use super::serials;
+use super::{changes, serials};
 use crate::store::{
     Authorship, Event, IdentityState, ImportedIdentity, SerialNumber, StoreError, identity_device,
 };
@@ -24,7 +24,9 @@ impl SqliteStore {
                 return Ok(false);
             }
             block(connection, &key_digest, now, &authorship.reason)?;
-            events.push(Event::block(key_digest, now, authorship));
+            let event = Event::block(key_digest, now, authorship);
+            changes::append(connection, now, &event)?;
+            events.push(event);
             Ok(true)
         })
     }
@@ -34,12 +36,15 @@ impl SqliteStore {
         key_digest: String,
         authorship: Authorship,
     ) -> Result<bool, StoreError> {
+        let now = self.clock().now().wall;
         self.write_blocking(move |connection, events| {
             if find_block(connection, &key_digest)?.is_none() {
                 return Ok(false);
             }
             unblock(connection, &key_digest)?;
-            events.push(Event::unblock(key_digest, authorship));
+            let event = Event::unblock(key_digest, authorship);
+            changes::append(connection, now, &event)?;
+            events.push(event);
             Ok(true)
         })
     }
@@ -49,12 +54,15 @@ impl SqliteStore {
         number: SerialNumber,
         authorship: Authorship,
     ) -> Result<bool, StoreError> {
+        let now = self.clock().now().wall;
         self.write_blocking(move |connection, events| {
             let Some(device) = serials::holder(connection, &number)? else {
                 return Ok(false);
             };
             serials::delete(connection, &number.brand, &number.model, &number.serial)?;
-            events.push(Event::release(number, device, authorship));
+            let event = Event::release(number, device, authorship);
+            changes::append(connection, now, &event)?;
+            events.push(event);
             Ok(true)
         })
     }

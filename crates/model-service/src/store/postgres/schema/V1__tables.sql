@@ -24,12 +24,31 @@ CREATE TABLE identities (
     hardware_name text COLLATE "C" NOT NULL,
     manufacturer text COLLATE "C" NOT NULL,
     imported bigint NOT NULL,
+    -- The import that brought the assertion that is stored now.
+    import bigint NOT NULL,
     UNIQUE (digest, issuer)
 );
+-- Lots are listed by it.
+CREATE INDEX identities_by_import ON identities (import);
 -- Finds other keys under an imported hardware-id.
 CREATE INDEX identities_by_hardware_id ON identities (hardware_id, issuer);
--- Finds identities by the other form of the digest.
-CREATE INDEX identities_by_key_digest ON identities (key_digest);
+-- Finds the identity of a device that has a serial or is blocked, also by the other form of the digest.
+CREATE INDEX identities_by_key ON identities (key_digest);
+
+-- The imports. The number of one is the lot of the identities that it brought.
+CREATE TABLE imports (
+    number bigint PRIMARY KEY,
+    time bigint NOT NULL,
+    -- Who imported, as in the ledger.
+    author text NOT NULL,
+    -- The name of the file or files; may be empty.
+    name text NOT NULL,
+    added bigint NOT NULL,
+    replaced bigint NOT NULL,
+    present bigint NOT NULL,
+    older bigint NOT NULL
+);
+CREATE INDEX imports_by_time ON imports (time);
 
 CREATE TABLE identity_texts (
     id bigint PRIMARY KEY,
@@ -49,10 +68,10 @@ CREATE TABLE serials (
     model text COLLATE "C" NOT NULL,
     serial text COLLATE "C" NOT NULL,
     device text COLLATE "C" NOT NULL,
-    PRIMARY KEY (brand, model, serial),
-    UNIQUE (brand, model, device)
+    -- The serials and the devices first: both are searched for without a model.
+    PRIMARY KEY (serial, brand, model),
+    UNIQUE (device, brand, model)
 );
-CREATE INDEX serials_by_device ON serials (device);
 
 -- Every serial assertion that was signed.
 CREATE TABLE issued (
@@ -64,8 +83,11 @@ CREATE TABLE issued (
     device_key text COLLATE "C" NOT NULL,
     sign_key text COLLATE "C" NOT NULL,
     text text NOT NULL,
-    UNIQUE (brand, model, serial, revision)
+    time bigint NOT NULL,
+    UNIQUE (serial, brand, model, revision)
 ) WITH (toast_tuple_target = 8160);
+-- Counts what is issued each day.
+CREATE INDEX issued_by_time ON issued (time);
 
 -- Requests for a serial and their outcome, for people to read. Entries are numbered within their
 -- class, so that those of one class do not push out the others: 0 issued, 1 repeated, 2 refused.
@@ -77,8 +99,8 @@ CREATE TABLE registrations (
     model text NOT NULL,
     serial text NOT NULL,
     -- The key digest that the request names, or the id of the device key.
-    device text NOT NULL,
-    outcome text NOT NULL,
+    device text COLLATE "C" NOT NULL,
+    outcome text COLLATE "C" NOT NULL,
     reason text NOT NULL,
     class bigint NOT NULL,
     number bigint NOT NULL
@@ -94,6 +116,23 @@ CREATE TABLE ledger (
     time timestamptz NOT NULL DEFAULT clock_timestamp(),
     event json NOT NULL
 ) WITH (toast_tuple_target = 8160);
+
+-- What administrators changed; the ledger has it too.
+CREATE TABLE changes (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    time bigint NOT NULL,
+    -- As in the ledger: identity-blocked, identity-unblocked or serial-released.
+    kind text NOT NULL,
+    device text COLLATE "C" NOT NULL,
+    -- Of a serial that was released, otherwise empty.
+    brand text COLLATE "C" NOT NULL,
+    model text COLLATE "C" NOT NULL,
+    serial text COLLATE "C" NOT NULL,
+    reason text NOT NULL,
+    author text NOT NULL
+);
+CREATE INDEX changes_by_device ON changes (device);
+CREATE INDEX changes_by_serial ON changes (serial, brand, model);
 
 -- Written to find out whether the database can be written.
 CREATE TABLE readiness (
@@ -171,9 +210,9 @@ BEGIN
     LOCK TABLE blocked_identities IN ROW SHARE MODE;
     WITH wanted AS MATERIALIZED (
         SELECT * FROM unnest(brands, models, issued_serials, devices, revisions, identity_digests,
-                device_keys, sign_keys, texts, events)
+                device_keys, sign_keys, texts, events, times)
             WITH ORDINALITY AS w (brand, model, serial, device, revision, identity, device_key, sign_key,
-                text, event, place)
+                text, event, time, place)
     ), blocked AS MATERIALIZED (
         SELECT w.place FROM wanted w JOIN blocked_identities b ON b.key_digest = w.identity
     ), free AS MATERIALIZED (
@@ -201,8 +240,9 @@ BEGIN
             SELECT FROM assigned a WHERE (a.brand, a.model, a.serial) = (f.brand, f.model, f.serial)
         )
     ), added AS (
-        INSERT INTO issued (brand, model, serial, revision, device_key, sign_key, text)
-        SELECT g.brand, g.model, g.serial, g.revision, g.device_key, g.sign_key, g.text FROM granted g
+        INSERT INTO issued (brand, model, serial, revision, device_key, sign_key, text, time)
+        SELECT g.brand, g.model, g.serial, g.revision, g.device_key, g.sign_key, g.text, g.time
+        FROM granted g
         ORDER BY g.brand, g.model, g.serial
         ON CONFLICT DO NOTHING
         RETURNING brand, model, serial

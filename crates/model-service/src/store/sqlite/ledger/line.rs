@@ -1,5 +1,6 @@
 //! The lines of the ledger.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::store::Event;
@@ -32,4 +33,11 @@ pub(super) struct Stamp {
     pub(super) sequence: u64,
     /// RFC 3339.
     pub(super) time: String,
+}
+
+impl Stamp {
+    /// Seconds since the epoch.
+    pub(super) fn seconds(&self) -> i64 {
+        self.time.parse::<Timestamp>().map_or(0, Timestamp::as_second)
+    }
 }

@@ -6,11 +6,11 @@ use rusqlite::{Connection, params};
 
 use super::chain::Head;
 use super::error::LedgerError;
-use super::line::Link;
+use super::line::Stamp;
 use super::segments;
 use super::verify::for_each_line;
 use crate::store::Event;
-use crate::store::sqlite::{serials, withdrawal};
+use crate::store::sqlite::{changes, serials, withdrawal};
 
 /// Gives the database the effect of all lines after `from`. Returns their number.
 ///
@@ -34,15 +34,17 @@ pub(super) fn replay(connection: &Connection, path: &Path, from: &Head) -> Resul
             });
         }
         let event = serde_json::from_slice(line).map_err(|error| place.wrong(error.to_string()))?;
-        let sequence = serde_json::from_slice::<Link>(line).map_or(0, |link| link.sequence);
-        apply(connection, sequence, event)?;
+        let stamp: Stamp = serde_json::from_slice(line).map_err(|error| place.wrong(error.to_string()))?;
+        apply(connection, &stamp, event)?;
         count += 1;
         Ok(())
     })?;
     Ok(count)
 }
 
-fn apply(connection: &Connection, sequence: u64, event: Event) -> Result<(), LedgerError> {
+fn apply(connection: &Connection, stamp: &Stamp, event: Event) -> Result<(), LedgerError> {
+    let time = stamp.seconds();
+    changes::append(connection, time, &event)?;
     match event {
         Event::SerialIssued {
             brand,
@@ -59,16 +61,19 @@ fn apply(connection: &Connection, sequence: u64, event: Event) -> Result<(), Led
                 .execute([&brand, &model, &serial, &device])?;
             if serials::serial_of(connection, &brand, &model, &device)?.as_ref() != Some(&serial) {
                 return Err(LedgerError::Contradiction {
-                    sequence,
+                    sequence: stamp.sequence,
                     reason: format!("the serial {serial:?} or its device has another counterpart"),
                 });
             }
             connection
                 .prepare_cached(
-                    "INSERT OR IGNORE INTO issued (brand, model, serial, revision, device_key, sign_key, text)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    "INSERT OR IGNORE INTO issued
+                         (brand, model, serial, revision, device_key, sign_key, text, time)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 )?
-                .execute(params![brand, model, serial, revision, device_key, sign_key, assertion])?;
+                .execute(params![
+                    brand, model, serial, revision, device_key, sign_key, assertion, time
+                ])?;
         }
         Event::SerialReleased {
             brand, model, serial, ..

@@ -1,0 +1,79 @@
+//! The nonces, newest first.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::cells::time;
+use super::error::PageError;
+use super::filter::Filter;
+use super::form;
+use super::list::{List, empty, respond};
+use super::session::Session;
+use super::state::Page;
+use crate::store::{NonceEntry, NonceFilter, NonceStatus};
+
+const TITLE: &str = "Nonces";
+const ADDRESS: &str = "/nonces";
+const STATES: [(&str, &str); 4] = [
+    ("", "All"),
+    ("open", "Open"),
+    ("used", "Used"),
+    ("expired", "Expired"),
+];
+
+pub(super) async fn show(
+    session: Session,
+    State(page): State<Arc<Page>>,
+    Query(filter): Query<Filter>,
+) -> Response {
+    respond(&session, TITLE, content(&page, &filter).await)
+}
+
+async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
+    filter.check()?;
+    let wanted = NonceFilter {
+        status: match filter.state.as_str() {
+            "open" => Some(NonceStatus::Open),
+            "used" => Some(NonceStatus::Used),
+            "expired" => Some(NonceStatus::Expired),
+            _ => None,
+        },
+    };
+    let listing = page.service.store.list_nonces(wanted, filter.page()?).await?;
+    let list = List {
+        address: ADDRESS,
+        noun: ["nonce", "nonces"],
+        columns: ["Nonce", "State", "Issued", "Expires"],
+        filter,
+    };
+    let fields = form::choice("state", "State", &filter.state, &STATES);
+    Ok(html! {
+        (form::filters(ADDRESS, filter, &fields))
+        (list.show(&listing, cells, || nothing(page.service.nonce_seconds)))
+    })
+}
+
+fn nothing(valid: i64) -> Markup {
+    let advice = html! {
+        "A device requests a nonce before its serial, and uses it within " (valid) " seconds. Request one to try"
+    };
+    let command = "curl -X POST http://HOST:PORT/v1/request-id";
+    empty("No nonces are kept", &advice, Some(command))
+}
+
+fn cells(row: &NonceEntry) -> [Markup; 4] {
+    let state = match row.status {
+        NonceStatus::Open => "open",
+        NonceStatus::Used => "used",
+        NonceStatus::Expired => "expired",
+    };
+    [
+        html! { code { (row.beginning) "…" } },
+        html! { (state) },
+        time(row.issued),
+        time(row.expires),
+    ]
+}

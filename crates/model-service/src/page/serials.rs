@@ -1,0 +1,80 @@
+//! The serials for which an assertion was issued, by the last assertion.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::cells::{foreign, time};
+use super::error::PageError;
+use super::filter::{Filter, some};
+use super::list::{List, respond};
+use super::session::Session;
+use super::state::Page;
+use super::{form, registrations, serial};
+use crate::store::{SerialEntry, SerialFilter};
+
+pub(super) const TITLE: &str = "Serials";
+pub(super) const ADDRESS: &str = "/serials";
+const STATES: [(&str, &str); 3] = [("", "All"), ("held", "With a device"), ("released", "Released")];
+
+pub(super) async fn show(
+    session: Session,
+    State(page): State<Arc<Page>>,
+    Query(filter): Query<Filter>,
+) -> Response {
+    respond(&session, TITLE, content(&page, &filter).await)
+}
+
+async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
+    let store = &page.service.store;
+    let listing = store.list_serials(wanted(filter)?, filter.page()?).await?;
+    let list = List {
+        address: ADDRESS,
+        noun: ["serial", "serials"],
+        columns: ["Serial", "Model", "Device", "Revision", "Issued"],
+        filter,
+    };
+    Ok(html! {
+        (form::filters(ADDRESS, filter, &fields(filter)))
+        (list.show(&listing, cells, registrations::nothing))
+    })
+}
+
+/// The serials that the filters select.
+pub(super) fn wanted(filter: &Filter) -> Result<SerialFilter, PageError> {
+    filter.check()?;
+    let (brand, model) = filter.brand_and_model();
+    Ok(SerialFilter {
+        brand,
+        model,
+        serial: some(&filter.serial),
+        device: None,
+        held: match filter.state.as_str() {
+            "held" => Some(true),
+            "released" => Some(false),
+            _ => None,
+        },
+        issued: filter.time()?,
+    })
+}
+
+fn fields(filter: &Filter) -> Markup {
+    html! {
+        (form::text("serial", "Serial", &filter.serial))
+        (form::text("model", "Model", &filter.model))
+        (form::choice("state", "State", &filter.state, &STATES))
+        (form::days(filter))
+    }
+}
+
+fn cells(row: &SerialEntry) -> [Markup; 5] {
+    [
+        serial::link(&row.number),
+        html! { (foreign(&row.number.brand)) "/" (foreign(&row.number.model)) },
+        serial::holder(row.device.as_deref()),
+        html! { (row.revision) },
+        time(row.issued),
+    ]
+}

@@ -1,0 +1,142 @@
+//! The list of identities, and the history of one.
+
+use super::super::{Backend, Change, Store, StoreError, TimeRange};
+use super::{Conditions, ListQuery, Listing, PageRequest, Row, containing};
+
+/// Which identities are listed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IdentityFilter {
+    /// In an id, a name or the digest, in any case.
+    pub(crate) text: Option<String>,
+    pub(crate) hardware_name: Option<String>,
+    pub(crate) issuer: Option<String>,
+    pub(crate) blocked: Option<bool>,
+    /// That the device has a serial.
+    pub(crate) registered: Option<bool>,
+    /// The number of the import.
+    pub(crate) lot: Option<i64>,
+    /// When the identity was imported.
+    pub(crate) imported: TimeRange,
+}
+
+/// An identity in a list.
+#[derive(Debug)]
+pub(crate) struct IdentityEntry {
+    pub(crate) id: i64,
+    pub(crate) issuer: String,
+    pub(crate) digest: String,
+    /// The digest of the key's DER bytes.
+    pub(crate) key_digest: String,
+    pub(crate) revision: u64,
+    pub(crate) hardware_id: String,
+    pub(crate) hardware_name: String,
+    pub(crate) manufacturer: String,
+    /// The time of the import, in seconds since the epoch.
+    pub(crate) imported: i64,
+    /// The number of the import.
+    pub(crate) lot: i64,
+    pub(crate) blocked: bool,
+    pub(crate) registered: bool,
+}
+
+impl Row for IdentityEntry {
+    fn id(&self) -> i64 {
+        self.id
+    }
+}
+
+/// What was stored of an identity and happened to it.
+#[derive(Debug)]
+pub(crate) struct IdentityHistory {
+    /// The assertions, oldest first.
+    pub(crate) assertions: Vec<StoredAssertion>,
+    /// Changes of the identity and of serials that it had, newest first.
+    pub(crate) changes: Vec<Change>,
+}
+
+/// An assertion for an identity, as it is stored now.
+#[derive(Debug)]
+pub(crate) struct StoredAssertion {
+    pub(crate) issuer: String,
+    pub(crate) digest: String,
+    /// The time of its import, in seconds since the epoch.
+    pub(crate) imported: i64,
+    /// The number of its import.
+    pub(crate) lot: i64,
+    pub(crate) assertion: String,
+}
+
+const BLOCKED: &str = "key_digest IN (SELECT key_digest FROM blocked_identities)";
+/// The prefix is that of the devices with a hardware identity.
+const REGISTERED: &str =
+    "EXISTS (SELECT 1 FROM serials WHERE serials.device = 'hardware-id-key ' || identities.key_digest)";
+
+impl IdentityFilter {
+    pub(in crate::store) fn query(&self) -> ListQuery {
+        let mut conditions = Conditions::default();
+        if let Some(text) = self.text.as_deref().filter(|text| !text.is_empty()) {
+            let parameter = conditions.parameter(containing(text).as_str());
+            let columns = ["hardware_id", "digest", "issuer", "hardware_name", "manufacturer"];
+            let like = columns.map(|column| format!("lower({column}) LIKE {parameter} ESCAPE '\\'"));
+            conditions.add(&like.join(" OR "));
+        }
+        conditions.with_some("hardware_name = {}", self.hardware_name.as_deref());
+        conditions.with_some("issuer = {}", self.issuer.as_deref());
+        if let Some(blocked) = self.blocked {
+            conditions.add(&either(blocked, BLOCKED));
+        }
+        if let Some(registered) = self.registered {
+            conditions.add(&either(registered, REGISTERED));
+        }
+        conditions.with_some("import = {}", self.lot);
+        // The times of imports have an index, those of identities have none.
+        let mut imports = Conditions::default();
+        std::mem::swap(&mut imports.values, &mut conditions.values);
+        imports.within("time", self.imported);
+        std::mem::swap(&mut imports.values, &mut conditions.values);
+        if self.imported.since.is_some() || self.imported.until.is_some() {
+            conditions.add(&format!(
+                "import IN (SELECT number FROM imports WHERE {})",
+                imports.sql()
+            ));
+        }
+        ListQuery {
+            columns: format!(
+                "id, issuer, digest, key_digest, revision, hardware_id, hardware_name, manufacturer, imported, \
+                 import, {BLOCKED}, {REGISTERED}"
+            ),
+            from: "identities",
+            id: "id",
+            conditions,
+        }
+    }
+}
+
+fn either(wanted: bool, condition: &str) -> String {
+    match wanted {
+        true => condition.to_owned(),
+        false => format!("NOT ({condition})"),
+    }
+}
+
+impl Store {
+    /// Lists identities.
+    pub(crate) async fn list_identities(
+        &self,
+        filter: IdentityFilter,
+        page: PageRequest,
+    ) -> Result<Listing<IdentityEntry>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(store) => store.list_identities(filter, page).await,
+            Backend::Postgres(store) => store.list_identities(filter, page).await,
+        }
+    }
+
+    /// The history of the identity with this digest of the key's DER bytes.
+    pub(crate) async fn identity_history(&self, key_digest: &str) -> Result<IdentityHistory, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(store) => store.identity_history(key_digest).await,
+            Backend::Postgres(store) => store.identity_history(key_digest).await,
+        }
+    }
+}
