@@ -86,7 +86,6 @@ impl Error {
     pub fn status(&self) -> Status {
         match self {
             Self::Init(InitError::Key { .. } | InitError::Random(_) | InitError::Stdout(_))
-            | Self::Page(PageStartError::Random(_))
             | Self::Serve(ServeError::Signals(_) | ServeError::Stdout(_))
             | Self::Stdout(_)
             | Self::Threads(_) => Status::Internal,
@@ -94,6 +93,7 @@ impl Error {
             | Self::Import(ImportError::Store(error))
             | Self::Serve(ServeError::Store(error))
             | Self::Init(InitError::Store(error))
+            | Self::Page(PageStartError::Store(error))
             | Self::Store(error) => error.status(),
             Self::Withdrawal(error) => error.status(),
             Self::Import(ImportError::Report(_) | ImportError::Interrupted) => Status::Internal,

@@ -6,8 +6,8 @@
 //! | module | content |
 //! |---|---|
 //! | `settings`, `secret`, `tokens`, `account_keys`, `models` | the operator's input |
-//! | `store` | the database: nonces, identities, serials, the log; the ledger |
 //! | `buckets` | how often something may happen |
+//! | `store` | the database: nonces, identities, serials, the log; the ledger |
 //! | `registration` | from a serial-request to a serial assertion, with every check |
 //! | `import` | hardware identities: verified, then stored all or none |
 //! | `service` | the running service, made of the modules above |

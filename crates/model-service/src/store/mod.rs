@@ -17,6 +17,7 @@ mod log;
 mod nonces;
 mod postgres;
 mod serials;
+mod sessions;
 mod sqlite;
 mod statistics;
 #[cfg(test)]

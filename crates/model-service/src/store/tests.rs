@@ -396,3 +396,38 @@ fn it_can_be_written() {
     world.store.close().unwrap();
     assert!(world.store.consume_nonce("nonce").is_err());
 }
+
+/// A person who is logged in at one replica is logged in at the others.
+#[test]
+fn sessions_and_attempts_hold_over_replicas() {
+    let world = TestStore::new();
+    let (one, other) = (world.replica(), world.replica());
+    wait(one.start_session("cookie", "csrf")).unwrap();
+    assert_eq!(
+        wait(other.use_session("cookie")).unwrap().as_deref(),
+        Some("csrf")
+    );
+    wait(other.end_session("cookie")).unwrap();
+    assert_eq!(wait(one.use_session("cookie")).unwrap(), None);
+    let stores = [&one, &other];
+    let take = |index: usize| wait(stores[index % 2].take_login_attempt("source")).unwrap();
+    assert_eq!((0..20).filter(|index| take(*index)).count(), 10);
+    wait(one.put_back_login_attempt("source")).unwrap();
+    assert!(take(1) && !take(0));
+    if let Backend::Postgres(_) = &world.store.0 {
+        assert_eq!(
+            one.known_browser_key().unwrap(),
+            other.known_browser_key().unwrap()
+        );
+    }
+}
+
+#[test]
+fn the_session_that_was_idle_longest_ends() {
+    let world = TestStore::new();
+    for number in 0..=sessions::MAX_SESSIONS {
+        wait(world.store.start_session(&number.to_string(), "csrf")).unwrap();
+    }
+    assert_eq!(wait(world.store.use_session("0")).unwrap(), None);
+    assert!(wait(world.store.use_session("1")).unwrap().is_some());
+}

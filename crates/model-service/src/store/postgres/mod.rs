@@ -17,6 +17,7 @@ mod nonces;
 mod password;
 mod readiness;
 mod serials;
+mod sessions;
 mod statistics;
 mod tls;
 mod url;

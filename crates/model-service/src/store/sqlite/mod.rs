@@ -19,6 +19,7 @@ mod nonces;
 mod readiness;
 mod savepoint;
 mod serials;
+mod sessions;
 mod statistics;
 mod withdrawal;
 mod writer;
