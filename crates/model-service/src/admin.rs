@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use rustix::process::getuid;
 
 use crate::error::Error;
-use crate::settings::Settings;
+use crate::settings::{PostgresqlSettings, Settings};
 use crate::store::{
-    self, Authorship, IdentityState, LedgerEnd, SerialNumber, Store, StoreError, StorePaths, WithdrawalError,
+    self, Authorship, IdentityState, LedgerEnd, SerialNumber, Store, StoreError, StorePaths, TableDigest,
+    WithdrawalError,
 };
 
 /// Creates the database for the settings in `file`.
@@ -23,6 +24,32 @@ pub fn init_store(file: &Path) -> Result<(), Error> {
         print(&format!("created {part}"))?;
     }
     Ok(())
+}
+
+/// Moves the SQLite database at `from` to the PostgreSQL database at the URL `to`, and prints the
+/// number of rows and the hash of each table.
+///
+/// # Errors
+/// [`Error::Store`].
+pub fn migrate_store(
+    from: &Path,
+    ledger: Option<&Path>,
+    to: &str,
+    password_file: Option<&Path>,
+) -> Result<(), Error> {
+    let settings = PostgresqlSettings {
+        password_file: password_file.map(Path::to_owned),
+        ..PostgresqlSettings::default()
+    };
+    let (digests, stored) = Store::transfer(from, ledger, to, &settings)?;
+    for digest in digests {
+        let TableDigest { table, rows, hash } = digest;
+        print(&format!("{table}: {rows} rows, SHA-256 {hash}"))?;
+    }
+    print(match stored {
+        true => "the database is moved, and both have the same rows",
+        false => "nothing was changed: both databases have the same rows",
+    })
 }
 
 /// Copies the database to the new directory `to`.

@@ -50,8 +50,8 @@ use crate::settings::Settings;
 use crate::store::{ImportOrigin, WRITER_THREAD};
 
 pub use admin::{
-    IdentityChange, backup, change_identity, init_store, release_serial, restore, show_identity,
-    verify_ledger,
+    IdentityChange, backup, change_identity, init_store, migrate_store, release_serial, restore,
+    show_identity, verify_ledger,
 };
 pub use error::Error;
 pub use init::InitArguments;

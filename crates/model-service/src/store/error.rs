@@ -216,6 +216,26 @@ pub enum StoreError {
         help("Read it with psql: SELECT * FROM ledger ORDER BY number")
     )]
     LedgerInPostgresql,
+    /// A table to which the rows of another database are moved has other rows.
+    #[error("the table {table} of the PostgreSQL database has other rows than the SQLite database")]
+    #[diagnostic(
+        code("migration-target-used"),
+        help("Name an empty database, or one that `model-service migrate-store` filled and nobody used")
+    )]
+    TargetUsed {
+        /// The table.
+        table: &'static str,
+    },
+    /// The rows that were moved are not those that were read.
+    #[error("the rows of the table {table} in the PostgreSQL database differ from those that were copied")]
+    #[diagnostic(
+        code("migration-differs"),
+        help("Nothing was stored: check that the PostgreSQL database has the encoding UTF8, and try again")
+    )]
+    TransferDiffers {
+        /// The table.
+        table: &'static str,
+    },
     /// SQLite or PostgreSQL failed.
     #[error("the database failed: {0}")]
     #[diagnostic(
@@ -278,11 +298,14 @@ impl StoreError {
             | Self::SchemaExists { .. }
             | Self::SchemaNewer { .. }
             | Self::BackupByPostgresql
-            | Self::LedgerInPostgresql => Status::BadInput,
+            | Self::LedgerInPostgresql
+            | Self::TargetUsed { .. } => Status::BadInput,
             Self::Unreachable { .. } => Status::Service,
-            Self::Replaced { .. } | Self::NotWritten { .. } | Self::Failed(_) | Self::Interrupted => {
-                Status::Internal
-            }
+            Self::TransferDiffers { .. }
+            | Self::Replaced { .. }
+            | Self::NotWritten { .. }
+            | Self::Failed(_)
+            | Self::Interrupted => Status::Internal,
             Self::Ledger(error) => error.status(),
         }
     }

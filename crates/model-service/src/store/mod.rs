@@ -22,6 +22,7 @@ mod sqlite;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod withdrawal;
 
 use backend::Backend;
@@ -44,4 +45,5 @@ use serials::LastIssued;
 pub(crate) use serials::{IssueOutcome, IssuedSerial, SerialNumber, identity_device};
 pub(crate) use sqlite::{LedgerEnd, LedgerError, StorePaths, WRITER_THREAD, back_up, restore, verify_ledger};
 pub(crate) use statistics::{Counts, DayCounts, RefusalCount};
+pub(crate) use transfer::TableDigest;
 pub(crate) use withdrawal::{Authorship, IdentityState, ImportedIdentity, WithdrawalError};

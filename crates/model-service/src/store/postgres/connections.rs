@@ -8,6 +8,7 @@ use deadpool_postgres::{
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::WrongType;
 
 use super::tls;
 use super::url::Target;
@@ -189,8 +190,12 @@ fn not_connected(error: PoolError) -> Failure {
 fn failure(error: &tokio_postgres::Error) -> Failure {
     let reason = describe(error);
     let Some(code) = error.code() else {
-        // Not the database, but the connection failed; or a value does not have the expected type.
-        return Failure::Lost(reason);
+        let source = std::error::Error::source(error);
+        return match source.is_some_and(|source| source.is::<WrongType>()) {
+            true => Failure::Final(StoreError::Failed(reason)),
+            // Not the database, but the connection failed.
+            false => Failure::Lost(reason),
+        };
     };
     match code {
         &SqlState::T_R_SERIALIZATION_FAILURE

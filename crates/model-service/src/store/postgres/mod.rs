@@ -20,11 +20,13 @@ mod serials;
 mod sessions;
 mod statistics;
 mod tls;
+mod transfer;
 mod url;
 mod withdrawal;
 
 pub(super) use database::PostgresStore;
 pub(crate) use import::ImportTransaction;
+pub(super) use transfer::PostgresTransfer;
 
 /// The string as PostgreSQL can store it: without the character NUL, which no valid value has.
 fn storable(text: &str) -> String {

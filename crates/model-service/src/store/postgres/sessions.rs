@@ -10,26 +10,27 @@ use crate::store::sessions::{ATTEMPTS, IDLE, MAX_SESSIONS};
 
 /// Deletes the sessions that have ended, and the one that was idle longest if there are too many.
 const START: &str = "
-    WITH ended AS (DELETE FROM sessions WHERE used < clock_timestamp() - $3 * interval '1 second'),
+    WITH ended AS (DELETE FROM sessions WHERE used < clock_timestamp() - $3::float8 * interval '1 second'),
     idlest AS (
-        DELETE FROM sessions WHERE cookie IN (SELECT cookie FROM sessions ORDER BY used DESC OFFSET $4)
+        DELETE FROM sessions WHERE cookie IN (SELECT cookie FROM sessions ORDER BY used DESC OFFSET $4::bigint)
     )
     INSERT INTO sessions VALUES ($1, $2, clock_timestamp())";
 
 const USE: &str = "UPDATE sessions SET used = clock_timestamp()
-    WHERE cookie = $1 AND used >= clock_timestamp() - $2 * interval '1 second' RETURNING csrf";
+    WHERE cookie = $1 AND used >= clock_timestamp() - $2::float8 * interval '1 second' RETURNING csrf";
 
 /// Fills the bucket of the source with what came in since, and takes one.
 const TAKE: &str = "
-    INSERT INTO login_attempts AS a VALUES ($1, $2 - 1, clock_timestamp())
+    INSERT INTO login_attempts AS a VALUES ($1, $2::float8 - 1, clock_timestamp())
     ON CONFLICT (source) DO UPDATE SET time = clock_timestamp(), attempts =
-        least($2, a.attempts + $2 * extract(epoch FROM clock_timestamp() - a.time)::float8 / 60) - 1
-    WHERE least($2, a.attempts + $2 * extract(epoch FROM clock_timestamp() - a.time)::float8 / 60) >= 1";
+        least($2::float8, a.attempts + $2::float8 * extract(epoch FROM clock_timestamp() - a.time)::float8 / 60) - 1
+    WHERE least($2::float8, a.attempts + $2::float8 * extract(epoch FROM clock_timestamp() - a.time)::float8 / 60) >= 1";
 
 /// Deletes the sources whose buckets are full again: those are like unknown ones.
 const FORGET: &str = "DELETE FROM login_attempts WHERE time < clock_timestamp() - interval '1 minute'";
 
-const PUT_BACK: &str = "UPDATE login_attempts SET attempts = least($2, attempts + 1) WHERE source = $1";
+const PUT_BACK: &str =
+    "UPDATE login_attempts SET attempts = least($2::float8, attempts + 1) WHERE source = $1";
 
 impl PostgresStore {
     pub(in crate::store) async fn start_session(&self, cookie: &str, csrf: &str) -> Result<(), StoreError> {
