@@ -129,9 +129,12 @@ pub struct Bench {
     postgres: Option<postgres::Database>,
 }
 
-/// Returns true if the tests run on PostgreSQL.
+/// Returns true if the tests, or the benchmark with `STORE`, run on PostgreSQL.
 pub fn on_postgres() -> bool {
-    std::env::var("MODEL_SERVICE_TEST_STORE").is_ok_and(|store| store == "postgres")
+    let names = ["MODEL_SERVICE_TEST_STORE", "STORE"];
+    names
+        .iter()
+        .any(|name| std::env::var(name).is_ok_and(|store| store == "postgres"))
 }
 
 impl Bench {

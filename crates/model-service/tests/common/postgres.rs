@@ -78,10 +78,11 @@ impl Server {
         }
     }
 
-    /// The server that the tests of this process share.
+    /// The server that the tests of this process share. The benchmark has one that waits for the
+    /// disk.
     pub fn shared() -> &'static Self {
         static SERVER: OnceLock<Server> = OnceLock::new();
-        SERVER.get_or_init(|| Self::start(false))
+        SERVER.get_or_init(|| Self::start(std::env::var_os("STORE").is_some()))
     }
 
     /// `stop` without a checkpoint, `fast`, or `start`; returns when it is done.
@@ -91,6 +92,12 @@ impl Server {
         let mut line = String::new();
         pipes.1.read_line(&mut line).unwrap();
         assert_eq!(line, "done\n");
+    }
+
+    /// The id of the first process, the parent of the others.
+    pub fn process(&self) -> u32 {
+        let file = std::fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
+        file.lines().next().unwrap().parse().unwrap()
     }
 
     /// The URL of a database, with the directory of the socket as host.
