@@ -40,6 +40,7 @@ pub(crate) struct StoredIdentity {
     pub(crate) issuer: String,
     pub(crate) key_digest: String,
     pub(crate) assertion: String,
+    pub(crate) blocked: bool,
 }
 
 impl Store {

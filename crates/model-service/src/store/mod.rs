@@ -42,7 +42,9 @@ pub(crate) use lists::{
 pub(crate) use log::LogEntry;
 pub(crate) use nonces::NonceState;
 use serials::LastIssued;
-pub(crate) use serials::{IssueOutcome, IssuedSerial, SerialNumber, identity_device};
+pub(crate) use serials::{
+    Assignment, AssignmentQuery, IssueOutcome, IssuedSerial, SerialNumber, identity_device,
+};
 pub(crate) use sqlite::{LedgerEnd, LedgerError, StorePaths, WRITER_THREAD, back_up, restore, verify_ledger};
 pub(crate) use statistics::{Counts, DayCounts, RefusalCount};
 pub(crate) use transfer::TableDigest;

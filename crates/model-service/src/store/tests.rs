@@ -181,23 +181,28 @@ fn the_second_of_two_issues_is_a_conflict() {
     assert_eq!(recorded, [true, false, false, false, true, true]);
     let store = &world.store;
     assert_eq!(store.find_holder(&number("1")).unwrap().as_deref(), Some("a"));
-    assert_eq!(
-        store.find_serial("brand", "model", "b").unwrap().as_deref(),
-        Some("2")
-    );
-    let last = store
-        .find_last_issued(&number("1"), "key", "signer")
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (last.revision, last.assertion.as_deref()),
-        (1, Some("assertion 1 a 1"))
-    );
-    let other = store
-        .find_last_issued(&number("1"), "other", "signer")
-        .unwrap()
-        .unwrap();
-    assert_eq!((other.revision, other.assertion), (1, None));
+    let find = |device: &str, wanted: Option<&str>, device_key: &str| {
+        let found = store.find_assignment(AssignmentQuery {
+            brand: "brand".to_owned(),
+            model: "model".to_owned(),
+            device: device.to_owned(),
+            wanted: wanted.map(str::to_owned),
+            device_key: device_key.to_owned(),
+            sign_key: "signer".to_owned(),
+        });
+        let found = found.unwrap();
+        let last = found.last.map(|last| (last.revision, last.assertion));
+        (found.serial, found.holder, last)
+    };
+    let text = |text: &str| Some(text.to_owned());
+    // The serial that it has, whatever it wants.
+    let of_a = |assertion| (text("1"), None, Some((1, assertion)));
+    assert_eq!(find("a", Some("2"), "key"), of_a(text("assertion 1 a 1")));
+    assert_eq!(find("a", None, "other"), of_a(None));
+    let taken = (None, text("b"), Some((0, text("assertion 2 b 0"))));
+    assert_eq!(find("c", Some("2"), "key"), taken);
+    assert_eq!(find("c", Some("3"), "key"), (None, None, None));
+    assert_eq!(find("c", None, "key"), (None, None, None));
     assert_eq!(wait(store.counts()).unwrap().logged, 3);
 }
 
@@ -252,7 +257,7 @@ fn a_blocked_identity_gets_nothing() {
     for digest in ["text-k", "der-k"] {
         assert!(store.block_identity(digest, 1000, authorship()).unwrap());
         assert!(!store.block_identity(digest, 1000, authorship()).unwrap());
-        assert!(store.is_blocked("der-k").unwrap());
+        assert!(store.find_identities("text-k").unwrap()[0].blocked);
         let outcome = store.record_issue(issued("1", &device, 0), entry("issued"), 100);
         assert_eq!(outcome.unwrap(), IssueOutcome::Blocked);
         assert!(store.unblock_identity(digest, authorship()).unwrap());

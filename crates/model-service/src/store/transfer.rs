@@ -160,7 +160,7 @@ impl Store {
         let mut stored = false;
         let mut digests = Vec::new();
         for table in tables() {
-            let mut read = |sink: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>| match table.sqlite {
+            let read = |sink: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>| match table.sqlite {
                 "" => source.read_ledger(sink),
                 _ => source.read(table, sink),
             };

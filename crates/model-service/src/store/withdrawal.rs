@@ -160,12 +160,4 @@ impl Store {
             false => Err(WithdrawalError::unknown_serial(number)),
         }
     }
-
-    /// Returns true if the identity with this digest of the key's DER bytes is blocked.
-    pub(crate) fn is_blocked(&self, key_digest: &str) -> Result<bool, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(store) => store.is_blocked(key_digest),
-            Backend::Postgres(store) => store.is_blocked(key_digest),
-        }
-    }
 }

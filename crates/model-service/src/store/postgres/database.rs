@@ -14,9 +14,9 @@ use super::connections::{Connections, Repeat, Work};
 use super::migrations::{self, SchemaState};
 use super::readiness::LastProbe;
 use super::url::Target;
-use super::{log, nonces, serials};
+use super::{identities, log, nonces, serials};
 use crate::settings::PostgresqlSettings;
-use crate::store::{IssueOutcome, NonceState, StoreError};
+use crate::store::{Assignment, AssignmentQuery, IssueOutcome, NonceState, StoreError, StoredIdentity};
 
 /// The threads that talk to the database.
 const THREADS: usize = 2;
@@ -31,6 +31,8 @@ struct Inner {
     connections: Arc<Connections>,
     new_nonces: Batches<nonces::NewNonce, ()>,
     used_nonces: Batches<String, NonceState>,
+    identities: Batches<String, Vec<StoredIdentity>>,
+    assignments: Batches<AssignmentQuery, Assignment>,
     issues: Batches<serials::Issue, IssueOutcome>,
     entries: Batches<log::Entry, ()>,
     ended: watch::Receiver<bool>,
@@ -99,6 +101,8 @@ impl PostgresStore {
         let store = Inner {
             new_nonces: Batches::start(handle, nonces::issue_batches(shared()), ended.clone()),
             used_nonces: Batches::start(handle, nonces::use_batches(shared()), ended.clone()),
+            identities: Batches::start(handle, identities::identity_batches(shared()), ended.clone()),
+            assignments: Batches::start(handle, serials::assignment_batches(shared()), ended.clone()),
             issues: Batches::start(handle, serials::issue_batches(shared()), ended.clone()),
             entries: Batches::start(handle, log::entry_batches(shared()), ended),
             runtime: Some(runtime),
@@ -137,6 +141,14 @@ impl PostgresStore {
 
     pub(super) fn used_nonces(&self) -> &Batches<String, NonceState> {
         &self.0.used_nonces
+    }
+
+    pub(super) fn identities(&self) -> &Batches<String, Vec<StoredIdentity>> {
+        &self.0.identities
+    }
+
+    pub(super) fn assignments(&self) -> &Batches<AssignmentQuery, Assignment> {
+        &self.0.assignments
     }
 
     pub(super) fn issues(&self) -> &Batches<serials::Issue, IssueOutcome> {

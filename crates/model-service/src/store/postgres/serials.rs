@@ -10,11 +10,34 @@ use super::connections::{Connections, Repeat};
 use super::database::PostgresStore;
 use super::log::storable_entry;
 use super::{bigint, storable};
-use crate::store::{IssueOutcome, IssuedSerial, LastIssued, LogEntry, SerialNumber, StoreError};
+use crate::store::{
+    Assignment, AssignmentQuery, IssueOutcome, IssuedSerial, LastIssued, LogEntry, SerialNumber, StoreError,
+};
 
 const RECORD: &str =
     "SELECT place, outcome FROM record_issues($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
     $13, $14, $15, $16, $17)";
+
+/// In the order of the queries.
+const ASSIGNMENTS: &str = "
+    SELECT held.serial, holder.device, last.revision, last.text
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+        WITH ORDINALITY AS q (brand, model, device, wanted, device_key, sign_key, place)
+    LEFT JOIN LATERAL (
+        SELECT s.serial FROM serials s
+        WHERE s.device = q.device AND s.brand = q.brand AND s.model = q.model LIMIT 1
+    ) AS held ON true
+    LEFT JOIN LATERAL (
+        SELECT s.device FROM serials s
+        WHERE s.serial = q.wanted AND s.brand = q.brand AND s.model = q.model AND held.serial IS NULL LIMIT 1
+    ) AS holder ON true
+    LEFT JOIN LATERAL (
+        SELECT i.revision, CASE WHEN i.device_key = q.device_key AND i.sign_key = q.sign_key THEN i.text END AS text
+        FROM issued i
+        WHERE i.serial = coalesce(held.serial, q.wanted) AND i.brand = q.brand AND i.model = q.model
+        ORDER BY i.revision DESC LIMIT 1
+    ) AS last ON true
+    ORDER BY q.place";
 
 /// Which of a batch whose result was lost are recorded.
 const IS_RECORDED: &str = "
@@ -38,51 +61,22 @@ pub(super) struct Issue {
 
 impl PostgresStore {
     pub(in crate::store) fn find_holder(&self, number: &SerialNumber) -> Result<Option<String>, StoreError> {
-        let find = "SELECT device FROM serials WHERE brand = $1 AND model = $2 AND serial = $3";
-        self.find_text(find, [&number.brand, &number.model, &number.serial])
-    }
-
-    pub(in crate::store) fn find_serial(
-        &self,
-        brand: &str,
-        model: &str,
-        device: &str,
-    ) -> Result<Option<String>, StoreError> {
-        let find = "SELECT serial FROM serials WHERE brand = $1 AND model = $2 AND device = $3";
-        self.find_text(find, [brand, model, device])
-    }
-
-    fn find_text(&self, find: &'static str, keys: [&str; 3]) -> Result<Option<String>, StoreError> {
-        let keys = keys.map(storable);
+        let find = "SELECT device FROM serials WHERE serial = $1 AND brand = $2 AND model = $3";
+        let keys = [&number.serial, &number.brand, &number.model].map(|key| storable(key));
         self.run_blocking(Repeat::Always, |client| {
-            let [one, two, three] = keys.clone();
+            let [serial, brand, model] = keys.clone();
             Box::pin(async move {
                 let statement = client.prepare_cached(find).await?;
-                let row = client.query_opt(&statement, &[&one, &two, &three]).await?;
+                let row = client.query_opt(&statement, &[&serial, &brand, &model]).await?;
                 row.map(|row| row.try_get(0)).transpose()
             })
         })
     }
 
-    pub(in crate::store) fn find_last_issued(
-        &self,
-        number: &SerialNumber,
-        device_key: &str,
-        sign_key: &str,
-    ) -> Result<Option<LastIssued>, StoreError> {
-        let find = "SELECT revision, CASE WHEN device_key = $4 AND sign_key = $5 THEN text END FROM issued
-             WHERE brand = $1 AND model = $2 AND serial = $3 ORDER BY revision DESC LIMIT 1";
-        let keys = [&number.brand, &number.model, &number.serial, device_key, sign_key];
-        let keys = keys.map(storable);
-        self.run_blocking(Repeat::Always, |client| {
-            let [brand, model, serial, device_key, sign_key] = keys.clone();
-            Box::pin(async move {
-                let statement = client.prepare_cached(find).await?;
-                let row = client
-                    .query_opt(&statement, &[&brand, &model, &serial, &device_key, &sign_key])
-                    .await?;
-                row.as_ref().map(last_issued).transpose()
-            })
+    pub(in crate::store) fn find_assignment(&self, query: AssignmentQuery) -> Result<Assignment, StoreError> {
+        self.assignments().run_blocking(AssignmentQuery {
+            wanted: query.wanted.as_deref().map(storable),
+            ..query
         })
     }
 
@@ -103,10 +97,53 @@ impl PostgresStore {
     }
 }
 
-fn last_issued(row: &Row) -> Result<LastIssued, tokio_postgres::Error> {
-    Ok(LastIssued {
-        revision: row.try_get::<_, i64>(0)?.unsigned_abs(),
-        assertion: row.try_get(1)?,
+/// Looks up the assignments of a batch.
+pub(super) fn assignment_batches(connections: Arc<Connections>) -> RunBatch<AssignmentQuery, Assignment> {
+    Box::new(move |batch| {
+        let connections = Arc::clone(&connections);
+        Box::pin(async move {
+            connections
+                .run(Repeat::Always, |client| {
+                    let batch = Arc::clone(&batch);
+                    Box::pin(async move {
+                        let text = |field: fn(&AssignmentQuery) -> &String| -> Vec<&str> {
+                            batch.iter().map(|query| field(query).as_str()).collect()
+                        };
+                        let wanted: Vec<_> = batch.iter().map(|query| query.wanted.as_deref()).collect();
+                        let statement = client.prepare_cached(ASSIGNMENTS).await?;
+                        let rows = client
+                            .query(
+                                &statement,
+                                &[
+                                    &text(|query| &query.brand),
+                                    &text(|query| &query.model),
+                                    &text(|query| &query.device),
+                                    &wanted,
+                                    &text(|query| &query.device_key),
+                                    &text(|query| &query.sign_key),
+                                ],
+                            )
+                            .await?;
+                        rows.iter().map(assignment).collect()
+                    })
+                })
+                .await
+        })
+    })
+}
+
+fn assignment(row: &Row) -> Result<Assignment, tokio_postgres::Error> {
+    let last = match row.try_get::<_, Option<i64>>(2)? {
+        Some(revision) => Some(LastIssued {
+            revision: revision.unsigned_abs(),
+            assertion: row.try_get(3)?,
+        }),
+        None => None,
+    };
+    Ok(Assignment {
+        serial: row.try_get(0)?,
+        holder: row.try_get(1)?,
+        last,
     })
 }
 

@@ -107,18 +107,6 @@ impl PostgresStore {
             })
         })
     }
-
-    pub(in crate::store) fn is_blocked(&self, key_digest: &str) -> Result<bool, StoreError> {
-        let find = "SELECT EXISTS (SELECT FROM blocked_identities WHERE key_digest = $1)";
-        let key_digest = storable(key_digest);
-        self.run_blocking(Repeat::Always, |client| {
-            let key_digest = key_digest.clone();
-            Box::pin(async move {
-                let statement = client.prepare_cached(find).await?;
-                client.query_one(&statement, &[&key_digest]).await?.try_get(0)
-            })
-        })
-    }
 }
 
 /// Adds a change by an administrator, as JSON, to the ledger and to the changes.
