@@ -377,6 +377,7 @@ fn a_directory_with_a_name_that_is_not_utf_8() {
     symlink(bench.path(""), &directory).unwrap();
     failed(
         &refuses_to_serve(&directory.join("settings.toml")),
+        1,
         "database-not-opened",
     );
 }

@@ -262,9 +262,10 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-impl From<rusqlite_migration::Error> for StoreError {
-    fn from(error: rusqlite_migration::Error) -> Self {
-        Self::Failed(error.to_string())
+impl From<refinery::Error> for StoreError {
+    fn from(error: refinery::Error) -> Self {
+        let cause = std::error::Error::source(&error).map(|source| format!(": {source}"));
+        Self::Failed(format!("{error}{}", cause.unwrap_or_default()))
     }
 }
 

@@ -143,10 +143,11 @@ impl Connections {
 
     /// A connection that does not go back to the pool, without a limit for statements.
     pub(super) async fn dedicated(&self) -> Result<deadpool_postgres::ClientWrapper, StoreError> {
-        let unlimited: for<'c> fn(&'c mut Object) -> Work<'c, ()> =
-            |client| Box::pin(async move { client.batch_execute("SELECT 1").await });
-        // With a connection that works.
-        self.run(Repeat::Always, unlimited).await?;
+        // Waits until the database answers.
+        self.run(Repeat::Always, |client| {
+            Box::pin(async move { client.simple_query("SELECT 1").await.map(drop) })
+        })
+        .await?;
         let client = self
             .pool
             .get()

@@ -53,15 +53,10 @@ pub(super) async fn migrate(client: &mut ClientWrapper) -> Result<SchemaState, S
             .iter()
             .map(|(name, sql)| Migration::unapplied(name, sql))
             .collect();
-        let runner = Runner::new(&migrations.map_err(|error| failed(&error))?).set_grouped(true);
+        let runner = Runner::new(&migrations?).set_grouped(true);
         let client: &mut tokio_postgres::Client = client;
-        runner.run_async(client).await.map_err(|error| failed(&error))?;
+        runner.run_async(client).await?;
     }
     client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
     Ok(before)
-}
-
-fn failed(error: &refinery::Error) -> StoreError {
-    let cause = std::error::Error::source(error).map(|source| format!(": {source}"));
-    StoreError::Failed(format!("{error}{}", cause.unwrap_or_default()))
 }
