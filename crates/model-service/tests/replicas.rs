@@ -8,6 +8,7 @@
 mod common;
 
 use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,6 +26,7 @@ use common::{ASSERTIONS, Bench, Service, model, sign};
 const REPLICAS: usize = 3;
 /// Devices at once.
 const CLIENTS: usize = 64;
+const LIMITS: &str = "requests-per-minute = 0\nlogged-registrations = 1000000\n";
 /// A replica is killed after each of so many parts of the registrations.
 const KILLS: usize = 10;
 
@@ -133,49 +135,12 @@ fn register(address: SocketAddr, index: usize, device: &Device, model: &str, see
     }
 }
 
-/// Kills replicas and restarts the database as the registrations go on.
-fn disturb(
+/// Registers all devices with three replicas, while `disturb` runs.
+fn register_all(
     bench: &Bench,
-    server: &Server,
-    services: &mut [Service],
-    balancer: &Balancer,
-    (seen, count): (&Seen, usize),
-    failed: &AtomicBool,
-) {
-    let reached = |part: usize| {
-        while seen.done.load(Ordering::Relaxed) * (KILLS + 1) < part * count {
-            if failed.load(Ordering::Relaxed) {
-                return false;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        true
-    };
-    for part in 1..=KILLS {
-        if !reached(part) {
-            return;
-        }
-        let killed = part % REPLICAS;
-        services[killed].kill();
-        if part == KILLS / 3 {
-            server.control("stop");
-            server.control("start");
-        }
-        if part == 2 * KILLS / 3 {
-            server.control("fast");
-            server.control("start");
-        }
-        services[killed] = bench.serve();
-        balancer.replicas.lock().unwrap()[killed] = services[killed].address;
-    }
-}
-
-#[test]
-fn replicas_are_killed_and_the_database_is_restarted() {
-    let count = rounds(10_000, 200);
-    let server: &'static Server = Box::leak(Box::new(Server::start(true)));
-    let limits = "requests-per-minute = 0\nlogged-registrations = 1000000\n";
-    let bench = Bench::on(Some(server.database()), "", limits);
+    count: usize,
+    disturb: impl FnOnce(&mut [Service], &Balancer, &Seen, &AtomicBool) + Send,
+) -> Seen {
     let devices: Vec<_> = (0..count)
         .map(|index| (index, Device::fresh(&format!("SN-{index}"))))
         .collect();
@@ -183,18 +148,78 @@ fn replicas_are_killed_and_the_database_is_restarted() {
     bench.import_text(&identities.join("\n"));
     let mut services: Vec<_> = (0..REPLICAS).map(|_| bench.serve()).collect();
     let balancer = Balancer::start(services.iter().map(|service| service.address).collect());
-    let (seen, model, failed) = (Seen::default(), model("edge-box"), AtomicBool::new(false));
+    let (seen, model, ended) = (Seen::default(), model("edge-box"), AtomicBool::new(false));
     thread::scope(|scope| {
         let clients = scope.spawn(|| {
             parallel(CLIENTS, &devices, |(index, device)| {
                 register(balancer.address, *index, device, &model, &seen);
             });
         });
-        scope.spawn(|| disturb(&bench, server, &mut services, &balancer, (&seen, count), &failed));
-        let ended = clients.join();
-        failed.store(true, Ordering::Relaxed);
-        ended.unwrap();
+        scope.spawn(|| disturb(&mut services, &balancer, &seen, &ended));
+        let registered = clients.join();
+        ended.store(true, Ordering::Relaxed);
+        registered.unwrap();
     });
+    seen
+}
+
+/// Waits until this part of the devices is registered. Returns false if no more will be.
+fn reaches(seen: &Seen, wanted: usize, ended: &AtomicBool) -> bool {
+    while seen.done.load(Ordering::Relaxed) < wanted {
+        if ended.load(Ordering::Relaxed) {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+#[test]
+fn replicas_are_killed_and_the_database_is_restarted() {
+    let count = rounds(10_000, 200);
+    let server: &'static Server = Box::leak(Box::new(Server::start(true)));
+    let bench = Bench::on(Some(server.database()), "", LIMITS);
+    let seen = register_all(&bench, count, |services, balancer, seen, ended| {
+        for part in 1..=KILLS {
+            if !reaches(seen, part * count / (KILLS + 1), ended) {
+                return;
+            }
+            let killed = part % REPLICAS;
+            services[killed].kill();
+            match part {
+                3 => {
+                    server.control("stop");
+                    server.control("start");
+                }
+                6 => {
+                    server.control("fast");
+                    server.control("start");
+                }
+                _ => {}
+            }
+            services[killed] = bench.serve();
+            balancer.replicas.lock().unwrap()[killed] = services[killed].address;
+        }
+    });
+    check(&bench, &seen, count);
+}
+
+#[test]
+fn a_synchronous_standby_is_promoted() {
+    let count = rounds(10_000, 100);
+    let server: &'static Server = Box::leak(Box::new(Server::start(true)));
+    let database = server.database();
+    let (url, both) = (database.url(), database.url_with_standby());
+    let mut bench = Bench::on(Some(database), "", LIMITS);
+    let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
+    bench.write("settings.toml", settings.replace(&url, &both).as_bytes());
+    server.control("standby");
+    let seen = register_all(&bench, count, |_, _, seen, ended| {
+        if reaches(seen, count / 2, ended) {
+            server.control("promote");
+        }
+    });
+    bench.look_at(&both);
     check(&bench, &seen, count);
 }
 

@@ -127,6 +127,8 @@ pub fn model_by(brand: &str, name: &str, key: &str) -> String {
 pub struct Bench {
     directory: tempfile::TempDir,
     postgres: Option<postgres::Database>,
+    /// Another URL of the same data.
+    url: Option<String>,
 }
 
 /// Returns true if the tests, or the benchmark with `STORE`, run on PostgreSQL.
@@ -159,6 +161,7 @@ impl Bench {
         let bench = Self {
             directory: tempfile::tempdir().unwrap(),
             postgres,
+            url: None,
         };
         for (name, content) in [
             ("serial.pem", pem("brand").as_str()),
@@ -272,8 +275,8 @@ impl Bench {
 
     /// The rows that a query finds, whose values have a tab in between.
     pub fn rows(&self, query: &str) -> Vec<String> {
-        if let Some(database) = &self.postgres {
-            return postgres::psql(&database.url(), query);
+        if let Some(url) = self.url() {
+            return postgres::psql(&url, query);
         }
         let database = self.database();
         let mut statement = database.prepare(query).unwrap();
@@ -296,10 +299,21 @@ impl Bench {
 
     /// Changes the database behind the service.
     pub fn execute(&self, statements: &str) {
-        match &self.postgres {
-            Some(database) => drop(postgres::psql(&database.url(), statements)),
+        match self.url() {
+            Some(url) => drop(postgres::psql(&url, statements)),
             None => self.database().execute_batch(statements).unwrap(),
         }
+    }
+
+    /// Reads the database at another URL from now on.
+    pub fn look_at(&mut self, url: &str) {
+        self.url = Some(url.to_owned());
+    }
+
+    /// The URL of the PostgreSQL database.
+    fn url(&self) -> Option<String> {
+        let url = self.url.clone();
+        url.or_else(|| self.postgres.as_ref().map(postgres::Database::url))
     }
 
     /// The name of a table of imported identities, for [`execute`](Self::execute).

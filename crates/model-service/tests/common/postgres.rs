@@ -17,7 +17,12 @@ set -e
 fsync=$1
 for bin in /usr/lib/postgresql/*/bin; do :; done
 dir=$(mktemp -d /tmp/model-service-postgres.XXXXXX)
-trap 'test ! -f "$dir/data/postmaster.pid" || "$bin/pg_ctl" -D "$dir/data" -m immediate stop >"$dir/stop" 2>&1; rm -rf "$dir"' EXIT
+stop() {
+    for data in "$dir"/data "$dir"/standby/data; do
+        test ! -f "$data/postmaster.pid" || "$bin/pg_ctl" -D "$data" -m immediate stop >"$dir/stop" 2>&1
+    done
+}
+trap 'stop; rm -rf "$dir"' EXIT
 "$bin/initdb" -D "$dir/data" -U tests -A trust --no-sync >"$dir/initdb" 2>&1
 start() {
     "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -o "-k $dir -c listen_addresses= -c max_connections=300 -c fsync=$fsync" start >"$dir/start" 2>&1 </dev/null
@@ -29,6 +34,20 @@ while read -r command; do
         stop) "$bin/pg_ctl" -D "$dir/data" -m immediate stop >"$dir/stop" 2>&1 ;;
         fast) "$bin/pg_ctl" -D "$dir/data" -m fast stop >"$dir/stop" 2>&1 ;;
         start) start ;;
+        standby)
+            mkdir "$dir/standby"
+            "$bin/pg_basebackup" -h "$dir" -U tests -D "$dir/standby/data" -R -c fast --no-sync >"$dir/basebackup" 2>&1
+            "$bin/pg_ctl" -D "$dir/standby/data" -l "$dir/standby/log" -w \
+                -o "-k $dir/standby -c listen_addresses= -c max_connections=300 -c fsync=$fsync" \
+                start >"$dir/start" 2>&1 </dev/null
+            # From now on, a commit is on the standby before it is acknowledged.
+            "$bin/psql" -h "$dir" -U tests -d postgres -q -c "ALTER SYSTEM SET synchronous_standby_names = '*'" \
+                -c "SELECT pg_reload_conf()" >"$dir/synchronous" 2>&1
+            ;;
+        promote)
+            "$bin/pg_ctl" -D "$dir/data" -m immediate stop >"$dir/stop" 2>&1
+            "$bin/pg_ctl" -D "$dir/standby/data" -w promote >"$dir/promote" 2>&1
+            ;;
     esac
     echo done
 done
@@ -85,7 +104,8 @@ impl Server {
         SERVER.get_or_init(|| Self::start(std::env::var_os("STORE").is_some()))
     }
 
-    /// `stop` without a checkpoint, `fast`, or `start`; returns when it is done.
+    /// `stop` without a checkpoint, `fast`, or `start`; `standby`, which makes a synchronous standby,
+    /// or `promote`, which stops the server and promotes the standby. Returns when it is done.
     pub fn control(&self, command: &str) {
         let mut pipes = self.input.lock().unwrap();
         pipes.0.write_all(format!("{command}\n").as_bytes()).unwrap();
@@ -106,6 +126,12 @@ impl Server {
         format!("postgres://tests@{host}/{database}")
     }
 
+    /// The URL of a database on the server or its standby: the one that can be written.
+    pub fn url_with_standby(&self, database: &str) -> String {
+        let host = self.directory.to_str().unwrap().replace('/', "%2F");
+        format!("postgres://tests@{host},{host}%2Fstandby/{database}?target_session_attrs=read-write")
+    }
+
     /// A new empty database, which is removed when it is dropped.
     pub fn database(&'static self) -> Database {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
@@ -124,6 +150,10 @@ pub struct Database {
 impl Database {
     pub fn url(&self) -> String {
         self.server.url(&self.name)
+    }
+
+    pub fn url_with_standby(&self) -> String {
+        self.server.url_with_standby(&self.name)
     }
 }
 
