@@ -17,6 +17,9 @@ packages=(
     strace                                      # to see that record and export are flushed to the disk
 )
 
+# npm gets axe-core for the tests of the page. Node.js from elsewhere has it, Debian's needs a package.
+[ "${demo_only-}" = yes ] || command -v npm >/dev/null || packages+=(npm)
+
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")

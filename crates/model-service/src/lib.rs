@@ -5,7 +5,9 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | `logging` | the log on stderr |
 //! | `settings`, `secret`, `tokens`, `account_keys`, `models` | the operator's input |
+//! | `metrics` | what is counted while the service runs |
 //! | `buckets` | how often something may happen |
 //! | `store` | the database: nonces, identities, serials, the log; the ledger |
 //! | `registration` | from a serial-request to a serial assertion, with every check |
@@ -27,7 +29,9 @@ mod error;
 mod http;
 mod import;
 mod init;
+mod logging;
 mod message;
+mod metrics;
 mod models;
 mod page;
 mod registration;
@@ -42,7 +46,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{panic, process, thread};
 
-use crate::http::Server;
+use crate::http::{Server, TrustedProxies};
 use crate::import::{ImportCounts, ImportReport, Input, ReportLine};
 use crate::page::Page;
 use crate::service::{Service, open_importer};
@@ -55,6 +59,7 @@ pub use admin::{
 };
 pub use error::Error;
 pub use init::InitArguments;
+pub use logging::{LogFormat, start_log};
 
 /// Makes everything that a bench needs in a new directory.
 ///
@@ -64,20 +69,28 @@ pub fn init(arguments: &InitArguments) -> Result<(), Error> {
     Ok(init::run(arguments)?)
 }
 
-/// Serves with the settings in `file` until SIGTERM or SIGINT.
+/// Serves with the settings in `file` until SIGTERM or SIGINT. Starts the log, with `log_format`
+/// instead of the setting if it is given.
 ///
 /// Prints `listening on URL` on stdout as soon as it accepts connections.
 ///
 /// # Errors
 /// [`Error`], if the settings or the files that they name cannot be used, or the database is
 /// replaced meanwhile.
-pub fn serve(file: &Path) -> Result<(), Error> {
+pub fn serve(file: &Path, log_format: Option<LogFormat>) -> Result<(), Error> {
     let settings = Settings::read(file)?;
+    start_log(log_format.unwrap_or(settings.log_format));
     abort_if_writer_panics();
     let service = Arc::new(Service::open(&settings)?);
     let page = page::routes(Page::open(&settings, Arc::clone(&service))?);
     let store = service.store.clone();
-    let server = Server::new(&settings, http::router(service, page))?;
+    let proxies = Arc::new(TrustedProxies {
+        networks: settings.trusted_proxies.clone(),
+        header: settings.forwarded_header,
+    });
+    let routers = http::routers(&service, page, &proxies, settings.operator_listen.is_some());
+    drop(service);
+    let server = Server::new(&settings, routers, proxies)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -2,21 +2,19 @@
 
 #![forbid(unsafe_code)]
 
-use std::env;
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use model_service::{Error, IdentityChange, InitArguments};
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
+use model_service::{Error, IdentityChange, InitArguments, LogFormat, start_log};
 
 /// A reference model service: gives Ubuntu Core devices their serial assertions
 #[derive(Debug, Parser)]
 #[command(name = "model-service", version, after_long_help = FURTHER)]
 struct Cli {
+    /// Form of the log on stderr; `text`, or for `serve` that of the settings, by default
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     #[command(subcommand)]
     command: Command,
 }
@@ -215,17 +213,14 @@ Examples:
   model-service serial release --config bench/model-service.toml BRAND-ID MODEL SERIAL --reason \"replaced\"";
 
 fn main() -> ExitCode {
-    let filter = env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok());
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_target(false);
-    tracing_subscriber::registry()
-        .with(lines)
-        .with(filter.unwrap_or(Targets::new().with_default(LevelFilter::INFO)))
-        .init();
-    let result = match Cli::parse().command {
+    let Cli { log_format, command } = Cli::parse();
+    // `serve` starts the log when it has read the settings.
+    if !matches!(command, Command::Serve { .. }) {
+        start_log(log_format.unwrap_or_default());
+    }
+    let result = match command {
         Command::Init(arguments) => model_service::init(&arguments),
-        Command::Serve { config } => model_service::serve(&config),
+        Command::Serve { config } => model_service::serve(&config, log_format),
         Command::Import { config, files } => model_service::import(&config, &files),
         Command::MigrateStore {
             from,

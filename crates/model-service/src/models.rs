@@ -175,6 +175,10 @@ impl Models {
         Ok(Self(models))
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &KnownModel> {
+        self.0.iter()
+    }
+
     pub(crate) fn find(&self, brand: &str, name: &str) -> Option<&KnownModel> {
         self.0
             .iter()

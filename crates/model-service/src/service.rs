@@ -3,18 +3,20 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use failure::Diagnostic;
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::account_keys::{AccountKeys, AccountKeysError};
 use crate::buckets::TokenBuckets;
 use crate::import::Importer;
+use crate::metrics::Metrics;
 use crate::models::{Models, ModelsError};
 use crate::registration::Registrar;
 use crate::settings::{Limits, Settings};
-use crate::store::{Store, StoreError};
+use crate::store::{Counts, Store, StoreError};
 use crate::tokens::{Tokens, TokensError};
 
 /// Concurrent registrations for each core: while some wait for the disk, others sign. With half as
@@ -60,7 +62,12 @@ pub(crate) struct Service {
     pub(crate) limits: Limits,
     /// How long a nonce is valid, in seconds.
     pub(crate) nonce_seconds: i64,
+    pub(crate) metrics: Arc<Metrics>,
+    last_counts: LastCounts,
 }
+
+/// The last counts, when they ended, and how long they took.
+type LastCounts = Mutex<Option<(Instant, Duration, Counts)>>;
 
 impl Service {
     /// Reads all keys and secrets, and opens the database.
@@ -91,7 +98,29 @@ impl Service {
             wrong_tokens: TokenBuckets::new(WRONG_TOKENS),
             limits,
             nonce_seconds: settings.nonce_seconds.into(),
+            metrics: Arc::new(Metrics::new()),
+            last_counts: LastCounts::default(),
         })
+    }
+
+    /// Counts what is stored. With millions of serials that takes seconds, so the result is used for
+    /// a while: at most a twentieth of the time is spent on counting.
+    pub(crate) async fn counts(&self) -> Result<Counts, StoreError> {
+        let mut last = self.last_counts.lock().await;
+        if let Some((time, took, counts)) = *last
+            && time.elapsed() < took * 20
+        {
+            return Ok(counts);
+        }
+        let start = Instant::now();
+        let counts = self.store.counts().await?;
+        *last = Some((Instant::now(), start.elapsed(), counts));
+        Ok(counts)
+    }
+
+    /// The imports that run now.
+    pub(crate) fn running_imports(&self) -> usize {
+        (self.limits.imports as usize).saturating_sub(self.import_permits.available_permits())
     }
 }
 

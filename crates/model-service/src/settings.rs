@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use failure::Diagnostic;
 use files::FileError;
 use identity_key::DigestForm;
+use ipnet::IpNet;
 use serde::Deserialize;
 use thiserror::Error;
+
+use crate::logging::LogFormat;
 
 /// The largest settings file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -132,6 +135,17 @@ pub enum SettingsError {
 pub(crate) struct Settings {
     #[serde(default = "loopback")]
     pub(crate) listen: SocketAddr,
+    /// Where the addresses for operators are; at `listen` by default.
+    pub(crate) operator_listen: Option<SocketAddr>,
+    /// The proxies that say for whom they forward a request.
+    #[serde(default)]
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// The header in which they say it.
+    #[serde(default)]
+    pub(crate) forwarded_header: ForwardedHeader,
+    /// The form of the log; the command line overrides it.
+    #[serde(default)]
+    pub(crate) log_format: LogFormat,
     pub(crate) database: Database,
     /// The password of the PostgreSQL role, on one line.
     database_password_file: Option<PathBuf>,
@@ -213,6 +227,16 @@ impl Default for PostgresqlSettings {
             password_file: None,
         }
     }
+}
+
+/// The header in which a proxy names its client.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ForwardedHeader {
+    #[default]
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
 }
 
 /// A token of a program.

@@ -21,7 +21,7 @@ fn logging_in_and_out() {
     world.is_at("/login");
     world.log_in(PASSWORD);
     world.is_at("/");
-    assert_eq!(world.browser.texts("h1"), ["Identities"]);
+    assert_eq!(world.browser.texts("h1"), ["Overview"]);
     world.browser.find("header button").follow();
     world.is_at("/login");
     world.open("/import");
@@ -31,6 +31,7 @@ fn logging_in_and_out() {
 #[test]
 fn searching_and_paging() {
     let world = World::logged_in();
+    world.open("/identities");
     assert_eq!(world.browser.find_all("table").len(), 0);
     let identities: Vec<_> = (0..60)
         .map(|index| Device::fresh(&format!("unit-{index:02}")).identity())
@@ -42,7 +43,7 @@ fn searching_and_paging() {
             .map(|index| format!("unit-{index:02}"))
             .collect()
     };
-    world.open("/");
+    world.open("/identities");
     assert_eq!(world.first_cells(), names(10, 59));
     world.browser.find("a[rel=next]").follow();
     assert_eq!(world.first_cells(), names(0, 9));
@@ -58,7 +59,7 @@ fn searching_and_paging() {
     world.browser.find("a[rel=next]").follow();
     assert_eq!(world.first_cells(), names(0, 9));
     world.search("no such thing");
-    assert_eq!(world.browser.find_all("main > p").len(), 1);
+    assert_eq!(world.browser.find_all(".empty").len(), 1);
     assert_eq!(world.browser.find_all("table").len(), 0);
 }
 
@@ -93,7 +94,7 @@ fn importing_a_file() {
         outcomes[0].contains("refused") && outcomes[0].contains("[signature-wrong]"),
         "{outcomes:?}"
     );
-    world.open("/");
+    world.open("/identities");
     assert_eq!(world.first_cells(), ["p384", "p256"]);
 }
 
@@ -122,7 +123,7 @@ fn registrations_and_nonces() {
 
     let nonce = world.service.nonce();
     world.browser.find("nav a[href='/nonces']").follow();
-    let row = world.browser.find("tbody tr").text();
+    let row = &world.browser.texts("tbody tr")[0];
     assert!(row.contains(&nonce[..12]) && !row.contains(&nonce), "{row}");
 }
 
@@ -142,9 +143,62 @@ fn everything_works_without_scripts() {
     ));
     assert_eq!(world.counts(), [2, 0, 0, 0, 0]);
     assert_eq!(world.browser.find_all("tbody tr").len(), 2);
-    world.browser.find("nav a[href='/']").follow();
+    world.browser.find("nav a[href='/identities']").follow();
     world.search("p38");
     assert_eq!(world.first_cells(), ["p384"]);
     world.browser.find("header button").follow();
     world.is_at("/login");
+}
+
+#[test]
+fn digests_are_cut_and_can_be_copied() {
+    let world = World::logged_in();
+    let device = Device::new("p256");
+    let digest = device.digest();
+    world.bench.import_text(&device.identity());
+    let permissions = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
+    world.browser.devtools("Browser.grantPermissions", permissions);
+    world.open("/identities");
+    let browser = &world.browser;
+    assert_eq!(
+        browser.find("td a code").text(),
+        format!("{}…{}", &digest[..8], &digest[58..])
+    );
+    browser.find("button.copy").click();
+    let clipboard = "navigator.clipboard.readText().then(arguments[0])";
+    assert_eq!(browser.run_async(clipboard), digest.as_str());
+    browser.find("td a[href^='/identity?']").follow();
+    assert_eq!(browser.texts("h1"), ["Identity"]);
+
+    // All of it can be selected without scripts.
+    let world = World::with(Browser::without_scripts());
+    world.bench.import_text(&device.identity());
+    world.log_in(PASSWORD);
+    world.open("/identities");
+    assert_eq!(world.browser.find_all("button.copy").len(), 0);
+    world.browser.find("td summary").click();
+    assert_eq!(world.browser.find("td details code").text(), digest);
+}
+
+#[test]
+fn a_keyboard_reaches_everything_and_shows_where_it_is() {
+    let world = World::logged_in();
+    world.bench.import_text(&Device::new("p256").identity());
+    world.open("/identities");
+    let browser = &world.browser;
+    let controls = browser.find_all("a, button, summary, select, input:not([type=hidden])");
+    let focused = "const now = document.activeElement; now.dataset.reached = '';
+        return getComputedStyle(now).outlineStyle !== 'none' && now !== document.body";
+    // A field for a day has four stops.
+    for stop in 0..controls.len() + 6 {
+        browser.press_tab();
+        assert_eq!(browser.run(focused), true, "stop {stop}");
+        if browser.find_all("[data-reached]").len() == controls.len() {
+            return;
+        }
+    }
+    let missed =
+        "return [...document.querySelectorAll('a, button, summary, select, input:not([type=hidden])')]
+        .filter(one => one.dataset.reached === undefined).map(one => one.outerHTML)";
+    panic!("not reached: {}", browser.run(missed));
 }

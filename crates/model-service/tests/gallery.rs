@@ -5,12 +5,14 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::axe;
 use common::browsing::World;
 use common::device::Device;
+use common::page::Visitor;
 use common::parallel::{THREADS, parallel};
 
 /// Identities in the fleet, and those that have registered.
@@ -60,12 +62,16 @@ fn without_data() {
 #[test]
 fn with_a_fleet() {
     let world = World::logged_in();
-    let devices = import_fleet(&world);
+    let (devices, identities) = import_fleet(&world);
     register(&world, &devices);
     for path in MENU {
         world.open(path);
         look(&world, "fleet", name(path));
     }
+    // More than are read at a time.
+    let file = Visitor::log_in(&world.service).get("/identities.csv").body;
+    let lines: HashSet<_> = file.lines().collect();
+    assert_eq!((lines.len(), file.lines().count()), (FLEET + 1, FLEET + 1));
     world.open("/identities");
     world.browser.find("a[rel=next]").follow();
     world.browser.find("tbody tr:first-child summary").click();
@@ -79,15 +85,15 @@ fn with_a_fleet() {
     world.open("/serials?state=released");
     world.browser.find("tbody th a").follow();
     look(&world, "fleet", "serial");
-    let report: Vec<_> = devices.iter().take(60).map(Device::identity).collect();
-    world.upload(&report.join("\n"));
+    let lot = [&identities[..60], &[Device::fresh("EB-2026-90000").identity()]].concat();
+    world.upload(&lot.join("\n"));
     look(&world, "fleet", "import-report");
-    world.upload(&report[0].replace("Acme", "Bcme"));
+    world.upload(&lot.join("\n").replace("Acme", "Bcme"));
     look(&world, "fleet", "import-refused");
 }
 
-/// Imports the identities in three lots. Returns the devices.
-fn import_fleet(world: &World) -> Vec<Device> {
+/// Imports the identities of new devices in three lots.
+fn import_fleet(world: &World) -> (Vec<Device>, Vec<String>) {
     let numbers: Vec<_> = (0..FLEET).collect();
     let mut fleet = parallel(*THREADS, &numbers, |number| {
         let device = Device::fresh(&format!("EB-2026-{number:05}"));
@@ -99,7 +105,7 @@ fn import_fleet(world: &World) -> Vec<Device> {
     for lot in identities.chunks(FLEET / 2 - 100) {
         world.bench.import_text(&lot.join("\n"));
     }
-    devices
+    (devices, identities)
 }
 
 /// Some devices register, some are refused. The first one has a history.

@@ -88,3 +88,106 @@ fn guessed_tokens_are_slowed_and_logged() {
         "{log}"
     );
 }
+
+/// Starts a service that writes its log to the file `log`.
+fn logging(bench: &Bench, arguments: &[&str]) -> common::Service {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(["serve", "--config"])
+        .arg(bench.path("settings.toml"))
+        .args(arguments)
+        .env("RUST_LOG", "info")
+        .stderr(File::create(bench.path("log")).unwrap());
+    serve_by(&mut command)
+}
+
+#[test]
+fn lines_of_a_request_have_its_id() {
+    let device = Device::new("p256");
+    for (top, arguments) in [
+        ("", &["--log-format", "json"][..]),
+        ("log-format = \"json\"", &[]),
+    ] {
+        let bench = Bench::with(top, "");
+        bench.import_text(&device.identity());
+        let service = logging(&bench, arguments);
+        let answer = device.register(&service, "SN-1");
+        device.accepts(&answer);
+        let id = answer.header("x-request-id").unwrap().to_owned();
+        drop(service);
+        let log = fs::read_to_string(bench.path("log")).unwrap();
+        let lines: Vec<serde_json::Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let of_request: Vec<_> = lines
+            .iter()
+            .filter(|line| line["span"]["id"] == id.as_str())
+            .map(|line| line["message"].as_str().unwrap())
+            .collect();
+        assert_eq!(of_request, ["issued a serial", "answered"], "{log}");
+        let answered = lines.iter().rfind(|line| line["message"] == "answered").unwrap();
+        assert_eq!(
+            (&answered["status"], &answered["path"]),
+            (&201.into(), &"/v1/serial".into())
+        );
+    }
+}
+
+/// A request with the headers that a proxy sets.
+fn forwarded(request: Request, client: &str) -> Request {
+    request
+        .header("x-forwarded-for", client)
+        .header("x-request-id", "id-of-the-proxy")
+}
+
+#[test]
+fn only_a_trusted_proxy_names_its_client() {
+    for (top, trusted) in [("trusted-proxies = [\"127.0.0.0/8\"]", true), ("", false)] {
+        let bench = Bench::with(top, "requests-per-minute = 3\nlimit-loopback = true");
+        let service = logging(&bench, &[]);
+        let wrong = |client: &str| {
+            let request = Request::get("/v1/identities").header("authorization", "Bearer wrong");
+            service.send(&forwarded(request, client))
+        };
+        let answer = wrong("198.51.100.1, 192.0.2.7");
+        answer.refused(401, "unauthorized");
+        assert_eq!(answer.header("x-request-id") == Some("id-of-the-proxy"), trusted);
+        // The limit on requests is that of each client.
+        for _ in 0..2 {
+            wrong("192.0.2.7").refused(401, "unauthorized");
+        }
+        wrong("192.0.2.7").refused(429, "rate-limit");
+        let other = wrong("192.0.2.8");
+        match trusted {
+            true => other.refused(401, "unauthorized"),
+            false => other.refused(429, "rate-limit"),
+        }
+        drop(service);
+        let log = fs::read_to_string(bench.path("log")).unwrap();
+        let address = if trusted {
+            "address=192.0.2.7"
+        } else {
+            "address=127.0.0.1"
+        };
+        let refused = |line: &&str| line.contains("the token is wrong") && line.contains(address);
+        assert_eq!(log.lines().filter(refused).count(), 3, "{log}");
+        assert_eq!(log.contains("192.0.2."), trusted, "{log}");
+    }
+}
+
+#[test]
+fn wrong_tokens_are_counted_for_each_client_of_a_proxy() {
+    let bench = Bench::with("trusted-proxies = [\"127.0.0.1/32\"]", "");
+    let service = logging(&bench, &[]);
+    let with = |client: &str, token: &str| {
+        let request = Request::post("/v1/hardware-identities", "").header("content-type", ASSERTIONS);
+        let request = request.header("authorization", &format!("Bearer {token}"));
+        service.send(&forwarded(request, client))
+    };
+    for _ in 0..10 {
+        with("192.0.2.7", "guess").refused(401, "unauthorized");
+    }
+    with("192.0.2.7", TOKEN).refused(429, "too-many-tokens");
+    assert_eq!(with("192.0.2.8", TOKEN).status, 200);
+}

@@ -10,6 +10,18 @@ use common::page::{Visitor, log_in};
 use common::{Bench, PASSWORD};
 use serde_json::json;
 
+/// The script of the page, the only one.
+const SCRIPT: &str = "<script src=\"/copy.js\" defer></script>";
+const PAGES: [&str; 8] = [
+    "/",
+    "/identities",
+    "/registrations",
+    "/refusals",
+    "/serials",
+    "/nonces",
+    "/import",
+    "/serials/detail?brand=brand-acme&model=edge-box&serial=SN-1",
+];
 const HOSTILE: &str = "<script>alert(\"1\")</script>&'";
 const ESCAPED: &str = "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;";
 
@@ -18,7 +30,10 @@ fn nothing_is_shown_without_a_login() {
     let bench = Bench::new();
     let service = bench.serve();
     bench.import_text(&Device::new("p256").identity());
-    for path in ["/", "/?q=p", "/registrations", "/nonces", "/import"] {
+    for path in PAGES
+        .into_iter()
+        .chain(["/identities?q=p", "/identity", "/identities.csv"])
+    {
         let forged = Request::get(path).header("cookie", "session=forged");
         for request in [Request::get(path), forged] {
             let answer = service.send(&request);
@@ -102,27 +117,32 @@ fn bodies_that_are_too_large_or_incomplete() {
 }
 
 #[test]
-fn every_page_forbids_scripts_and_frames() {
+fn every_page_forbids_other_scripts_and_frames() {
     let bench = Bench::new();
     let service = bench.serve();
     let visitor = Visitor::log_in(&service);
-    for path in [
-        "/",
-        "/registrations",
-        "/nonces",
-        "/import",
-        "/login",
-        "/style.css",
-    ] {
+    bench.import_text(&Device::new("p256").identity());
+    let device = Device::new("p256");
+    device.accepts(&device.register(&service, "SN-1"));
+    for path in PAGES.into_iter().chain(["/login", "/style.css", "/copy.js"]) {
         let answer = visitor.get(path);
         assert_eq!(answer.status, 200, "{path}");
         let policy = answer.header("content-security-policy").unwrap();
-        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(policy.split("; ").any(|one| one == part), "{policy}");
+        }
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-        assert!(!answer.body.contains("<script"));
-        if path != "/style.css" {
+        assert!(!answer.body.replace(SCRIPT, "").contains("<script"));
+        assert!(!answer.body.contains(" style="));
+        if !path.contains('.') {
             assert!(answer.body.contains("width=device-width"), "{path}");
+            let product = format!("Model service {}", env!("CARGO_PKG_VERSION"));
+            assert!(answer.body.contains(&product), "{path}");
         }
     }
 }
@@ -150,38 +170,162 @@ fn searching_and_paging() {
     let bench = Bench::new();
     let service = bench.serve();
     let visitor = Visitor::log_in(&service);
-    assert!(!visitor.get("/").body.contains("<table"));
-    let identities: Vec<_> = (0..60)
-        .map(|index| Device::fresh(&format!("unit-{index:02}")).identity())
+    assert!(!visitor.get("/identities").body.contains("<table"));
+    let identities: Vec<_> = (0..120)
+        .map(|index| Device::fresh(&format!("unit-{index:03}")).identity())
         .collect();
     bench.import_text(&identities.join("\n"));
-    let page = visitor.get("/").body;
-    assert!(page.contains("unit-59") && page.contains("unit-10") && !page.contains("unit-09"));
-    let older = page
-        .split("rel=\"next\" href=\"")
-        .nth(1)
-        .unwrap()
-        .split('"')
-        .next()
-        .unwrap();
-    let page = visitor.get(&older.replace("&amp;", "&")).body;
-    assert!(page.contains("unit-09") && page.contains("unit-00") && !page.contains("unit-10"));
-    assert!(!page.contains("rel=\"next\""));
+    let pages = |page: &str| {
+        let link = |rel: &str| {
+            let link = page.split(&format!("rel=\"{rel}\" href=\"")).nth(1)?;
+            Some(link.split('"').next().unwrap().replace("&amp;", "&"))
+        };
+        (link("prev"), link("next"))
+    };
+    let page = visitor.get("/identities").body;
+    assert!(page.contains("unit-119") && page.contains("unit-070") && !page.contains("unit-069"));
+    assert!(page.contains("1–50 of 120 identities"));
+    let (previous, next) = pages(&page);
+    assert_eq!(previous, None);
+    let second = visitor.get(&next.unwrap()).body;
+    assert!(second.contains("unit-069") && second.contains("unit-020") && !second.contains("unit-070"));
+    assert!(second.contains("51–100 of 120 identities"));
+    let (previous, next) = pages(&second);
+    assert_eq!(previous.as_deref(), Some("/identities"));
+    let third = visitor.get(&next.unwrap()).body;
+    assert!(third.contains("101–120 of 120 identities") && third.contains("unit-000"));
+    let (previous, next) = pages(&third);
+    assert_eq!(next, None);
+    let again = visitor.get(&previous.unwrap()).body;
+    assert!(again.contains("51–100 of 120 identities") && again.contains("unit-069"));
     // In any column, upper or lower case.
     let found = |text: &str| {
         visitor
-            .get(&format!("/?q={text}"))
+            .get(&format!("/identities?q={text}"))
             .body
-            .matches("<strong><bdi>unit-")
+            .matches("<div><bdi>unit-")
             .count()
     };
     assert_eq!(
-        [found("UNIT-4"), found("unit-42"), found("acme"), found("nothing")],
+        [
+            found("UNIT-04"),
+            found("unit-042"),
+            found("acme"),
+            found("nothing")
+        ],
         [10, 1, 50, 0]
     );
     assert_eq!(found("%25"), 0, "no wildcards");
-    let page = visitor.get("/?q=unit&before=30").body;
-    assert!(page.contains("unit-28") && !page.contains("unit-29"));
+    let (_, next) = pages(&visitor.get("/identities?q=unit-0&lot=1").body);
+    assert!(next.unwrap().starts_with("/identities?q=unit-0&lot=1&after="));
+}
+
+#[test]
+fn filters_select_and_wrong_ones_are_refused() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let visitor = Visitor::log_in(&service);
+    let (one, other) = (Device::new("p256"), Device::new("p384"));
+    bench.import_text(&one.identity());
+    bench.import_text(&other.identity());
+    one.accepts(&one.register(&service, "SN-1"));
+    other.register(&service, "SN-1").refused(409, "serial-taken");
+    Device::new("rsa2048")
+        .register(&service, "SN-3")
+        .refused(403, "identity-unknown");
+    let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    for (path, expected) in [
+        ("/identities?state=registered".to_owned(), 1),
+        ("/identities?state=unregistered".to_owned(), 1),
+        ("/identities?state=blocked".to_owned(), 0),
+        ("/identities?lot=2".to_owned(), 1),
+        ("/identities?issuer=acme&hardware=edge-box".to_owned(), 2),
+        ("/identities?issuer=acm".to_owned(), 0),
+        (format!("/identities?from={today}&to={today}"), 2),
+        ("/identities?to=2026-01-01".to_owned(), 0),
+        ("/registrations?outcome=refused".to_owned(), 2),
+        ("/registrations?outcome=serial-taken".to_owned(), 1),
+        (
+            "/registrations?outcome=issued&model=brand-acme%2Fedge-box".to_owned(),
+            1,
+        ),
+        ("/registrations?model=edge-box".to_owned(), 3),
+        ("/registrations?model=edge-box-2".to_owned(), 0),
+        ("/registrations?lot=2".to_owned(), 1),
+        (format!("/registrations?from={today}&serial=SN-1"), 2),
+        (format!("/registrations?device={}", one.digest()), 1),
+        ("/refusals".to_owned(), 2),
+        ("/refusals?lot=2".to_owned(), 1),
+        ("/serials?state=held&model=edge-box".to_owned(), 1),
+        ("/serials?state=released".to_owned(), 0),
+    ] {
+        let page = visitor.get(&path);
+        assert_eq!(page.status, 200, "{path}");
+        assert_eq!(page.body.matches("scope=\"row\"").count(), expected, "{path}");
+    }
+    for (path, code) in [
+        ("/identities?lot=x", "filter-invalid"),
+        ("/registrations?from=yesterday", "filter-invalid"),
+        ("/serials?to=2026-02-30", "filter-invalid"),
+        ("/nonces?after=1", "cursor-invalid"),
+    ] {
+        let page = visitor.get(path);
+        assert_eq!(page.status, 400, "{path}");
+        assert!(page.body.contains(&format!("[{code}]")), "{path}");
+    }
+}
+
+#[test]
+fn lists_as_csv() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let visitor = Visitor::log_in(&service);
+    let (one, other) = (Device::new("p256"), Device::new("p384"));
+    bench.import_text(&one.identity());
+    bench.import_text(&other.identity_with(json!({ "manufacturer": "=1+1, \"x\"" })));
+    one.accepts(&one.register(&service, "SN-1"));
+    other.register(&service, "SN-1").refused(409, "serial-taken");
+    let lines = |path: &str| {
+        let file = visitor.get(path);
+        assert_eq!(
+            (file.status, file.header("content-type")),
+            (200, Some("text/csv; charset=utf-8")),
+            "{path}"
+        );
+        let name = path.split('.').next().unwrap().trim_start_matches('/');
+        let disposition = format!("attachment; filename=\"{name}.csv\"");
+        assert_eq!(file.header("content-disposition"), Some(disposition.as_str()));
+        file.body.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let identities = lines("/identities.csv");
+    assert!(identities[0].starts_with("issuer,digest,") && identities.len() == 3);
+    assert!(identities[1].contains(",\"'=1+1, \"\"x\"\"\","), "{identities:?}");
+    assert_eq!(lines("/identities.csv?state=registered").len(), 2);
+    assert_eq!(lines("/registrations.csv?outcome=serial-taken").len(), 2);
+    assert_eq!(lines("/serials.csv").len(), 2);
+    assert_eq!(lines("/nonces.csv?state=used").len(), 3);
+    let refusals = lines("/refusals.csv");
+    assert_eq!(refusals.len(), 2);
+    assert!(refusals[1].starts_with("serial-taken,1,"));
+    assert_eq!(lines("/imports.csv").len(), 3);
+    assert_eq!(visitor.get("/identities.csv?lot=x").status, 400);
+}
+
+#[test]
+fn refusals_are_grouped_by_their_code() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let visitor = Visitor::log_in(&service);
+    for kind in ["p256", "p384", "rsa2048"] {
+        let device = Device::new(kind);
+        device.register(&service, "SN-1").refused(403, "identity-unknown");
+    }
+    let page = visitor.get("/refusals").body;
+    assert!(page.contains("3 refusals with 1 code"));
+    assert!(page.contains("href=\"/registrations?outcome=identity-unknown\""));
+    // The advice of the last one, once.
+    assert_eq!(page.matches("Import the device").count(), 1);
+    assert!(page.contains(&Device::new("rsa2048").digest()));
 }
 
 #[test]
@@ -197,17 +341,23 @@ fn hostile_data_is_escaped() {
     device.accepts(&answer);
     let shown = |page: &str| {
         assert!(page.contains(ESCAPED), "{page}");
-        assert!(!page.contains("<script"), "{page}");
+        assert!(!page.replace(SCRIPT, "").contains("<script"), "{page}");
     };
-    shown(&visitor.get("/").body);
+    shown(&visitor.get("/identities").body);
     shown(&visitor.get("/registrations").body);
-    shown(&visitor.get("/?q=%3Cscript%3Ealert(%221%22)%3C/script%3E%26").body);
-    assert!(
-        !visitor
-            .get("/?q=%22%3E%3Cscript%3E&before=x")
-            .body
-            .contains("<script")
+    shown(
+        &visitor
+            .get("/identities?q=%3Cscript%3Ealert(%221%22)%3C/script%3E%26")
+            .body,
     );
+    let page = visitor
+        .get("/identities?q=%22%3E%3Cscript%3E&from=%22%3E%3Cscript%3E")
+        .body;
+    assert!(!page.replace(SCRIPT, "").contains("<script"));
+    let page = visitor.get("/serials").body;
+    assert!(page.contains(&ESCAPED.replace('/', "|")), "{page}");
+    assert!(!page.replace(SCRIPT, "").contains("<script"));
+    shown(&visitor.get(&format!("/identity?digest={}", device.digest())).body);
     // In a report, also of refused assertions.
     let csrf = visitor.csrf();
     shown(
@@ -259,9 +409,9 @@ fn open_nonces() {
     bench.import_text(&device.identity());
     device.accepts(&device.register(&service, "SN-1"));
     let nonce = service.nonce();
-    let page = visitor.get("/nonces").body;
+    let page = visitor.get("/nonces?state=open").body;
     // The used one is no longer open, and an open one is not shown completely.
-    assert!(page.contains("<strong>1</strong>"), "{page}");
+    assert!(page.contains("1–1 of 1 nonce"), "{page}");
     assert!(page.contains(&nonce[..12]) && !page.contains(&nonce), "{page}");
 }
 
@@ -319,8 +469,8 @@ fn no_page_is_large() {
     let refused = visitor.upload(&csrf, &identities.replace("acme", "evil"));
     assert_eq!(refused.status, 422);
     small(&refused);
-    let page = visitor.get("/");
-    assert_eq!(page.body.matches("<strong><bdi>").count(), 50);
+    let page = visitor.get("/identities");
+    assert_eq!(page.body.matches("scope=\"row\"").count(), 50);
     small(&page);
     let page = visitor.get(&format!("/identity?digest={}", devices[0].digest()));
     assert_eq!(page.status, 200);
@@ -329,7 +479,7 @@ fn no_page_is_large() {
     small(&page);
     // No longer addresses are accepted.
     let query = "%22".repeat(21_000);
-    small(&visitor.get(&format!("/?q={query}")));
+    small(&visitor.get(&format!("/identities?q={query}")));
     let unknown = visitor.get(&format!("/identity?digest={query}"));
     assert_eq!(unknown.status, 404);
     small(&unknown);

@@ -280,7 +280,7 @@ fn withdrawal_on_the_page() {
     let address = format!("/identity?digest={}", device.digest());
     assert_eq!(service.get(&address).header("location"), Some("/login"));
     let visitor = Visitor::log_in(&service);
-    assert!(visitor.get("/").body.contains(&address));
+    assert!(visitor.get("/identities").body.contains(&address));
     let csrf = visitor.csrf();
     let send = |csrf: &str, action: &str, reason: &str| {
         visitor.send(Request::form(
@@ -290,11 +290,13 @@ fn withdrawal_on_the_page() {
                 ("digest", &device.digest()),
                 ("action", action),
                 ("reason", reason),
-                ("brand", "brand-acme"),
-                ("model", "edge-box"),
-                ("serial", "SN-1"),
             ],
         ))
+    };
+    let release = |csrf: &str| {
+        let number = [("brand", "brand-acme"), ("model", "edge-box"), ("serial", "SN-1")];
+        let fields = [&number[..], &[("csrf", csrf), ("reason", "replaced")]].concat();
+        visitor.send(Request::form("/serials/detail", &fields))
     };
     assert_eq!(send("forged", "block", "x").status, 403);
     assert_eq!(send(&csrf, "block", " ").status, 400);
@@ -311,12 +313,26 @@ fn withdrawal_on_the_page() {
         shown.contains("&lt;b&gt;stolen&lt;/b&gt;") && shown.contains("SN-1"),
         "{shown}"
     );
-    assert!(visitor.get("/").body.contains("blocked"));
+    assert!(visitor.get("/identities").body.contains("blocked"));
     assert_eq!(send(&csrf, "unblock", "found").status, 303);
     assert_eq!(device.register(&service, "SN-1").status, 200);
-    assert_eq!(send(&csrf, "release", "replaced").status, 303);
-    assert_eq!(send(&csrf, "release", "replaced").status, 404);
-    assert_eq!(visitor.get("/identity?digest=unknown").status, 404);
+    let serial = "/serials/detail?brand=brand-acme&model=edge-box&serial=SN-1";
+    assert!(visitor.get(serial).body.contains(&csrf));
+    assert_eq!(release("forged").status, 403);
+    assert_eq!(release(&csrf).header("location"), Some(serial));
+    assert_eq!(release(&csrf).status, 404);
+    // The history of the serial and that of the identity.
+    assert!(visitor.get(serial).body.contains("replaced"));
+    let history = visitor.get(&address).body;
+    for part in ["stolen", "found", "replaced", "SN-1"] {
+        assert!(history.contains(part), "{part}");
+    }
+    for unknown in [
+        "/identity?digest=unknown",
+        "/serials/detail?brand=brand-acme&model=edge-box&serial=SN-2",
+    ] {
+        assert_eq!(visitor.get(unknown).status, 404, "{unknown}");
+    }
     let by: Vec<_> = bench.ledger().iter().map(|line| line["by"].clone()).collect();
     assert_eq!(&by[2..], [json!("page"), json!("page"), json!("page")]);
 }

@@ -33,9 +33,10 @@ impl OpenConnections {
         })
     }
 
-    /// Counts a connection; `None` if that would exceed a limit.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<OpenConnection> {
-        let share = self.share(address);
+    /// Counts a connection; `None` if that would exceed a limit. `proxy` says that it is that of a
+    /// proxy for others.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, proxy: bool) -> Option<OpenConnection> {
+        let share = self.share(address, proxy);
         let address = network(address);
         let mut open = self.lock();
         let of_address = open.of_address.get(&address).copied().unwrap_or_default();
@@ -52,10 +53,10 @@ impl OpenConnections {
 
     /// The most connections of an address. A loopback address may be that of a proxy for all
     /// devices, but a quarter is always left for others.
-    fn share(&self, address: IpAddr) -> u32 {
+    fn share(&self, address: IpAddr, proxy: bool) -> u32 {
         let limits = &self.limits;
         let most = limits.connections - limits.connections / 4;
-        match address.to_canonical().is_loopback() && !limits.limit_loopback {
+        match proxy || address.to_canonical().is_loopback() && !limits.limit_loopback {
             true => most,
             false => limits.connections_per_address.min(most),
         }
@@ -85,7 +86,7 @@ mod tests {
 
     fn admitted(all: &Arc<OpenConnections>, address: &str) -> Vec<OpenConnection> {
         let address = address.parse().unwrap();
-        std::iter::from_fn(|| all.admit(address)).collect()
+        std::iter::from_fn(|| all.admit(address, false)).collect()
     }
 
     fn limits(connections_per_address: u32, limit_loopback: bool) -> Arc<OpenConnections> {

@@ -7,26 +7,40 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::json;
-use tokio::task::spawn_blocking;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::body::{ASSERTION, check_content_type, read_limited};
 use super::error::RequestError;
 use super::peer::Peer;
-use super::status::refused;
+use super::spawn::spawn_in_span;
+use super::status::{Problem, Refusal, json, refused};
 use crate::registration::{Registration, RegistrationRequest};
 use crate::secret::random_token;
 use crate::service::Service;
 
-/// `POST /v1/request-id`
-pub(super) async fn request_id(State(service): State<Arc<Service>>) -> Response {
-    match new_nonce(&service).await {
-        Ok(nonce) => {
-            let body = json!({ "request-id": nonce }).to_string();
-            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
-        }
-        Err(error) => refused(&error),
-    }
+/// A nonce for a request for a serial.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+struct RequestId {
+    request_id: String,
+}
+
+/// The addresses of devices, relative to `/` and to `/v1`.
+pub(super) fn routes() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new()
+        .routes(routes!(request_id))
+        .routes(routes!(serial))
+}
+
+/// Issues a nonce, which is valid for a limited time and for one request for a serial
+#[utoipa::path(post, path = "/request-id", operation_id = "request-id", tag = "devices",
+    responses((status = OK, body = RequestId)))]
+pub(super) async fn request_id(State(service): State<Arc<Service>>) -> Result<Response, Refusal> {
+    let request_id = new_nonce(&service).await?;
+    Ok(json(StatusCode::OK, &RequestId { request_id }))
 }
 
 async fn new_nonce(service: &Service) -> Result<String, RequestError> {
@@ -39,7 +53,22 @@ async fn new_nonce(service: &Service) -> Result<String, RequestError> {
     Ok(nonce)
 }
 
-/// `POST /v1/serial`
+/// Registers a device: returns the signed serial
+///
+/// The body is a stream of assertions: one serial-request, one model and, on a remodel, the old serial.
+#[utoipa::path(post, path = "/serial", operation_id = "serial", tag = "devices",
+    request_body(content = String, content_type = "application/x.ubuntu.assertion"),
+    security((), ("api-key" = [])),
+    responses(
+        (status = OK, description = "The device gets an earlier serial again", body = String,
+         content_type = "application/x.ubuntu.assertion"),
+        (status = CREATED, description = "The serial was signed for this request", body = String,
+         content_type = "application/x.ubuntu.assertion"),
+        (status = UNAUTHORIZED, description = "`api-key`: the header is missing or wrong", body = Problem),
+        (status = FORBIDDEN, description = "The device may not have a serial", body = Problem),
+        (status = CONFLICT, description = "`serial-taken`", body = Problem),
+        (status = UNSUPPORTED_MEDIA_TYPE, description = "`content-type`", body = Problem),
+    ))]
 pub(super) async fn serial(
     State(service): State<Arc<Service>>,
     Extension(Peer(address)): Extension<Peer>,
@@ -47,9 +76,14 @@ pub(super) async fn serial(
     body: Body,
 ) -> Response {
     let registered = match read(&service, &headers, body).await {
-        Ok(body) => register(service, address.to_string(), &headers, body).await,
+        Ok(body) => register(Arc::clone(&service), address.to_string(), &headers, body).await,
         Err(error) => Err(error),
     };
+    service.metrics.count_registration(match &registered {
+        Ok(Registration { new: true, .. }) => "issued".to_owned(),
+        Ok(Registration { new: false, .. }) => "repeated".to_owned(),
+        Err(error) => failure::code(error),
+    });
     match registered {
         Ok(Registration { assertion, new }) => {
             let status = if new { StatusCode::CREATED } else { StatusCode::OK };
@@ -77,12 +111,13 @@ async fn register(
     // others.
     let permit = Arc::clone(&service.registration_permits).acquire_owned().await;
     let permit = permit.map_err(|error| interrupted(error.to_string()))?;
-    let registration = spawn_blocking(move || {
+    let registration = spawn_in_span(move || {
         let _permit = permit;
         service.registrar.register(&RegistrationRequest {
             body: &body,
             api_key: api_key.as_deref(),
             address,
+            metrics: &service.metrics,
         })
     });
     match registration.await {

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::import::ImportError;
 use crate::registration::RegistrationError;
 use crate::secret::RandomError;
-use crate::store::{StoreError, WithdrawalError};
+use crate::store::{CursorError, StoreError, WithdrawalError};
 
 /// Why a request is refused.
 #[derive(Debug, Error, Diagnostic)]
@@ -74,12 +74,27 @@ pub(crate) enum RequestError {
     #[error("the body is not a JSON object with a reason: {reason}")]
     #[diagnostic(code("json-invalid"), help("Send {{\"reason\": \"TEXT\"}}"))]
     Json { reason: String },
-    #[error("the query of the address is not valid: {reason}")]
+    #[error("the address is not valid: {reason}")]
     #[diagnostic(
-        code("query-invalid"),
-        help("Check the parameters; /openapi.json describes those of each address")
+        code("address-invalid"),
+        help("Check its path and its parameters; /openapi.json describes them")
     )]
-    Query { reason: String },
+    Address { reason: String },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Cursor(#[from] CursorError),
+    #[error("no {what} has the number {number}")]
+    #[diagnostic(
+        code("number-unknown"),
+        help("Look for it in the list; the log of registrations keeps the newest ones only")
+    )]
+    UnknownNumber { what: &'static str, number: i64 },
+    #[error("no assertion was issued for the serial {serial:?} of the model {model}")]
+    #[diagnostic(
+        code("serial-not-issued"),
+        help("Check brand, model and serial in the list of serials")
+    )]
+    UnknownSerial { model: String, serial: String },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Withdrawal(WithdrawalError),

@@ -13,14 +13,16 @@ use futures_util::stream::poll_fn;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use utoipa::IntoParams;
 
 use super::authorization::authorize;
 use super::body::{BodyWriter, body_pipe, check_content_type};
 use super::error::RequestError;
 use super::peer::Peer;
 use super::query::read_query;
-use super::status::refused;
-use crate::import::{ImportError, ImportReport};
+use super::spawn::spawn_in_span;
+use super::status::{Problem, refused};
+use crate::import::{ImportError, ImportReport, ImportSummary};
 use crate::service::Service;
 use crate::settings::Role;
 use crate::store::ImportOrigin;
@@ -30,10 +32,11 @@ const QUEUE: usize = 4;
 const PIECE: usize = 32 * 1024;
 
 /// The query of an import.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct ImportQuery {
-    /// The name of the file, for the list of imports.
+    /// The name of the file, for the list of imports
     #[serde(default)]
     name: String,
 }
@@ -41,6 +44,17 @@ struct ImportQuery {
 /// A running import.
 pub(crate) type ImportJob = JoinHandle<Result<ImportReport, ImportError>>;
 
+/// Imports hardware identities: all, or none if one is refused
+///
+/// The body is a stream of signed assertions.
+#[utoipa::path(post, path = "/hardware-identities", operation_id = "import", tag = "identities",
+    params(ImportQuery),
+    request_body(content = String, content_type = "application/x.ubuntu.assertion"),
+    responses(
+        (status = OK, description = "All are stored", body = ImportSummary),
+        (status = UNPROCESSABLE_ENTITY, description = "Some are refused, and nothing is stored", body = ImportSummary),
+        (status = UNSUPPORTED_MEDIA_TYPE, description = "`content-type`", body = Problem),
+    ))]
 pub(super) async fn import(
     State(service): State<Arc<Service>>,
     Extension(Peer(address)): Extension<Peer>,
@@ -91,9 +105,15 @@ pub(crate) fn start_import(
     let pause = Duration::from_secs(limits.request_seconds.into());
     let (writer, input) = body_pipe(limits.import_body_bytes, pause);
     // The thread holds the permit: it goes on if the client has gone.
-    let job = spawn_blocking(move || {
+    let job = spawn_in_span(move || {
         let _permit = permit;
-        let report = service.importer.run(vec![input], &origin)?;
+        let report = service.importer.run(vec![input], &origin);
+        service.metrics.count_import(match &report {
+            Ok(report) if report.counts.stored() => "stored",
+            Ok(_) => "refused",
+            Err(_) => "failed",
+        });
+        let report = report?;
         report.counts.log(&origin);
         Ok(report)
     });

@@ -4,54 +4,102 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
+use axum::response::Response;
 use tokio::time::timeout;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::client::TrustedProxies;
 use super::error::RequestError;
+use super::observe::{Observer, observe};
+use super::openapi;
 use super::peer::Peer;
 use super::rate::RateLimit;
 use super::status::{refused, refused_as};
-use super::{admin, device, import};
+use super::{device, import, operators, state};
 use crate::service::Service;
 
-/// The addresses for programs and those of `page`, with the limit on the rate of requests.
-pub(crate) fn router(service: Arc<Service>, page: Router) -> Router {
-    let limits = &service.limits;
-    let rate = RateLimit::new(limits.requests_per_minute, limits.limit_loopback);
-    let time = Duration::from_secs(limits.answer_seconds.into());
-    Router::new()
-        .route("/request-id", post(device::request_id))
-        .route("/v1/request-id", post(device::request_id))
-        .route("/serial", post(device::serial))
-        .route("/v1/serial", post(device::serial))
-        .route("/v1/identities/{digest}", get(admin::show))
-        .route(
-            "/v1/identities/{digest}/block",
-            post(admin::block).delete(admin::unblock),
-        )
-        .route("/v1/serials/{brand}/{model}/{serial}", delete(admin::release))
-        .route("/health", get(|| async { "ok\n" }))
-        .route("/ready", get(ready))
-        .layer(middleware::from_fn_with_state(time, limit_time))
-        // It has a limit on its pauses alone.
-        .route("/v1/hardware-identities", post(import::import))
-        .with_state(service)
-        .merge(page)
-        .fallback(not_found)
-        .method_not_allowed_fallback(other_method)
-        .layer(middleware::from_fn_with_state(Arc::new(rate), limit_rate))
+/// The addresses of the listeners.
+pub(crate) struct Routers {
+    /// Those of `listen`.
+    pub(crate) devices: Router,
+    /// Those of `operator-listen`, if they are apart.
+    pub(crate) operators: Option<Router>,
 }
 
-/// `GET /ready`: the service can write, which `/health` does not say.
-async fn ready(State(service): State<Arc<Service>>) -> Response {
-    match service.store.check_writable().await {
-        Ok(()) => "ready\n".into_response(),
-        Err(error) => refused(&error.into()),
+/// The addresses for programs and those of `page`. Those for operators are apart if `apart` is true.
+pub(crate) fn routers(
+    service: &Arc<Service>,
+    page: Router,
+    proxies: &Arc<TrustedProxies>,
+    apart: bool,
+) -> Routers {
+    let time = Duration::from_secs(service.limits.answer_seconds.into());
+    let timed = |routes: OpenApiRouter<Arc<Service>>| {
+        let (router, api) = routes.split_for_parts();
+        (
+            router.layer(middleware::from_fn_with_state(time, limit_time)),
+            api,
+        )
+    };
+    let (devices, for_devices) = timed(device_routes());
+    let (health, for_all) = timed(
+        OpenApiRouter::new()
+            .routes(routes!(state::health))
+            .routes(routes!(state::ready)),
+    );
+    let (short, for_operators) = timed(operator_routes());
+    // It has a limit on its pauses alone.
+    let (long, for_imports) = import_routes().split_for_parts();
+    let document = openapi::document([for_devices, for_all, for_operators, for_imports]);
+    let operators = short.merge(long).layer(Extension(document));
+    let limits = &service.limits;
+    let rate = Arc::new(RateLimit::new(limits.requests_per_minute, limits.limit_loopback));
+    let observer = Observer {
+        proxies: Arc::clone(proxies),
+        metrics: Arc::clone(&service.metrics),
+    };
+    let complete = |router: Router<Arc<Service>>, page| {
+        let router = router.with_state(Arc::clone(service)).merge(page);
+        complete(router, &rate, &observer)
+    };
+    match apart {
+        true => Routers {
+            devices: complete(devices.merge(health.clone()), Router::new()),
+            operators: Some(complete(operators.merge(health), page)),
+        },
+        false => Routers {
+            devices: complete(devices.merge(health).merge(operators), page),
+            operators: None,
+        },
     }
+}
+
+fn device_routes() -> OpenApiRouter<Arc<Service>> {
+    device::routes().nest("/v1", device::routes())
+}
+
+fn operator_routes() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new()
+        .nest("/v1", operators::routes())
+        .routes(routes!(state::metrics))
+        .routes(routes!(openapi::show))
+}
+
+fn import_routes() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new().nest("/v1", OpenApiRouter::new().routes(routes!(import::import)))
+}
+
+/// Adds what holds for all requests of a listener.
+fn complete(router: Router, rate: &Arc<RateLimit>, observer: &Observer) -> Router {
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(other_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(rate), limit_rate))
+        .layer(middleware::from_fn_with_state(observer.clone(), observe))
 }
 
 /// The addresses for connections beyond the limits: all refuse.

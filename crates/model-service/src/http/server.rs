@@ -12,14 +12,17 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Request, header};
 use failure::Diagnostic;
 use files::FileError;
+use futures_util::future::join_all;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use listenfd::ListenFd;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sd_notify::NotifyState;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,10 +33,11 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use super::connections::OpenConnections;
+use super::client::TrustedProxies;
 use super::linger::{Linger, TrackedBody, UnreadBody};
+use super::listener::Endpoint;
 use super::peer::Peer;
-use super::router::overloaded;
+use super::router::{Routers, overloaded};
 use crate::secret::read_private;
 use crate::settings::{Limits, Settings, Tls};
 use crate::store::StoreError;
@@ -135,13 +139,12 @@ pub enum ServeError {
 
 /// A server that is not yet listening.
 pub(crate) struct Server {
-    address: SocketAddr,
+    endpoints: Vec<Endpoint>,
+    proxies: Arc<TrustedProxies>,
     tls: Option<TlsAcceptor>,
     deadlines: Deadlines,
-    open: Arc<OpenConnections>,
     refusals: Arc<Semaphore>,
     graceful: GracefulShutdown,
-    router: Router,
     /// The router for connections beyond the limits.
     overloaded: Router,
 }
@@ -170,15 +173,18 @@ impl Deadlines {
 
 impl Server {
     /// Reads the certificate and the key.
-    pub(crate) fn new(settings: &Settings, router: Router) -> Result<Self, ServeError> {
+    pub(crate) fn new(
+        settings: &Settings,
+        routers: Routers,
+        proxies: Arc<TrustedProxies>,
+    ) -> Result<Self, ServeError> {
         Ok(Self {
-            address: settings.listen,
+            endpoints: Endpoint::all(settings, routers),
+            proxies,
             tls: settings.tls.as_ref().map(acceptor).transpose()?,
             deadlines: Deadlines::new(&settings.limits),
-            open: OpenConnections::new(&settings.limits),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             graceful: GracefulShutdown::new(),
-            router,
             overloaded: overloaded(),
         })
     }
@@ -186,25 +192,21 @@ impl Server {
     /// Serves until SIGTERM or SIGINT, or until `failure` has an error; then waits for running
     /// requests.
     pub(crate) async fn run(self, failure: impl Future<Output = StoreError>) -> Result<(), ServeError> {
-        let listen_error = |reason| ServeError::Listen {
-            address: self.address,
-            reason,
-        };
-        let listener = TcpListener::bind(self.address).await.map_err(listen_error)?;
-        let address = listener.local_addr().map_err(listen_error)?;
-        if self.tls.is_none() && !address.ip().is_loopback() {
-            tracing::warn!("other machines can connect, and without TLS; set [tls] in the settings");
-        }
+        let listeners = self.listen().await?;
         let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
-        announce(address, self.tls.is_some()).map_err(ServeError::Stdout)?;
+        self.announce(&listeners).map_err(ServeError::Stdout)?;
+        notify(NotifyState::Ready);
+        let accepting = self.endpoints.iter().zip(&listeners);
+        let accepting = accepting.map(|(endpoint, (listener, _))| self.accept(endpoint, listener));
         let result = tokio::select! {
-            () = self.accept(&listener) => Ok(()),
+            _ = join_all(accepting) => Ok(()),
             _ = terminate.recv() => Ok(()),
             _ = interrupt.recv() => Ok(()),
             error = failure => Err(error.into()),
         };
-        drop(listener);
+        drop(listeners);
+        notify(NotifyState::Stopping);
         tracing::info!("stopping");
         if timeout(LAST_REQUESTS, self.graceful.shutdown()).await.is_err() {
             tracing::warn!("some requests had not ended and were dropped");
@@ -212,7 +214,31 @@ impl Server {
         result
     }
 
-    async fn accept(&self, listener: &TcpListener) {
+    /// Listens on all addresses. Sockets that systemd passes are in the order of the endpoints.
+    async fn listen(&self) -> Result<Vec<(TcpListener, SocketAddr)>, ServeError> {
+        let mut passed = ListenFd::from_env();
+        let mut listeners = Vec::new();
+        for (index, endpoint) in self.endpoints.iter().enumerate() {
+            let (listener, address) = endpoint.bind(&mut passed, index).await?;
+            if self.tls.is_none() && !address.ip().is_loopback() {
+                tracing::warn!("other machines can connect, and without TLS; set [tls] in the settings");
+            }
+            listeners.push((listener, address));
+        }
+        Ok(listeners)
+    }
+
+    /// Prints each address on a line of its own, for the program that started the service.
+    fn announce(&self, listeners: &[(TcpListener, SocketAddr)]) -> io::Result<()> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let mut stdout = io::stdout().lock();
+        for (Endpoint { purpose, .. }, (_, address)) in self.endpoints.iter().zip(listeners) {
+            writeln!(stdout, "listening {purpose}on {scheme}://{address}/")?;
+        }
+        stdout.flush()
+    }
+
+    async fn accept(&self, endpoint: &Endpoint, listener: &TcpListener) {
         let mut warned: Option<Instant> = None;
         loop {
             let (stream, peer) = match listener.accept().await {
@@ -224,8 +250,8 @@ impl Server {
                 }
             };
             let peer = Peer(peer.ip().to_canonical());
-            if let Some(open) = self.open.admit(peer.0) {
-                self.spawn(stream, peer, open, &self.router, self.deadlines);
+            if let Some(open) = endpoint.open.admit(peer.0, self.proxies.contains(peer.0)) {
+                self.spawn(stream, peer, open, &endpoint.router, self.deadlines);
                 continue;
             }
             if warned.is_none_or(|last| last.elapsed() >= BETWEEN_WARNINGS) {
@@ -278,12 +304,11 @@ impl Server {
     }
 }
 
-/// Prints the address on a line of its own, for the program that started the service.
-fn announce(address: SocketAddr, tls: bool) -> io::Result<()> {
-    let scheme = if tls { "https" } else { "http" };
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "listening on {scheme}://{address}/")?;
-    stdout.flush()
+/// Tells systemd the state, if it wants to know.
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!("systemd was not notified: {error}");
+    }
 }
 
 fn acceptor(settings: &Tls) -> Result<TlsAcceptor, ServeError> {

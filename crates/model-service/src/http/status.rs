@@ -4,8 +4,9 @@
 //! and asks again after a minute (snapd's `overlord/devicestate`).
 
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
-use serde_json::json;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::RequestError;
 use crate::message::{cause, message};
@@ -22,9 +23,13 @@ pub(crate) fn status(error: &RequestError) -> StatusCode {
         RequestError::RateLimit | RequestError::TooManyTokens => StatusCode::TOO_MANY_REQUESTS,
         RequestError::Unauthorized => StatusCode::UNAUTHORIZED,
         RequestError::Role { .. } => StatusCode::FORBIDDEN,
-        RequestError::Json { .. } | RequestError::Query { .. } => StatusCode::BAD_REQUEST,
+        RequestError::Json { .. } | RequestError::Address { .. } | RequestError::Cursor(_) => {
+            StatusCode::BAD_REQUEST
+        }
         RequestError::Withdrawal(error) => of_withdrawal(error),
-        RequestError::NotFound => StatusCode::NOT_FOUND,
+        RequestError::NotFound | RequestError::UnknownNumber { .. } | RequestError::UnknownSerial { .. } => {
+            StatusCode::NOT_FOUND
+        }
         RequestError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
         RequestError::Registration(error) => of_registration(error),
         RequestError::Overloaded
@@ -90,6 +95,73 @@ fn of_serial(error: &SerialError) -> StatusCode {
     }
 }
 
+/// A request that is refused.
+///
+/// snapd takes `message`, or else the first of `error_list`. The store writes `error-list`; the
+/// response has both.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// `CAUSE. ADVICE. [CODE]`
+    message: String,
+    error_list: [ProblemEntry; 1],
+    #[serde(rename = "error-list")]
+    error_list_of_store: [ProblemEntry; 1],
+    /// Identifies the problem
+    code: String,
+    /// What failed
+    cause: String,
+    /// What to do next
+    advice: String,
+}
+
+/// The problem, as snapd reads it.
+#[derive(Clone, Serialize, ToSchema)]
+struct ProblemEntry {
+    code: String,
+    message: String,
+}
+
+impl Problem {
+    fn new(error: &RequestError) -> Self {
+        let (code, message) = (failure::code(error), message(error));
+        let entry = ProblemEntry {
+            code: code.clone(),
+            message: message.clone(),
+        };
+        Self {
+            message,
+            error_list: [entry.clone()],
+            error_list_of_store: [entry],
+            code,
+            cause: cause(error),
+            advice: failure::advice(error),
+        }
+    }
+}
+
+/// A request that is refused, as the error of a handler or an extractor.
+pub(super) struct Refusal(pub(super) RequestError);
+
+impl<E: Into<RequestError>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        refused(&self.0)
+    }
+}
+
+/// A response with a JSON value. snapd demands exactly this content type.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json")];
+    // The values have no maps with other keys than strings.
+    let body = serde_json::to_string(value).unwrap_or_default();
+    (status, headers, body).into_response()
+}
+
 /// Logs the reason of an error that the client does not get.
 pub(crate) fn log_detail(error: &RequestError) {
     if let Some(detail) = error.detail() {
@@ -103,19 +175,9 @@ pub(super) fn refused(error: &RequestError) -> Response {
 }
 
 /// The response with another status.
-///
-/// snapd takes `message`, or else the first of `error_list`. The store writes `error-list`; the
-/// response has both. snapd demands exactly this content type.
 pub(super) fn refused_as(status: StatusCode, error: &RequestError) -> Response {
     log_detail(error);
-    let (code, message) = (failure::code(error), message(error));
-    let list = json!([{ "code": code, "message": message }]);
-    let body = json!({
-        "message": message, "error_list": list, "error-list": list,
-        "code": code, "cause": cause(error), "advice": failure::advice(error),
-    });
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    let mut response = (status, json, body.to_string()).into_response();
+    let mut response = json(status, &Problem::new(error));
     let headers = response.headers_mut();
     if matches!(
         status,

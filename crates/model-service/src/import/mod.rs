@@ -10,4 +10,4 @@ mod verify;
 pub(crate) use error::ImportError;
 pub(crate) use importer::Importer;
 pub(crate) use input::Input;
-pub(crate) use report::{ImportCounts, ImportOutcome, ImportReport, ReportLine};
+pub(crate) use report::{ImportCounts, ImportOutcome, ImportReport, ImportSummary, ReportLine};

@@ -5,12 +5,13 @@ use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
 
 use failure::Diagnostic;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::message::{cause, message};
 use crate::store::ImportOrigin;
 
 /// The outcome for an assertion.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ImportOutcome {
     /// It was not stored before.
@@ -38,7 +39,7 @@ impl ImportOutcome {
 }
 
 /// An assertion in the report.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct ReportLine {
     /// The name of the input, if there may be several.
@@ -193,6 +194,23 @@ impl ReportWriter {
             lines,
         })
     }
+}
+
+/// The report as JSON, which [`ImportReport::json`] writes piece by piece.
+#[derive(ToSchema)]
+#[schema(as = ImportReport)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct ImportSummary {
+    /// False if an assertion is refused: then nothing is stored
+    stored: bool,
+    new: u64,
+    replaced: u64,
+    present: u64,
+    older: u64,
+    refused: u64,
+    warnings: u64,
+    /// In the order of the input
+    assertions: Vec<ReportLine>,
 }
 
 /// The report of an import.

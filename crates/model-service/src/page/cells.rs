@@ -9,6 +9,8 @@ use maud::{Markup, html};
 const MAX_VALUE: usize = 240;
 /// The most bytes of HTML for a reason.
 const MAX_REASON: usize = 800;
+/// The longest reason that is shown at once, in bytes.
+const SHORT_REASON: usize = 80;
 /// Characters of a digest at its beginning and at its end when it is cut.
 const DIGEST_ENDS: (usize, usize) = (8, 6);
 
@@ -45,8 +47,29 @@ pub(super) fn outcome(good: bool, name: &str, reason: Option<&str>) -> Markup {
     let kind = if good { "good" } else { "bad" };
     html! {
         span.outcome.(kind) { (name) }
-        @if let Some(reason) = reason { p.reason { (foreign_up_to(reason, MAX_REASON)) } }
+        @if let Some(reason) = reason { (cut_reason(&sentence(reason, name))) }
     }
+}
+
+/// A reason, of which a click shows all if it is long.
+fn cut_reason(reason: &str) -> Markup {
+    let text = foreign_up_to(reason, MAX_REASON);
+    html! {
+        @if reason.len() > SHORT_REASON {
+            details.reason { summary { (text) } }
+        } @else {
+            p.reason { (text) }
+        }
+    }
+}
+
+/// Cause and advice of an error as sentences, without the code, which is shown elsewhere.
+pub(super) fn sentence(message: &str, code: &str) -> String {
+    let code = format!("[{code}]");
+    let message = message.strip_suffix(&code).unwrap_or(message).trim_end();
+    let mut letters = message.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
 }
 
 /// A digest or another long id, cut in the middle, with the whole one behind a button that works

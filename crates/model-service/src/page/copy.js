@@ -7,10 +7,15 @@ for (const place of document.querySelectorAll(".digest")) {
   button.type = "button";
   button.className = "copy";
   button.textContent = "Copy";
-  button.setAttribute("aria-label", `Copy ${place.querySelector("code").textContent}`);
+  const label = `Copy ${place.querySelector("code").textContent}`;
+  button.setAttribute("aria-label", label);
   button.addEventListener("click", async () => {
     button.textContent = (await copy(whole)) ? "Copied" : "Not copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    button.setAttribute("aria-label", button.textContent);
+    setTimeout(() => {
+      button.textContent = "Copy";
+      button.setAttribute("aria-label", label);
+    }, 2000);
   });
   place.insertBefore(button, place.querySelector("details"));
 }

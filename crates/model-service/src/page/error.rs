@@ -58,6 +58,9 @@ pub(super) enum PageError {
         help("Use a number for a lot, days such as 2026-11-25, and at most 500 characters")
     )]
     InvalidFilter { name: &'static str },
+    #[error("the file cannot be written: {0}")]
+    #[diagnostic(code("csv-not-written"), help("Try again"))]
+    Csv(#[from] csv::Error),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Cursor(#[from] CursorError),

@@ -10,13 +10,11 @@ use super::session::Session;
 pub(super) fn filters(address: &str, filter: &Filter, fields: &Markup) -> Markup {
     html! {
         form.sheet method="get" action=(address) role="search" {
-            div.fields {
-                (fields)
-                div.actions {
-                    button { "Show" }
-                    @if !filter.is_empty() { a href=(address) { "Clear filters" } }
-                    a.csv href={ (address) ".csv" (filter.query(None)) } { "CSV" }
-                }
+            div.filters { (fields) }
+            div.actions {
+                button { "Show" }
+                @if !filter.is_empty() { a href=(address) { "Clear filters" } }
+                a.csv href={ (address) ".csv" (filter.query(None)) } { "Download as CSV" }
             }
         }
     }
@@ -84,7 +82,7 @@ pub(super) fn change(
             (frame::csrf(session))
             @for (name, value) in hidden { input type="hidden" name=(name) value=(value); }
             label for="reason" { (label) }
-            div.fields {
+            div.field {
                 input #reason name="reason" required maxlength="1000" autocomplete="off";
                 button { (button) }
             }

@@ -5,7 +5,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use failure::Diagnostic;
 use maud::{DOCTYPE, Markup, html};
 
-use super::cells::shortened;
+use super::cells::{sentence, shortened};
 use super::error::PageError;
 use super::session::Session;
 use crate::message::cause;
@@ -128,10 +128,7 @@ pub(super) fn failed(session: &Session, title: &str, status: StatusCode, error: 
 
 /// An error as `Cause. Advice. [code]`.
 pub(super) fn problem(error: &dyn Diagnostic) -> Markup {
-    let cause = cause(error);
-    let mut letters = cause.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    let cause = first.chain(letters).collect::<String>();
+    let cause = sentence(&cause(error), "");
     html! {
         p.message.bad role="alert" {
             (shortened(&cause, MAX_CAUSE)) ". " (failure::advice(error)) ". " code { "[" (failure::code(error)) "]" }

@@ -19,18 +19,21 @@ pub(super) fn changes(changes: &[Change]) -> Markup {
         @if changes.is_empty() {
             p.hint { "None are recorded. The ledger has those from before version 4 of the database." }
         } @else {
-            @let caption = shown(changes.len(), ["change", "changes"]);
-            (table(&html! { (caption) }, ["Time", "Change", "Reason", "By"], changes.iter().take(SHOWN).map(cells)))
+            @let caption = caption(changes.len() as u64, ["change", "changes"]);
+            (table(&caption, ["Time", "Change", "Reason", "By"], changes.iter().take(SHOWN).map(cells)))
         }
     }
 }
 
-/// As `The last 10 of 12 changes`.
-pub(super) fn shown(number: usize, noun: [&str; 2]) -> String {
-    let all = counted(number as u64, noun);
-    match number > SHOWN {
-        true => format!("The last {SHOWN} of {all}"),
-        false => all,
+/// The caption of a part of a history. It is only seen if there is more.
+pub(super) fn caption(number: u64, noun: [&str; 2]) -> Markup {
+    let all = counted(number, noun);
+    html! {
+        @if number > SHOWN as u64 {
+            "The last " (SHOWN) " of " (all)
+        } @else {
+            span.unseen { (all) }
+        }
     }
 }
 

@@ -7,14 +7,16 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::cells::{digest, foreign, outcome, time};
+use super::csv::NoFile;
 use super::error::PageError;
 use super::filter::{Filter, some};
-use super::form;
 use super::identity::address;
 use super::imports::lot_link;
 use super::list::{List, empty, respond};
 use super::session::Session;
 use super::state::Page;
+use super::{csv, form};
+use crate::http::IdentityItem;
 use crate::store::{IdentityEntry, IdentityFilter};
 
 pub(super) const TITLE: &str = "Identities";
@@ -32,6 +34,19 @@ pub(super) async fn show(
     Query(filter): Query<Filter>,
 ) -> Response {
     respond(&session, TITLE, content(&page, &filter).await)
+}
+
+pub(super) async fn download(
+    _: Session,
+    State(page): State<Arc<Page>>,
+    Query(filter): Query<Filter>,
+) -> Result<Response, NoFile> {
+    let (wanted, service) = (wanted(&filter)?, Arc::clone(&page.service));
+    csv::download::<_, IdentityItem, _, _>("identities", move |part| {
+        let (wanted, service) = (wanted.clone(), Arc::clone(&service));
+        async move { service.store.list_identities(wanted, part).await }
+    })
+    .await
 }
 
 async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
@@ -58,7 +73,7 @@ async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
 }
 
 /// The identities that the filters select.
-pub(super) fn wanted(filter: &Filter) -> Result<IdentityFilter, PageError> {
+fn wanted(filter: &Filter) -> Result<IdentityFilter, PageError> {
     filter.check()?;
     let state = |name: &str| (filter.state == name).then_some(true);
     Ok(IdentityFilter {
@@ -111,6 +126,6 @@ fn state(row: &IdentityEntry) -> Markup {
     match (row.blocked, row.registered) {
         (true, _) => outcome(false, "blocked", None),
         (false, true) => outcome(true, "registered", None),
-        (false, false) => html! { "not registered" },
+        (false, false) => html! { span.short { "not registered" } },
     }
 }

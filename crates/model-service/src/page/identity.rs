@@ -148,7 +148,7 @@ fn content(session: &Session, digest: &str, known: &Known, requests: &Listing<Lo
         (facts(state))
         h2 { "Imported assertions" }
         (table(
-            &html! { (history::shown(state.identities.len(), ["assertion", "assertions"])) },
+            &history::caption(state.identities.len() as u64, ["assertion", "assertions"]),
             ["Hardware id", "Hardware", "Issuer", "Key digest", "Lot", "Imported"],
             state.identities.iter().take(SHOWN).map(|identity| cells(identity, history)),
         ))
@@ -157,7 +157,7 @@ fn content(session: &Session, digest: &str, known: &Known, requests: &Listing<Lo
             p.hint { "The device has no serial." }
         } @else {
             (table(
-                &html! { (history::shown(state.serials.len(), ["serial", "serials"])) },
+                &history::caption(state.serials.len() as u64, ["serial", "serials"]),
                 ["Serial", "Model"],
                 state.serials.iter().take(SHOWN).map(|number| [
                     serial::link(number),
@@ -230,8 +230,8 @@ fn requests_table(digest: &str, requests: &Listing<LoggedRegistration>) -> Marku
         @if requests.rows.is_empty() {
             p.hint { "No registration with this digest is in the log." }
         } @else {
-            @let caption = history::shown(requests.total.count as usize, ["registration", "registrations"]);
-            (table(&html! { (caption) }, registrations::COLUMNS, requests.rows.iter().map(registrations::cells)))
+            @let caption = history::caption(requests.total.count, ["registration", "registrations"]);
+            (table(&caption, registrations::COLUMNS, requests.rows.iter().map(registrations::cells)))
             @if requests.next.is_some() { p { a href=(all) { "All registrations of the device" } } }
         }
     }

@@ -46,7 +46,7 @@ fn form_markup(session: &Session) -> Markup {
             // It must come before the file, which is not read without it.
             (frame::csrf(session))
             label for="file" { "A file of signed hardware-identity assertions" }
-            div.fields {
+            div.field {
                 input #file type="file" name="file" required;
                 button { "Import" }
             }

@@ -1,13 +1,20 @@
 //! The imports. The number of one is the lot of its identities.
 
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
 use maud::{Markup, html};
 
 use super::cells::{count, foreign, time};
+use super::csv::NoFile;
 use super::error::PageError;
 use super::filter::{Filter, query};
-use super::identities;
 use super::list::{List, empty};
+use super::session::Session;
 use super::state::Page;
+use super::{csv, identities};
+use crate::http::ImportItem;
 use crate::store::{Import, ImportFilter};
 
 pub(super) const ADDRESS: &str = "/import";
@@ -27,7 +34,17 @@ pub(super) async fn list(page: &Page, filter: &Filter) -> Result<Markup, PageErr
     Ok(html! {
         h2 { "Imports" }
         (list.show(&listing, cells, nothing))
+        @if !listing.rows.is_empty() { p { a href="/imports.csv" { "Download as CSV" } } }
     })
+}
+
+pub(super) async fn download(_: Session, State(page): State<Arc<Page>>) -> Result<Response, NoFile> {
+    let (wanted, service) = (ImportFilter::default(), Arc::clone(&page.service));
+    csv::download::<_, ImportItem, _, _>("imports", move |part| {
+        let (wanted, service) = (wanted.clone(), Arc::clone(&service));
+        async move { service.store.list_imports(wanted, part).await }
+    })
+    .await
 }
 
 /// The number of an import, with a link to its identities.

@@ -116,6 +116,10 @@ pub(super) fn status(error: &PageError) -> StatusCode {
             tracing::error!("{error}");
             StatusCode::SERVICE_UNAVAILABLE
         }
+        PageError::Csv(error) => {
+            tracing::error!("{error}");
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         PageError::Withdrawal(
             WithdrawalError::UnknownIdentity { .. } | WithdrawalError::UnknownSerial { .. },
         ) => StatusCode::NOT_FOUND,

@@ -29,7 +29,7 @@ fn form_markup(error: Option<&PageError>) -> Markup {
         }
         form.sheet method="post" action="/login" {
             label for="password" { "Password of the model service" }
-            div.fields {
+            div.field {
                 input #password type="password" name="password" autocomplete="current-password" required autofocus;
                 button { "Log in" }
             }

@@ -6,6 +6,7 @@ mod attempts;
 mod cells;
 mod chart;
 mod cookies;
+mod csv;
 mod error;
 mod filter;
 mod form;
@@ -54,12 +55,18 @@ pub(crate) fn routes(page: Page) -> Router {
     let short = Router::new()
         .route("/", get(overview::show))
         .route("/identities", get(identities::show))
+        .route("/identities.csv", get(identities::download))
         .route("/identity", get(identity::show).post(identity::change))
         .route("/registrations", get(registrations::show))
+        .route("/registrations.csv", get(registrations::download))
         .route("/refusals", get(refusals::show))
+        .route("/refusals.csv", get(refusals::download))
         .route("/serials", get(serials::show))
+        .route("/serials.csv", get(serials::download))
         .route(serial::ADDRESS, get(serial::show).post(serial::release))
         .route("/nonces", get(nonces::show))
+        .route("/nonces.csv", get(nonces::download))
+        .route("/imports.csv", get(imports::download))
         .route("/login", get(login::form).post(login::login))
         .route("/logout", post(login::logout))
         .route("/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))

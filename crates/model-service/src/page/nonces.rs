@@ -7,12 +7,14 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::cells::time;
+use super::csv::NoFile;
 use super::error::PageError;
 use super::filter::Filter;
-use super::form;
 use super::list::{List, empty, respond};
 use super::session::Session;
 use super::state::Page;
+use super::{csv, form};
+use crate::http::NonceItem;
 use crate::store::{NonceEntry, NonceFilter, NonceStatus};
 
 const TITLE: &str = "Nonces";
@@ -32,17 +34,22 @@ pub(super) async fn show(
     respond(&session, TITLE, content(&page, &filter).await)
 }
 
+pub(super) async fn download(
+    _: Session,
+    State(page): State<Arc<Page>>,
+    Query(filter): Query<Filter>,
+) -> Result<Response, NoFile> {
+    let (wanted, service) = (wanted(&filter)?, Arc::clone(&page.service));
+    csv::download::<_, NonceItem, _, _>("nonces", move |part| {
+        let service = Arc::clone(&service);
+        async move { service.store.list_nonces(wanted, part).await }
+    })
+    .await
+}
+
 async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
-    filter.check()?;
-    let wanted = NonceFilter {
-        status: match filter.state.as_str() {
-            "open" => Some(NonceStatus::Open),
-            "used" => Some(NonceStatus::Used),
-            "expired" => Some(NonceStatus::Expired),
-            _ => None,
-        },
-    };
-    let listing = page.service.store.list_nonces(wanted, filter.page()?).await?;
+    let store = &page.service.store;
+    let listing = store.list_nonces(wanted(filter)?, filter.page()?).await?;
     let list = List {
         address: ADDRESS,
         noun: ["nonce", "nonces"],
@@ -54,6 +61,17 @@ async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
         (form::filters(ADDRESS, filter, &fields))
         (list.show(&listing, cells, || nothing(page.service.nonce_seconds)))
     })
+}
+
+fn wanted(filter: &Filter) -> Result<NonceFilter, PageError> {
+    filter.check()?;
+    let status = match filter.state.as_str() {
+        "open" => Some(NonceStatus::Open),
+        "used" => Some(NonceStatus::Used),
+        "expired" => Some(NonceStatus::Expired),
+        _ => None,
+    };
+    Ok(NonceFilter { status })
 }
 
 fn nothing(valid: i64) -> Markup {

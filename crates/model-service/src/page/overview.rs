@@ -29,7 +29,7 @@ pub(super) async fn show(session: Session, State(page): State<Arc<Page>>) -> Res
 
 async fn content(page: &Page) -> Result<Markup, PageError> {
     let store = &page.service.store;
-    let counts = store.counts().await?;
+    let counts = page.service.counts().await?;
     let now = Timestamp::now().as_second();
     let days = store.registrations_per_day(now, DAYS).await?;
     let mut groups = store.refusals_by_code(RegistrationFilter::default()).await?;

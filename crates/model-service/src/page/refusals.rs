@@ -6,14 +6,16 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::cells::{count, counted, foreign_up_to, time};
+use super::cells::{count, counted, foreign_up_to, sentence, time};
+use super::csv::NoFile;
 use super::error::PageError;
 use super::filter::{Filter, query};
 use super::list::{empty, respond};
 use super::session::Session;
 use super::state::Page;
 use super::table::table;
-use super::{form, registrations};
+use super::{csv, form, registrations};
+use crate::http::{self, CsvRow, write_csv};
 use crate::store::RefusalCount;
 
 const TITLE: &str = "Refusals";
@@ -27,6 +29,31 @@ pub(super) async fn show(
     Query(filter): Query<Filter>,
 ) -> Response {
     respond(&session, TITLE, content(&page, &filter).await)
+}
+
+pub(super) async fn download(
+    _: Session,
+    State(page): State<Arc<Page>>,
+    Query(filter): Query<Filter>,
+) -> Result<Response, NoFile> {
+    let wanted = registrations::wanted(&filter)?;
+    let groups = page.service.store.refusals_by_code(wanted).await?;
+    Ok(csv::file("refusals", write_csv(&groups, true)?.into()))
+}
+
+impl CsvRow for RefusalCount {
+    const HEADER: &'static [&'static str] = &["code", "count", "first", "last", "message"];
+
+    fn cells(&self) -> Vec<String> {
+        let [first, last] = [self.first, self.last].map(|time| http::time(time).unwrap_or_default());
+        vec![
+            self.code.clone(),
+            self.count.to_string(),
+            first,
+            last,
+            self.message.clone(),
+        ]
+    }
 }
 
 async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
@@ -69,10 +96,10 @@ fn cells(group: &RefusalCount, filter: &Filter) -> [Markup; 5] {
     ];
     let address = format!("{}{}", registrations::ADDRESS, query(same));
     [
-        html! { a href=(address) { (group.code) } },
+        html! { a.short href=(address) { (group.code) } },
         html! { (count(group.count)) },
         time(group.first),
         time(group.last),
-        foreign_up_to(&group.message, MAX_MESSAGE),
+        html! { div.full { (foreign_up_to(&sentence(&group.message, &group.code), MAX_MESSAGE)) } },
     ]
 }

@@ -7,12 +7,14 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::cells::{digest, foreign, outcome, time};
+use super::csv::NoFile;
 use super::error::PageError;
 use super::filter::{Filter, some};
 use super::list::{List, empty, respond};
 use super::session::Session;
 use super::state::Page;
-use super::{form, identity, serial};
+use super::{csv, form, identity, serial};
+use crate::http::RegistrationItem;
 use crate::store::{LogEntry, LoggedRegistration, OutcomeClass, RegistrationFilter, SerialNumber};
 
 const TITLE: &str = "Registrations";
@@ -32,6 +34,19 @@ pub(super) async fn show(
     Query(filter): Query<Filter>,
 ) -> Response {
     respond(&session, TITLE, content(&page, &filter).await)
+}
+
+pub(super) async fn download(
+    _: Session,
+    State(page): State<Arc<Page>>,
+    Query(filter): Query<Filter>,
+) -> Result<Response, NoFile> {
+    let (wanted, service) = (wanted(&filter)?, Arc::clone(&page.service));
+    csv::download::<_, RegistrationItem, _, _>("registrations", move |part| {
+        let (wanted, service) = (wanted.clone(), Arc::clone(&service));
+        async move { service.store.list_registrations(wanted, part).await }
+    })
+    .await
 }
 
 async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {

@@ -125,7 +125,7 @@ fn content(session: &Session, number: &SerialNumber, history: &SerialHistory) ->
         }
         h2 { "Assertions" }
         (table(
-            &html! { (history::shown(history.assertions.len(), ["assertion", "assertions"])) },
+            &history::caption(history.assertions.len() as u64, ["assertion", "assertions"]),
             ["Revision", "Issued", "Device key", "Signed with"],
             history.assertions.iter().take(SHOWN).map(cells),
         ))

@@ -7,12 +7,14 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::cells::{foreign, time};
+use super::csv::NoFile;
 use super::error::PageError;
 use super::filter::{Filter, some};
 use super::list::{List, respond};
 use super::session::Session;
 use super::state::Page;
-use super::{form, registrations, serial};
+use super::{csv, form, registrations, serial};
+use crate::http::SerialItem;
 use crate::store::{SerialEntry, SerialFilter};
 
 pub(super) const TITLE: &str = "Serials";
@@ -25,6 +27,19 @@ pub(super) async fn show(
     Query(filter): Query<Filter>,
 ) -> Response {
     respond(&session, TITLE, content(&page, &filter).await)
+}
+
+pub(super) async fn download(
+    _: Session,
+    State(page): State<Arc<Page>>,
+    Query(filter): Query<Filter>,
+) -> Result<Response, NoFile> {
+    let (wanted, service) = (wanted(&filter)?, Arc::clone(&page.service));
+    csv::download::<_, SerialItem, _, _>("serials", move |part| {
+        let (wanted, service) = (wanted.clone(), Arc::clone(&service));
+        async move { service.store.list_serials(wanted, part).await }
+    })
+    .await
 }
 
 async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
@@ -43,7 +58,7 @@ async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
 }
 
 /// The serials that the filters select.
-pub(super) fn wanted(filter: &Filter) -> Result<SerialFilter, PageError> {
+fn wanted(filter: &Filter) -> Result<SerialFilter, PageError> {
     filter.check()?;
     let (brand, model) = filter.brand_and_model();
     Ok(SerialFilter {

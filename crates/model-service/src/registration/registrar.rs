@@ -4,6 +4,7 @@
 //! outcome of the rest: it is valid for one attempt, and snapd asks for another one with each.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use snap_assertions::types::{HardwareIdentity, Model, SerialRequest};
@@ -16,6 +17,7 @@ use super::serial::{Issuance, ProvenDevice, Registration, SerialError};
 use super::stream::Stream;
 use crate::account_keys::AccountKeys;
 use crate::message::{message, shortened};
+use crate::metrics::{Metrics, Phase};
 use crate::models::{Authentication, KnownModel, Models};
 use crate::secret::Secret;
 use crate::store::{LogEntry, NonceState, Store, identity_device};
@@ -36,6 +38,8 @@ pub(crate) struct RegistrationRequest<'a> {
     pub(crate) api_key: Option<&'a [u8]>,
     /// The address of the client, for the log.
     pub(crate) address: String,
+    /// Where the times of the phases are recorded.
+    pub(crate) metrics: &'a Metrics,
 }
 
 impl Registrar {
@@ -77,6 +81,7 @@ impl Registrar {
         incoming: &RegistrationRequest<'_>,
         entry: &mut LogEntry,
     ) -> Result<Registration, RegistrationError> {
+        let (metrics, start) = (incoming.metrics, Instant::now());
         let stream = Stream::read(incoming.body)?;
         let request = check_request(&stream.request)?;
         entry.brand = shortened(request.brand_id());
@@ -94,7 +99,8 @@ impl Registrar {
             &self.models,
             &self.account_keys,
         )?;
-        self.consume_nonce(request.request_id())?;
+        metrics.observe(Phase::Parse, start);
+        metrics.time(Phase::Nonce, || self.consume_nonce(request.request_id()))?;
         let device = match &model.authentication {
             Authentication::ApiKey(_) => ProvenDevice {
                 name: format!("device-key {}", request.device_key().id()),
@@ -106,7 +112,9 @@ impl Registrar {
             } => {
                 let proof = IdentityProof::read(stream.request.body())?;
                 entry.device = shortened(&proof.digest);
-                self.verify_proof(&proof, issuers, hardware_names, request.request_id())?
+                metrics.time(Phase::Proof, || {
+                    self.verify_proof(&proof, issuers, hardware_names, request.request_id())
+                })?
             }
         };
         if let Some(old) = old {
@@ -120,6 +128,7 @@ impl Registrar {
             model,
             device: &device,
             log_limit: self.log_limit,
+            metrics,
         };
         Ok(issuance.issue(entry)?)
     }

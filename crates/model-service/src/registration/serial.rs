@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::account_keys::AccountKeys;
 use crate::message::shortened;
+use crate::metrics::{Metrics, Phase};
 use crate::models::{KnownModel, SerialRule};
 use crate::store::{
     Assignment, AssignmentQuery, IssueOutcome, IssuedSerial, LedgerError, LogEntry, SerialNumber, Store,
@@ -179,6 +180,7 @@ pub(super) struct Issuance<'a> {
     pub(super) device: &'a ProvenDevice,
     /// Entries that the log keeps.
     pub(super) log_limit: i64,
+    pub(super) metrics: &'a Metrics,
 }
 
 impl Issuance<'_> {
@@ -200,7 +202,7 @@ impl Issuance<'_> {
                     None => last.revision + 1,
                 },
             };
-            let assertion = self.sign(&number, revision)?;
+            let assertion = self.metrics.time(Phase::Sign, || self.sign(&number, revision))?;
             let issued = IssuedSerial {
                 number,
                 device: self.device.name.clone(),
@@ -210,7 +212,10 @@ impl Issuance<'_> {
                 assertion: assertion.clone(),
             };
             entry.outcome = "issued".to_owned();
-            match self.store.record_issue(issued, entry.clone(), self.log_limit)? {
+            let recorded = self.metrics.time(Phase::Store, || {
+                self.store.record_issue(issued, entry.clone(), self.log_limit)
+            })?;
+            match recorded {
                 IssueOutcome::Recorded => {
                     log_issued(entry, revision);
                     return Ok(Registration { assertion, new: true });
@@ -301,7 +306,9 @@ impl Issuance<'_> {
 
     fn repeat(&self, assertion: String, entry: &mut LogEntry) -> Result<Registration, SerialError> {
         entry.outcome = "repeated".to_owned();
-        self.store.log_registration(entry.clone(), self.log_limit)?;
+        self.metrics.time(Phase::Store, || {
+            self.store.log_registration(entry.clone(), self.log_limit)
+        })?;
         Ok(Registration {
             assertion,
             new: false,
@@ -331,6 +338,7 @@ impl Issuance<'_> {
             body: String::new(),
         };
         let signed = statement.sign(self.model.signer.as_ref(), &SignOptions::now());
+        self.metrics.set_signer_ready(signed.is_ok());
         Ok(signed.map_err(SerialError::Signing)?.to_string())
     }
 }

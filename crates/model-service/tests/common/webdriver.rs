@@ -111,6 +111,7 @@ impl Browser {
         let driver = Driver::start();
         let arguments = [
             "--headless",
+            "--hide-scrollbars",
             "--no-sandbox",
             "--disable-gpu",
             "--disable-quic",
@@ -202,6 +203,13 @@ impl Browser {
         self.post("/execute/async", json!({ "script": script, "args": [] }))
     }
 
+    /// Presses the key that moves the focus.
+    pub fn press_tab(&self) {
+        let keys = ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": "\u{e004}" }));
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": keys });
+        self.post("/actions", json!({ "actions": [keyboard] }));
+    }
+
     /// A command of the protocol of chromium.
     pub fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.post(
@@ -216,9 +224,13 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": feature }));
     }
 
-    /// Writes a picture of the whole page, also of what is below the window.
+    /// Writes a picture of the page, up to 2500 pixels high, also of what is below the window.
     pub fn take_picture(&self, file: &Path) {
-        let picture = self.devtools("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
+        let size = self.run("const page = document.documentElement; return [innerWidth, page.scrollHeight]");
+        let height = size[1].as_u64().unwrap().min(2500);
+        let part = json!({ "x": 0, "y": 0, "width": size[0], "height": height, "scale": 1 });
+        let parameters = json!({ "captureBeyondViewport": true, "clip": part });
+        let picture = self.devtools("Page.captureScreenshot", parameters);
         let picture = BASE64_STANDARD.decode(picture["data"].as_str().unwrap());
         fs::write(file, picture.unwrap()).unwrap();
     }

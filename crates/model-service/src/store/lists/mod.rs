@@ -74,10 +74,6 @@ pub(crate) struct Total {
 }
 
 impl Total {
-    pub(super) fn exactly(count: u64) -> Self {
-        Self { count, exact: true }
-    }
-
     fn counted(count: u64) -> Self {
         Self {
             count: count.min(MAX_COUNTED),

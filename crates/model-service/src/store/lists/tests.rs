@@ -105,6 +105,10 @@ fn authorship() -> Authorship {
     Authorship::new("token support".to_owned(), "stolen").unwrap()
 }
 
+fn exactly(count: u64) -> Total {
+    Total { count, exact: true }
+}
+
 fn wait<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(future)
@@ -198,11 +202,7 @@ fn identities_are_filtered() {
             .map(|row| &row.digest["text-".len()..])
             .collect();
         assert_eq!(keys, expected, "{description}");
-        assert_eq!(
-            found.total,
-            Total::exactly(expected.len() as u64),
-            "{description}"
-        );
+        assert_eq!(found.total, exactly(expected.len() as u64), "{description}");
     }
 }
 
@@ -213,7 +213,7 @@ fn pages_follow_each_other_whatever_is_stored_meanwhile() {
     let page = list(first(2));
     assert_eq!(
         (page.rows.len(), page.total, page.before),
-        (2, Total::exactly(3), Total::exactly(0))
+        (2, exactly(3), exactly(0))
     );
     world.import(MONDAY + 2 * 86_400, "lot-3.assert", &["d"]);
     let next = list(PageRequest {
@@ -223,7 +223,7 @@ fn pages_follow_each_other_whatever_is_stored_meanwhile() {
     assert_eq!(next.rows[0].digest, "text-a");
     assert_eq!(
         (next.rows.len(), next.total, next.before),
-        (1, Total::exactly(4), Total::exactly(3))
+        (1, exactly(4), exactly(3))
     );
     assert!(next.next.is_none());
 }

@@ -155,6 +155,16 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_are_deleted_for_new_ones() {
+        let database = in_memory();
+        for nonce in ["a", "b", "c", "d"] {
+            issue(&database, nonce, at(1000, 0), 600, 3).unwrap();
+        }
+        assert_eq!(count_open(&database, at(1000, 0)).unwrap(), 3);
+        assert_eq!(consume(&database, "a", at(1000, 0)).unwrap(), Unknown);
+    }
+
+    #[test]
     fn expired_nonces_are_deleted_after_a_day() {
         let database = in_memory();
         for nonce in ["a", "b", "c"] {
