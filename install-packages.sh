@@ -14,6 +14,7 @@ packages=(
     chromium chromium-driver                    # to test the page of the model service
     postgresql                                  # the other database of the model service
     util-linux                                  # unshare and setpriv, to test full disks and denied access
+    haproxy                                     # to test the packaged configuration of the model service
     strace                                      # to see that record and export are flushed to the disk
 )
 

@@ -2,10 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use model_service::{Error, IdentityChange, InitArguments, LogFormat, start_log};
 
 /// A reference model service: gives Ubuntu Core devices their serial assertions
@@ -90,6 +92,13 @@ enum Command {
     /// Checks the log of issued serials and administrative changes
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Prints the completion script of a shell
+    #[command(after_long_help = COMPLETIONS_EXAMPLE)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -206,6 +215,10 @@ Examples:
   model-service backup --config bench/model-service.toml backup-1
   model-service restore --config bench/model-service.toml backup-1";
 
+const COMPLETIONS_EXAMPLE: &str = "\
+Example:
+  model-service completions bash >~/.local/share/bash-completion/completions/model-service";
+
 const WITHDRAWAL_EXAMPLES: &str = "\
 Examples:
   model-service identity show --config bench/model-service.toml DIGEST
@@ -244,6 +257,7 @@ fn main() -> ExitCode {
             serial,
         }) => model_service::release_serial(&config.file, brand, model, serial, &reason),
         Command::Ledger(LedgerCommand::Verify { config }) => model_service::verify_ledger(&config.file),
+        Command::Completions { shell } => print_completions(shell),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -260,6 +274,12 @@ fn sqlite_path(text: &str) -> Result<PathBuf, String> {
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
         .ok_or_else(|| "it is not sqlite:PATH".to_owned())
+}
+
+fn print_completions(shell: Shell) -> Result<(), Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "model-service", &mut script);
+    io::stdout().write_all(&script).map_err(Error::Stdout)
 }
 
 fn identity(command: &IdentityCommand) -> Result<(), Error> {
@@ -279,4 +299,48 @@ fn identity(command: &IdentityCommand) -> Result<(), Error> {
         }
     };
     model_service::change_identity(&config.file, digest, change, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::{env, fs};
+
+    use clap_mangen::Man;
+
+    use super::*;
+
+    /// The command and, at any depth, its subcommands that people run.
+    fn with_subcommands(command: &clap::Command) -> Vec<clap::Command> {
+        let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+        std::iter::once(command.clone())
+            .chain(shown.flat_map(with_subcommands))
+            .collect()
+    }
+
+    /// The manual pages are made from the command line; `UPDATE_MAN=1 cargo test man` writes them.
+    #[test]
+    fn the_man_pages_are_up_to_date() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../man");
+        let mut command = Cli::command().disable_help_subcommand(true);
+        command.build();
+        for command in with_subcommands(&command) {
+            let name = command
+                .get_display_name()
+                .unwrap_or(command.get_name())
+                .to_owned();
+            let mut page = Vec::new();
+            Man::new(command).title(&name).render(&mut page).unwrap();
+            let file = directory.join(format!("{name}.1"));
+            if env::var_os("UPDATE_MAN").is_some() {
+                fs::write(&file, &page).unwrap();
+            }
+            let found = fs::read(&file).unwrap_or_default();
+            assert!(
+                found == page,
+                "{} is out of date: UPDATE_MAN=1 cargo test man",
+                file.display()
+            );
+        }
+    }
 }

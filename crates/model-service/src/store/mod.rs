@@ -1,4 +1,5 @@
-//! The database: nonces, hardware identities, serials and the log of registrations; and the ledger.
+//! The database: nonces, hardware identities, serials and the log of registrations, with lists and
+//! statistics of them; and the ledger.
 //!
 //! [`Store`] has a named operation for everything that the service reads or writes, and passes it
 //! on to one of the backends; SQL and the types of a database library stay in the backends.

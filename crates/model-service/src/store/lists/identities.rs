@@ -90,16 +90,9 @@ impl IdentityFilter {
         }
         conditions.with_some("import = {}", self.lot);
         // The times of imports have an index, those of identities have none.
-        let mut imports = Conditions::default();
-        std::mem::swap(&mut imports.values, &mut conditions.values);
-        imports.within("time", self.imported);
-        std::mem::swap(&mut imports.values, &mut conditions.values);
-        if self.imported.since.is_some() || self.imported.until.is_some() {
-            conditions.add(&format!(
-                "import IN (SELECT number FROM imports WHERE {})",
-                imports.sql()
-            ));
-        }
+        let TimeRange { since, until } = self.imported;
+        conditions.with_some("import IN (SELECT number FROM imports WHERE time >= {})", since);
+        conditions.with_some("import IN (SELECT number FROM imports WHERE time < {})", until);
         ListQuery {
             columns: format!(
                 "id, issuer, digest, key_digest, revision, hardware_id, hardware_name, manufacturer, imported, \

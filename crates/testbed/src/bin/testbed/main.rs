@@ -6,9 +6,11 @@ mod device;
 mod hook;
 mod onboard;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 /// Simulate the outside world of a device: its TPM, snapctl and snapd
 #[derive(Debug, Parser)]
@@ -22,6 +24,13 @@ struct Cli {
 enum Command {
     Onboard(onboard::Arguments),
     Hook(hook::Arguments),
+    /// Print the completion script of a shell
+    #[command(after_long_help = COMPLETIONS_EXAMPLE)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
 const HELP: &str = "\
@@ -41,10 +50,21 @@ Exit status:
   1  failure: the last line on stderr has the step, the cause and the advice
   2  wrong command line";
 
+const COMPLETIONS_EXAMPLE: &str = "\
+Example:
+  testbed completions bash >~/.local/share/bash-completion/completions/testbed";
+
+fn print_completions(shell: Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "testbed", &mut script);
+    Ok(io::stdout().write_all(&script)?)
+}
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Onboard(arguments) => onboard::run(arguments),
         Command::Hook(arguments) => hook::run(arguments),
+        Command::Completions { shell } => print_completions(shell),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,6 +72,50 @@ fn main() -> ExitCode {
             let line = format!("{error:#}").replace('\n', " ");
             eprintln!("testbed: {}.", line.trim_end_matches('.'));
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::{env, fs};
+
+    use clap_mangen::Man;
+
+    use super::*;
+
+    /// The command and, at any depth, its subcommands that people run.
+    fn with_subcommands(command: &clap::Command) -> Vec<clap::Command> {
+        let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+        std::iter::once(command.clone())
+            .chain(shown.flat_map(with_subcommands))
+            .collect()
+    }
+
+    /// The manual pages are made from the command line; `UPDATE_MAN=1 cargo test man` writes them.
+    #[test]
+    fn the_man_pages_are_up_to_date() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../man");
+        let mut command = Cli::command().disable_help_subcommand(true);
+        command.build();
+        for command in with_subcommands(&command) {
+            let name = command
+                .get_display_name()
+                .unwrap_or(command.get_name())
+                .to_owned();
+            let mut page = Vec::new();
+            Man::new(command).title(&name).render(&mut page).unwrap();
+            let file = directory.join(format!("{name}.1"));
+            if env::var_os("UPDATE_MAN").is_some() {
+                fs::write(&file, &page).unwrap();
+            }
+            let found = fs::read(&file).unwrap_or_default();
+            assert!(
+                found == page,
+                "{} is out of date: UPDATE_MAN=1 cargo test man",
+                file.display()
+            );
         }
     }
 }

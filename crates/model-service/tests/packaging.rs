@@ -1,0 +1,154 @@
+//! What is packaged: systemd's sockets and notifications, and the configuration of HAProxy.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use common::http::{Answer, Request};
+use common::{Bench, PROGRAM, serve_by};
+
+fn packaged(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../packaging")
+        .join(name)
+}
+
+#[test]
+fn sockets_of_systemd_are_used_and_it_is_notified() {
+    let bench = Bench::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // It waits until the service accepts it.
+    let mut early = TcpStream::connect(address).unwrap();
+    early.write_all(&Request::get("/health").bytes()).unwrap();
+    let notifications = UnixDatagram::bind(bench.path("notify")).unwrap();
+    let limit = std::time::Duration::from_secs(60);
+    notifications.set_read_timeout(Some(limit)).unwrap();
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            "exec 3<&0; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve --config \"$1\"",
+            PROGRAM,
+        ])
+        .arg(bench.path("settings.toml"))
+        .env("NOTIFY_SOCKET", bench.path("notify"))
+        .stdin(Stdio::from(OwnedFd::from(listener)));
+    let mut service = serve_by(&mut command);
+    assert_eq!(service.address, address);
+    assert_eq!(Answer::read(&mut early).status, 200);
+    let notified = || {
+        let mut message = [0; 64];
+        let length = notifications.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).trim().to_owned()
+    };
+    assert_eq!(notified(), "READY=1");
+    let pid = nix::unistd::Pid::from_raw(service.child.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(notified(), "STOPPING=1");
+    assert!(service.child.wait().unwrap().success());
+}
+
+struct Proxy(Child);
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An address that is free now.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// HAProxy with the packaged configuration, but without TLS and with the service as both replicas.
+fn proxy(bench: &Bench, service: SocketAddr) -> (Proxy, SocketAddr) {
+    let address = free_address();
+    let packaged = fs::read_to_string(packaged("haproxy/haproxy.cfg")).unwrap();
+    // As many as the limit of files allows.
+    let packaged = packaged.replace("maxconn 8000", "maxconn 100");
+    let tls = " ssl crt /etc/haproxy/model-service.pem alpn http/1.1";
+    let mut configuration = packaged
+        .replace(tls, "")
+        .replace("bind :443", &format!("bind {address}"));
+    configuration = configuration.replace("bind 10.0.0.1:8443", &format!("bind {}", free_address()));
+    for replica in [
+        "10.0.0.11:8650",
+        "10.0.0.12:8650",
+        "10.0.0.11:8651",
+        "10.0.0.12:8651",
+    ] {
+        assert!(configuration.contains(replica), "{replica}");
+        configuration = configuration.replace(replica, &service.to_string());
+    }
+    let file = bench.write("haproxy.cfg", configuration.as_bytes());
+    let checked = Command::new("haproxy")
+        .arg("-c")
+        .arg("-f")
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    let mut command = Command::new("haproxy");
+    command
+        .arg("-db")
+        .arg("-f")
+        .arg(&file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    (Proxy(command.spawn().unwrap()), address)
+}
+
+#[test]
+fn haproxy_forwards_devices_and_names_them() {
+    let bench = Bench::with("trusted-proxies = [\"127.0.0.1/32\"]", "");
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(["serve", "--config"])
+        .arg(bench.path("settings.toml"))
+        .env("RUST_LOG", "info")
+        .stderr(fs::File::create(bench.path("log")).unwrap());
+    let service = serve_by(&mut command);
+    let (mut proxy, address) = proxy(&bench, service.address);
+    // Until HAProxy listens and knows that a replica is ready.
+    let request = Request::post("/v1/request-id", "")
+        .header("x-forwarded-for", "192.0.2.66")
+        .header("x-request-id", "chosen-by-the-client");
+    let answer = loop {
+        if let Ok(connection) = TcpStream::connect(address) {
+            let answer = request.send_over(connection, |_| {});
+            if answer.status != 503 {
+                break answer;
+            }
+        }
+        assert_eq!(proxy.0.try_wait().unwrap(), None, "HAProxy has ended");
+        std::thread::yield_now();
+    };
+    assert_eq!(answer.status, 200);
+    let id = answer.header("x-request-id").unwrap().to_owned();
+    assert_eq!(id.len(), "00000000-0000-0000-0000-000000000000".len());
+    for path in ["/", "/v1/identities", "/metrics"] {
+        assert_eq!(Request::get(path).send(address).status, 404, "{path}");
+    }
+    drop(service);
+    let log = fs::read_to_string(bench.path("log")).unwrap();
+    assert!(
+        log.lines()
+            .any(|line| line.contains(&id) && line.contains("path=\"/v1/request-id\"")),
+        "{log}"
+    );
+    assert!(
+        !log.contains("192.0.2.66") && !log.contains("chosen-by-the-client"),
+        "{log}"
+    );
+}
