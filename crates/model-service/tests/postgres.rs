@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::net::TcpListener;
 use std::process::Command;
 use std::thread;
 
@@ -144,4 +145,93 @@ fn a_database_that_is_away() {
         thread::yield_now();
     }
     device.accepts(&service.serial(&stream));
+}
+
+/// TLS with and without a check of the certificate, and the places of the password.
+#[test]
+fn tls_and_passwords() {
+    let server: &'static Server = Box::leak(Box::new(Server::start(false)));
+    let bench = Bench::on(Some(server.database()), "", "");
+    let url = bench.url().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    server.control(&format!("tls {port}"));
+    let name = url.rsplit('/').next().unwrap();
+    let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
+    bench.write("password", b"the-password\n");
+    bench.write(
+        "pgpass",
+        format!("127.0.0.1:{port}:{name}:tests:the-password\n").as_bytes(),
+    );
+    let roots = server.certificate().to_str().unwrap().replace('/', "%2F");
+    let show = |user: &str, parameters: &str, more: &str, (variable, value): (&str, &str)| {
+        let url_of = format!("postgres://{user}@127.0.0.1:{port}/{name}{parameters}");
+        let changed = settings.replace(&url, &url_of);
+        let changed = changed.replace("[limits]", &format!("{more}\n[limits]"));
+        let file = bench.write("other.toml", changed.as_bytes());
+        Command::new(PROGRAM)
+            .args(["identity", "show", "--config"])
+            .args([file.as_os_str(), "digest".as_ref()])
+            .env(variable, value)
+            .env("HOME", bench.path(""))
+            .output()
+            .unwrap()
+    };
+    let none = ("NOTHING", "");
+    let file = bench.path("pgpass");
+    for (user, parameters, more, variable) in [
+        ("tests:the-password", "", "", none),
+        ("tests:the-password", "?sslmode=require", "", none),
+        ("tests", "", "", ("PGPASSWORD", "the-password")),
+        ("tests", "", "", ("PGPASSFILE", file.to_str().unwrap())),
+        (
+            "tests:the-password",
+            &format!("?sslmode=verify-full&sslrootcert={roots}"),
+            "",
+            none,
+        ),
+    ] {
+        // It has asked the database.
+        failed(
+            &show(user, parameters, more, variable),
+            1,
+            "identity-not-imported",
+        );
+    }
+    for (user, parameters) in [
+        ("tests:another-password", ""),
+        // The server demands TLS.
+        ("tests:the-password", "?sslmode=disable"),
+    ] {
+        failed(&show(user, parameters, "", none), 4, "database-unreachable");
+    }
+    // Another certificate did not sign the server's.
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=other",
+        ])
+        .args(["-keyout", "/dev/null", "-out"])
+        .arg(bench.path("other.crt"))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let roots = bench.path("other.crt").to_str().unwrap().replace('/', "%2F");
+    let parameters = format!("?sslmode=verify-full&sslrootcert={roots}");
+    let once = "[postgresql]\nretry-seconds = 0\n";
+    failed(
+        &show("tests:the-password", &parameters, once, none),
+        4,
+        "database-unreachable",
+    );
 }

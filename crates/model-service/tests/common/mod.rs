@@ -311,7 +311,7 @@ impl Bench {
     }
 
     /// The URL of the PostgreSQL database.
-    fn url(&self) -> Option<String> {
+    pub fn url(&self) -> Option<String> {
         let url = self.url.clone();
         url.or_else(|| self.postgres.as_ref().map(postgres::Database::url))
     }

@@ -29,7 +29,7 @@ start() {
 }
 start
 echo "$dir"
-while read -r command; do
+while read -r command argument; do
     case $command in
         stop) "$bin/pg_ctl" -D "$dir/data" -m immediate stop >"$dir/stop" 2>&1 ;;
         fast) "$bin/pg_ctl" -D "$dir/data" -m fast stop >"$dir/stop" 2>&1 ;;
@@ -43,6 +43,17 @@ while read -r command; do
             # From now on, a commit is on the standby before it is acknowledged.
             "$bin/psql" -h "$dir" -U tests -d postgres -q -c "ALTER SYSTEM SET synchronous_standby_names = '*'" \
                 -c "SELECT pg_reload_conf()" >"$dir/synchronous" 2>&1
+            ;;
+        tls)
+            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+                -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
+                -keyout "$dir/data/server.key" -out "$dir/data/server.crt" >"$dir/openssl" 2>&1
+            chmod 600 "$dir/data/server.key"
+            "$bin/psql" -h "$dir" -U tests -d postgres -q -c "ALTER USER tests PASSWORD 'the-password'" >"$dir/alter" 2>&1
+            printf 'local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n' >"$dir/data/pg_hba.conf"
+            printf "ssl = on\nlisten_addresses = '127.0.0.1'\nport = $argument\n" >>"$dir/data/postgresql.conf"
+            "$bin/pg_ctl" -D "$dir/data" -m fast stop >"$dir/stop" 2>&1
+            "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -o "-k $dir" start >"$dir/start" 2>&1 </dev/null
             ;;
         promote)
             "$bin/pg_ctl" -D "$dir/data" -m immediate stop >"$dir/stop" 2>&1
@@ -105,13 +116,19 @@ impl Server {
     }
 
     /// `stop` without a checkpoint, `fast`, or `start`; `standby`, which makes a synchronous standby,
-    /// or `promote`, which stops the server and promotes the standby. Returns when it is done.
+    /// or `promote`, which stops the server and promotes the standby; `tls PORT`, which makes it listen
+    /// there with TLS and the password `the-password`. Returns when it is done.
     pub fn control(&self, command: &str) {
         let mut pipes = self.input.lock().unwrap();
         pipes.0.write_all(format!("{command}\n").as_bytes()).unwrap();
         let mut line = String::new();
         pipes.1.read_line(&mut line).unwrap();
         assert_eq!(line, "done\n");
+    }
+
+    /// The certificate of the server after `tls PORT`.
+    pub fn certificate(&self) -> PathBuf {
+        self.directory.join("data/server.crt")
     }
 
     /// The id of the first process, the parent of the others.
