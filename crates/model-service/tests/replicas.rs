@@ -1,5 +1,5 @@
-//! Three replicas on one PostgreSQL database, behind a balancer: devices register while replicas are
-//! killed and the database is restarted.
+//! Three replicas on one PostgreSQL database, behind a balancer: devices register while replicas
+//! are killed and the database is restarted.
 //!
 //! 200 devices by default, 10,000 with `CAMPAIGN=full`.
 

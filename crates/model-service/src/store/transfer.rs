@@ -144,8 +144,8 @@ pub(super) type Source<'a> =
     &'a mut dyn FnMut(&mut dyn FnMut(&[u8]) -> Result<(), StoreError>) -> Result<(), StoreError>;
 
 impl Store {
-    /// Moves the SQLite database at `from`, with its ledger, to the PostgreSQL database `to`, in one
-    /// transaction: all or nothing. No other process may have the database open. Returns the
+    /// Moves the SQLite database at `from`, with its ledger, to the PostgreSQL database `to`, in
+    /// one transaction: all or nothing. No other process may have the database open. Returns the
     /// verified digest of each table, and if anything was stored: nothing is if `to` has the same
     /// rows already.
     pub(crate) fn transfer(

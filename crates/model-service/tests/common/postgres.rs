@@ -115,9 +115,9 @@ impl Server {
         SERVER.get_or_init(|| Self::start(std::env::var_os("STORE").is_some()))
     }
 
-    /// `stop` without a checkpoint, `fast`, or `start`; `standby`, which makes a synchronous standby,
-    /// or `promote`, which stops the server and promotes the standby; `tls PORT`, which makes it listen
-    /// there with TLS and the password `the-password`. Returns when it is done.
+    /// `stop` without a checkpoint, `fast`, or `start`; `standby`, which makes a synchronous
+    /// standby, or `promote`, which stops the server and promotes the standby; `tls PORT`, which
+    /// makes it listen there with TLS and the password `the-password`. Returns when it is done.
     pub fn control(&self, command: &str) {
         let mut pipes = self.input.lock().unwrap();
         pipes.0.write_all(format!("{command}\n").as_bytes()).unwrap();

@@ -11,7 +11,8 @@ use crate::settings::PostgresqlSettings;
 use crate::store::transfer::{RowHasher, Table, TableDigest};
 use crate::store::{StoreError, transfer};
 
-/// A transaction that fills the tables. Dropped without [`commit`](Self::commit), it stores nothing.
+/// A transaction that fills the tables. Dropped without [`commit`](Self::commit), it stores
+/// nothing.
 pub(in crate::store) struct PostgresTransfer {
     store: PostgresStore,
     client: ClientWrapper,
