@@ -12,6 +12,7 @@ packages=(
     jq                                          # for the benchmark's hook in shell
     debootstrap                                 # a minimal system for the packed gadget
     chromium chromium-driver                    # to test the page of the model service
+    postgresql                                  # the other database of the model service
     util-linux                                  # unshare and setpriv, to test full disks and denied access
     haproxy                                     # to test the packaged configuration of the model service
     strace                                      # to see that record and export are flushed to the disk

@@ -14,6 +14,18 @@ esac
 # The tests run programs of all packages.
 cargo build --workspace --locked
 cargo test --workspace --locked
+# The tests of the service again, on PostgreSQL; without those that are about SQLite's files.
+on_postgres=()
+for test in crates/model-service/tests/*.rs; do
+    name=$(basename "$test" .rs)
+    case $name in
+        backup | ledger | store) ;;
+        # These have run on PostgreSQL above.
+        migrate_store | postgres | replicas) ;;
+        *) on_postgres+=(--test "$name") ;;
+    esac
+done
+MODEL_SERVICE_TEST_STORE=postgres cargo test -p model-service --locked --lib "${on_postgres[@]}"
 # The limits for size and memory apply to the release build.
 cargo build --release --workspace --bins --examples --locked
 ROUNDS=${ROUNDS:-20} cargo bench --workspace --locked --bench hooks

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use rustix::process::getuid;
 
 use crate::error::Error;
-use crate::settings::Settings;
+use crate::settings::{PostgresqlSettings, Settings};
 use crate::store::{
-    self, Authorship, IdentityState, LedgerEnd, SerialNumber, Store, StoreError, StorePaths, WithdrawalError,
+    self, Authorship, IdentityState, LedgerEnd, SerialNumber, Store, StoreError, StorePaths, TableDigest,
+    WithdrawalError,
 };
 
 /// Creates the database for the settings in `file`.
@@ -19,10 +20,36 @@ use crate::store::{
 /// # Errors
 /// [`Error::Settings`] and [`Error::Store`].
 pub fn init_store(file: &Path) -> Result<(), Error> {
-    for path in Store::create(&Settings::read(file)?)? {
-        print(&format!("created {}", path.display()))?;
+    for part in Store::create(&Settings::read(file)?)? {
+        print(&format!("created {part}"))?;
     }
     Ok(())
+}
+
+/// Moves the SQLite database at `from` to the PostgreSQL database at the URL `to`, and prints the
+/// number of rows and the hash of each table.
+///
+/// # Errors
+/// [`Error::Store`].
+pub fn migrate_store(
+    from: &Path,
+    ledger: Option<&Path>,
+    to: &str,
+    password_file: Option<&Path>,
+) -> Result<(), Error> {
+    let settings = PostgresqlSettings {
+        password_file: password_file.map(Path::to_owned),
+        ..PostgresqlSettings::default()
+    };
+    let (digests, stored) = Store::transfer(from, ledger, to, &settings)?;
+    for digest in digests {
+        let TableDigest { table, rows, hash } = digest;
+        print(&format!("{table}: {rows} rows, SHA-256 {hash}"))?;
+    }
+    print(match stored {
+        true => "the database is moved, and both have the same rows",
+        false => "nothing was changed: both databases have the same rows",
+    })
 }
 
 /// Copies the database to the new directory `to`.
@@ -30,7 +57,7 @@ pub fn init_store(file: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Settings`] and [`Error::Store`].
 pub fn backup(file: &Path, to: &Path) -> Result<(), Error> {
-    store::back_up(&paths(file)?, to)?;
+    store::back_up(&paths(file, StoreError::BackupByPostgresql)?, to)?;
     print(&format!("the database is copied to {}", to.display()))
 }
 
@@ -39,7 +66,12 @@ pub fn backup(file: &Path, to: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Settings`] and [`Error::Store`].
 pub fn restore(file: &Path, from: &Path, new_ledger: bool) -> Result<(), Error> {
-    let restored = store::restore(paths(file)?, from, new_ledger, &command())?;
+    let restored = store::restore(
+        paths(file, StoreError::BackupByPostgresql)?,
+        from,
+        new_ledger,
+        &command(),
+    )?;
     print(&match restored.last {
         None => "the backup is restored, with a new ledger".to_owned(),
         Some(LedgerEnd { sequence, time }) => {
@@ -57,7 +89,7 @@ pub fn restore(file: &Path, from: &Path, new_ledger: bool) -> Result<(), Error> 
 /// # Errors
 /// [`Error::Settings`] and [`Error::Store`], which names the first bad line.
 pub fn verify_ledger(file: &Path) -> Result<(), Error> {
-    let verified = store::verify_ledger(&paths(file)?)?;
+    let verified = store::verify_ledger(&paths(file, StoreError::LedgerInPostgresql)?)?;
     print(&format!(
         "{} lines, all valid; SHA-256 of the last one: {}",
         verified.head.sequence, verified.head.hash
@@ -123,8 +155,9 @@ pub fn release_serial(
     print("the serial is released")
 }
 
-fn paths(file: &Path) -> Result<StorePaths, Error> {
-    Ok(StorePaths::of(&Settings::read(file)?))
+/// The files of an SQLite database; for PostgreSQL the error `otherwise`.
+fn paths(file: &Path, otherwise: StoreError) -> Result<StorePaths, Error> {
+    Ok(Store::files(&Settings::read(file)?).ok_or(otherwise)?)
 }
 
 /// Runs `work` with the open database and closes it.

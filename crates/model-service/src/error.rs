@@ -106,7 +106,6 @@ impl Error {
     pub fn status(&self) -> Status {
         match self {
             Self::Init(InitError::Key { .. } | InitError::Random(_) | InitError::Stdout(_))
-            | Self::Page(PageStartError::Random(_))
             | Self::Serve(ServeError::Signals(_) | ServeError::Stdout(_))
             | Self::Stdout(_)
             | Self::SigningProcess(_)
@@ -115,6 +114,7 @@ impl Error {
             | Self::Import(ImportError::Store(error))
             | Self::Serve(ServeError::Store(error))
             | Self::Init(InitError::Store(error))
+            | Self::Page(PageStartError::Store(error))
             | Self::Store(error) => error.status(),
             Self::Withdrawal(error) => error.status(),
             Self::Service(ServiceError::Models(ModelsError::SerialKeySource(_))) => Status::Device,

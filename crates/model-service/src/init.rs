@@ -110,6 +110,14 @@ pub struct InitArguments {
     /// Name of the model; a second one, provisioned by API key, ends in -api-key
     #[arg(long, value_name = "NAME", default_value = "example-box")]
     model: String,
+    /// URL of an empty PostgreSQL database, postgres://USER@HOST:PORT/NAME; SQLite by default
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "model-service.sqlite",
+        hide_default_value = true
+    )]
+    database: String,
     /// Directory to make; an empty one may exist
     #[arg(value_name = "DIR")]
     directory: PathBuf,
@@ -118,7 +126,8 @@ pub struct InitArguments {
 const EXAMPLES: &str = "\
 Examples:
   model-service init bench
-  model-service init --brand-id my-brand --issuer-id my-issuer --model my-box bench";
+  model-service init --brand-id my-brand --issuer-id my-issuer --model my-box bench
+  model-service init --database postgres://me@db.example/fleet bench";
 
 /// Makes the directory, complete or not at all, and prints the next command.
 pub(crate) fn run(arguments: &InitArguments) -> Result<(), InitError> {
@@ -272,13 +281,14 @@ impl Bench<'_> {
             brand_id,
             issuer_id,
             model,
+            database,
             ..
         } = self.arguments;
         format!(
             r#"# Settings of the model service. docs/model-service.md lists all settings. Paths are relative to the directory
 # of this file.
 listen = "127.0.0.1:8650"
-database = "model-service.sqlite"
+database = {database:?}
 account-keys = ["assertions/brand.account-key", "assertions/issuer.account-key", "assertions/serial.account-key"]
 import-token-file = "secrets/import-token"
 page-password-file = "secrets/page-password"

@@ -8,9 +8,9 @@
 //! | `serial_keys` | keys that sign serials, in this process and outside it |
 //! | `logging` | the log on stderr |
 //! | `settings`, `secret`, `tokens`, `account_keys`, `models` | the operator's input |
-//! | `store` | the database: nonces, identities, serials, the log; the ledger |
 //! | `metrics` | what is counted while the service runs |
 //! | `buckets` | how often something may happen |
+//! | `store` | the database: nonces, identities, serials, the log; the ledger |
 //! | `registration` | from a serial-request to a serial assertion, with every check |
 //! | `import` | hardware identities: verified, then stored all or none |
 //! | `service` | the running service, made of the modules above |
@@ -64,8 +64,8 @@ use crate::settings::Settings;
 use crate::store::{ImportOrigin, WRITER_THREAD};
 
 pub use admin::{
-    IdentityChange, backup, change_identity, init_store, release_serial, restore, show_identity,
-    verify_ledger,
+    IdentityChange, backup, change_identity, init_store, migrate_store, release_serial, restore,
+    show_identity, verify_ledger,
 };
 pub use check::check;
 pub use error::Error;

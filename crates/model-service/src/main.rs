@@ -29,6 +29,22 @@ enum Command {
         #[command(flatten)]
         config: Config,
     },
+    /// Moves an SQLite database to PostgreSQL, and verifies the copy; the service must not run
+    #[command(after_long_help = MIGRATE_EXAMPLES)]
+    MigrateStore {
+        /// SQLite database, sqlite:PATH
+        #[arg(long, value_name = "SOURCE", value_parser = sqlite_path)]
+        from: PathBuf,
+        /// PostgreSQL database, postgres://USER@HOST:PORT/NAME; empty, or filled by this command
+        #[arg(long, value_name = "URL")]
+        to: String,
+        /// Ledger of the SQLite database; beside it by default
+        #[arg(long, value_name = "FILE")]
+        ledger: Option<PathBuf>,
+        /// File with the password of the role; PGPASSWORD or PGPASSFILE by default
+        #[arg(long, value_name = "FILE")]
+        database_password_file: Option<PathBuf>,
+    },
     /// Serves devices, imports and the page until it is stopped
     #[command(after_long_help = SERVE_EXAMPLES)]
     Serve {
@@ -183,7 +199,7 @@ Exit status:
   1  a file, a setting, an assertion or a line of the ledger was refused
   2  the command line is wrong
   3  the HSM or the key manager of a serial key failed
-  4  the address to listen on cannot be used
+  4  the address to listen on cannot be used, or the PostgreSQL server cannot be reached
   5  the machine or the program failed, such as a database that cannot be written
 
 A failed command prints one line on stderr: model-service: CAUSE. ADVICE. [CODE]";
@@ -200,6 +216,12 @@ Examples:
 
 Prints a line for each check, which begins with ok, warning or error. The exit status is 1 if there
 is an error.";
+const MIGRATE_EXAMPLES: &str = "\
+Examples:
+  model-service migrate-store --from sqlite:bench/model-service.sqlite --to postgres://me@db.example/fleet
+
+Prints the number of rows and the SHA-256 of each table, which both databases have then. Stores all or
+nothing, and nothing if the PostgreSQL database has the same rows already.";
 
 const IMPORT_EXAMPLES: &str = "\
 Examples:
@@ -234,6 +256,12 @@ fn main() -> ExitCode {
         Command::Init(arguments) => model_service::init(&arguments),
         Command::Serve { config } => model_service::serve(&config, log_format),
         Command::Import { config, files } => model_service::import(&config, &files),
+        Command::MigrateStore {
+            from,
+            to,
+            ledger,
+            database_password_file,
+        } => model_service::migrate_store(&from, ledger.as_deref(), &to, database_password_file.as_deref()),
         Command::InitStore { config } => model_service::init_store(&config.file),
         Command::Backup { config, to } => model_service::backup(&config.file, &to),
         Command::Restore {
@@ -261,6 +289,14 @@ fn main() -> ExitCode {
             error.status().into()
         }
     }
+}
+
+/// The path in `sqlite:PATH`.
+fn sqlite_path(text: &str) -> Result<PathBuf, String> {
+    text.strip_prefix("sqlite:")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .ok_or_else(|| "it is not sqlite:PATH".to_owned())
 }
 
 fn print_completions(shell: Shell) -> Result<(), Error> {

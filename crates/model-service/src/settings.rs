@@ -147,7 +147,12 @@ pub(crate) struct Settings {
     /// The form of the log; the command line overrides it.
     #[serde(default)]
     pub(crate) log_format: LogFormat,
-    pub(crate) database: PathBuf,
+    pub(crate) database: Database,
+    /// The password of the PostgreSQL role, on one line.
+    database_password_file: Option<PathBuf>,
+    /// How PostgreSQL is used.
+    #[serde(default)]
+    pub(crate) postgresql: PostgresqlSettings,
     /// The log of issued serials and administrative changes; beside the database by default.
     pub(crate) ledger: Option<PathBuf>,
     /// Files of account-key assertions: of brands, issuers and the keys that sign serials.
@@ -178,6 +183,54 @@ pub(crate) struct Settings {
     /// What the file says, to tell what changed.
     #[serde(skip)]
     pub(crate) table: toml::Table,
+}
+
+/// Where the database is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "String")]
+pub(crate) enum Database {
+    /// An SQLite file.
+    Sqlite(PathBuf),
+    /// The URL of a PostgreSQL database.
+    Postgres(String),
+}
+
+impl From<String> for Database {
+    fn from(text: String) -> Self {
+        match text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            true => Self::Postgres(text),
+            false => Self::Sqlite(text.into()),
+        }
+    }
+}
+
+/// How PostgreSQL is used.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct PostgresqlSettings {
+    /// The most connections of this process.
+    pub(crate) pool_size: u32,
+    /// The longest time to connect, in seconds.
+    pub(crate) connect_seconds: u32,
+    /// The longest time of a statement, in seconds; those of an import have none.
+    pub(crate) statement_seconds: u32,
+    /// The longest time that an operation is tried again after the connection was lost, in seconds.
+    pub(crate) retry_seconds: u32,
+    /// Set by `database-password-file`.
+    #[serde(skip)]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+impl Default for PostgresqlSettings {
+    fn default() -> Self {
+        Self {
+            pool_size: 16,
+            connect_seconds: 5,
+            statement_seconds: 30,
+            retry_seconds: 10,
+            password_file: None,
+        }
+    }
 }
 
 /// The header in which a proxy names its client.
@@ -449,11 +502,12 @@ impl Settings {
     }
 
     fn resolve(&mut self, directory: &Path) {
-        let mut paths = vec![
-            &mut self.database,
-            &mut self.import_token_file,
-            &mut self.page_password_file,
-        ];
+        self.postgresql.password_file = self.database_password_file.take();
+        let mut paths = vec![&mut self.import_token_file, &mut self.page_password_file];
+        if let Database::Sqlite(path) = &mut self.database {
+            paths.push(path);
+        }
+        paths.extend(&mut self.postgresql.password_file);
         paths.extend(&mut self.ledger);
         paths.extend(&mut self.account_keys);
         if let Some(tls) = &mut self.tls {
@@ -477,6 +531,15 @@ impl Settings {
             return Err(SettingsError::ZeroLimit {
                 name: "nonce-seconds",
             });
+        }
+        if [
+            self.postgresql.pool_size,
+            self.postgresql.connect_seconds,
+            self.postgresql.statement_seconds,
+        ]
+        .contains(&0)
+        {
+            return Err(SettingsError::ZeroLimit { name: "[postgresql]" });
         }
         self.limits.check()?;
         let mut names = vec!["import-token"];

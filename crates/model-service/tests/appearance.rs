@@ -40,9 +40,10 @@ fn fill_with_hostile_names(world: &World) -> String {
     world
         .bench
         .import_text(&HOSTILE.iter().map(imported).collect::<Vec<_>>().join("\n"));
-    let older = "UPDATE imported.identities SET hardware_id = ?1 WHERE hardware_id = ?2";
-    let parameters = [BIDIRECTIONAL, PLACEHOLDER];
-    world.bench.database().execute(older, parameters).unwrap();
+    let identities = world.bench.imported("identities");
+    world.bench.execute(&format!(
+        "UPDATE {identities} SET hardware_id = '{BIDIRECTIONAL}' WHERE hardware_id = '{PLACEHOLDER}'"
+    ));
     let device = Device::new("p256");
     for name in HOSTILE {
         let nonce = world.service.nonce();

@@ -193,10 +193,9 @@ fn an_address_cannot_take_all_connections() {
 fn an_answer_that_takes_too_long() {
     let bench = Bench::with("", "answer-seconds = 1");
     let service = bench.serve();
-    let database = bench.database();
-    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let lock = bench.lock_nonces();
     let answer = service.send(&Request::post("/v1/request-id", ""));
     answer.refused(503, "answer-timeout");
-    database.execute_batch("ROLLBACK").unwrap();
+    drop(lock);
     service.nonce();
 }

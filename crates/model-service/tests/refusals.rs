@@ -250,8 +250,10 @@ fn the_account_key_of_the_signer_expires_while_the_service_runs() {
 #[test]
 fn a_damaged_identity_in_the_database() {
     let world = World::new();
-    let damage = "UPDATE imported.identity_texts SET text = 'damaged'";
-    world.bench.database().execute(damage, []).unwrap();
+    let texts = world.bench.imported("identity_texts");
+    world
+        .bench
+        .execute(&format!("UPDATE {texts} SET text = 'damaged'"));
     let stream = world.stream();
     world.service.serial(&stream).refused(503, "identity-damaged");
     // The nonce was consumed before the proof was checked.

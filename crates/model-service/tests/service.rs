@@ -4,12 +4,10 @@
 
 mod common;
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -268,19 +266,6 @@ fn a_port_in_use() {
     bench.write("settings.toml", settings.as_bytes());
     let output = refuses_to_serve(&bench.path("settings.toml"));
     common::failed(&output, 4, "cannot-listen");
-}
-
-/// SQLite attaches only files with names in UTF-8. A service that noticed that later would refuse
-/// every device.
-#[test]
-fn a_directory_with_a_name_that_is_not_utf_8() {
-    let bench = Bench::new();
-    let directory = bench.path("").join(OsStr::from_bytes(b"b\xff"));
-    symlink(bench.path(""), &directory).unwrap();
-    failed(
-        &refuses_to_serve(&directory.join("settings.toml")),
-        "database-not-opened",
-    );
 }
 
 #[test]

@@ -4,8 +4,10 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -364,4 +366,18 @@ fn one_probe_is_for_all_who_ask_within_a_second() {
     thread::sleep(Duration::from_millis(1100));
     assert_eq!(service.get("/ready").status, 200);
     assert!(time().unwrap() > 0.0);
+}
+
+/// SQLite attaches only files with names in UTF-8. A service that noticed that later would refuse
+/// every device.
+#[test]
+fn a_directory_with_a_name_that_is_not_utf_8() {
+    let bench = Bench::new();
+    let directory = bench.path("").join(OsStr::from_bytes(b"b\xff"));
+    symlink(bench.path(""), &directory).unwrap();
+    failed(
+        &refuses_to_serve(&directory.join("settings.toml")),
+        1,
+        "database-not-opened",
+    );
 }

@@ -32,7 +32,7 @@ impl Alone {
 
     /// Makes `count` signatures on all cores.
     pub fn sign(&self, count: usize) -> Measured {
-        measured(None, || {
+        measured(&[], || {
             parallel(*THREADS, &vec![(); count], |()| drop(sign(&self.pair)));
         })
     }
@@ -40,7 +40,7 @@ impl Alone {
     /// Verifies `count` times on all cores.
     pub fn verify(&self, count: usize) -> Measured {
         let verify = |&(): &()| self.public.verify_sig(&MESSAGE, &self.signature).unwrap();
-        measured(None, || {
+        measured(&[], || {
             parallel(*THREADS, &vec![(); count], verify);
         })
     }

@@ -66,14 +66,15 @@ fn by_command(file: &Path, count: usize) -> Measured {
         .args([&bench.path("settings.toml"), file])
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let measured = measured(None, || assert!(command.status().unwrap().success()));
+    let measured = measured(&[], || assert!(command.status().unwrap().success()));
     assert_eq!(bench.count("identities"), count as i64);
     measured
 }
 
 fn by_post(service: &Service, request: &Request, bench: &Bench, count: usize) -> Measured {
-    let process = Some(service.child.id());
-    let measured = measured(process, || assert_eq!(service.send(request).status, 200));
+    let measured = measured(&[service.child.id()], || {
+        assert_eq!(service.send(request).status, 200)
+    });
     assert_eq!(bench.count("identities"), count as i64);
     measured
 }

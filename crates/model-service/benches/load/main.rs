@@ -9,6 +9,8 @@
 //! | `ROUNDS` | 5 | turns |
 //! | `DEVICES` | 600 | registrations in each piece of a turn, 64 at once |
 //! | `IDENTITIES` | 0 | more rows in the database of a second service |
+//! | `STORE` | `sqlite` | `postgres` for a PostgreSQL server on the same cores |
+//! | `REPLICAS` | 1 | services on one PostgreSQL database |
 //! | `PERCENT` | 50 | rate of random arrivals, in percent of the signatures |
 //! | `IMPORTS` | 20000 | assertions in an import, made once at 200 a second and core |
 
@@ -36,7 +38,13 @@ fn main() {
     let rounds = number("ROUNDS", 5);
     if wanted("registrations") {
         let (devices, identities) = (number("DEVICES", 600), number("IDENTITIES", 0));
-        registrations::run(rounds, devices, identities, number("PERCENT", 50));
+        registrations::run(
+            rounds,
+            devices,
+            identities,
+            number("PERCENT", 50),
+            number("REPLICAS", 1),
+        );
     }
     if wanted("imports") {
         imports::run(rounds, number("IMPORTS", 20_000));

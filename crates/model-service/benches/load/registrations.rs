@@ -4,7 +4,6 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, params};
 use serde_json::Value;
 
 use crate::alone::Alone;
@@ -12,7 +11,7 @@ use crate::client::{Client, post};
 use crate::clock::{Measured, measured};
 use crate::common::device::Device;
 use crate::common::parallel::{THREADS, parallel, with_each};
-use crate::common::{Bench, Service, model, sign};
+use crate::common::{Bench, Service, model, on_postgres, sign};
 use crate::turns;
 
 /// Devices at once.
@@ -21,13 +20,13 @@ const CLIENTS: usize = 64;
 /// Measures `rounds` turns with `devices` registrations in each piece: all at once, the same with
 /// `identities` more in the database, and spread so that `percent` of the signatures that aws-lc
 /// alone makes are asked for.
-pub fn run(rounds: usize, devices: usize, identities: usize, percent: usize) {
+pub fn run(rounds: usize, devices: usize, identities: usize, percent: usize, replicas: usize) {
     let alone = Alone::new("brand");
-    let mut worlds = vec![World::new(0)];
+    let mut worlds = vec![World::new(0, replicas)];
     if identities > 0 {
-        worlds.push(World::new(identities));
+        worlds.push(World::new(identities, replicas));
     }
-    let mut spread = World::new(0);
+    let mut spread = World::new(0, replicas);
     let turns = turns::run(rounds, || {
         let requests: Vec<_> = worlds.iter_mut().map(|world| world.requests(devices)).collect();
         let spread_requests = spread.requests(devices);
@@ -60,12 +59,12 @@ pub fn run(rounds: usize, devices: usize, identities: usize, percent: usize) {
     }
 }
 
-/// A service and its clients.
+/// The replicas of a service and its clients.
 struct World {
     /// Rows in the database before the devices' own.
     filled: usize,
     _bench: Bench,
-    service: Service,
+    services: Vec<Service>,
     clients: Vec<Client>,
     model: String,
     devices: usize,
@@ -74,19 +73,20 @@ struct World {
 }
 
 impl World {
-    fn new(filled: usize) -> Self {
+    fn new(filled: usize, replicas: usize) -> Self {
         // Clients wait with their connections open until other programs are idle.
         let bench = Bench::with(
             "",
             "logged-registrations = 1000000\nrequest-seconds = 86400\nconnection-seconds = 864000",
         );
-        let service = bench.serve();
+        let services: Vec<_> = (0..replicas).map(|_| bench.serve()).collect();
         fill(&bench, filled);
+        let addresses = services.iter().map(|service| service.address).cycle();
         Self {
             filled,
             _bench: bench,
-            clients: (0..CLIENTS).map(|_| Client::connect(service.address)).collect(),
-            service,
+            clients: addresses.take(CLIENTS).map(Client::connect).collect(),
+            services,
             model: model("edge-box"),
             devices: 0,
             times: Vec::new(),
@@ -103,14 +103,18 @@ impl World {
         };
         let (identities, devices): (Vec<_>, Vec<_>) =
             parallel(*THREADS, &numbers, device).into_iter().unzip();
-        assert_eq!(self.service.import(&identities.join("\n")).status, 200);
+        assert_eq!(self.services[0].import(&identities.join("\n")).status, 200);
         with_each(&mut self.clients, &devices, |client, device| {
             request(client, device, &self.model)
         })
     }
 
+    fn processes(&self) -> Vec<u32> {
+        self.services.iter().map(|service| service.child.id()).collect()
+    }
+
     fn register(&mut self, requests: &[Vec<u8>]) -> Measured {
-        measured(Some(self.service.child.id()), || {
+        measured(&self.processes(), || {
             let mut times = with_each(&mut self.clients, requests, |client, request| {
                 let started = Instant::now();
                 register(client, request);
@@ -127,7 +131,7 @@ impl World {
         let mut moments: Vec<_> = (0..requests.len()).map(moment).collect();
         moments.sort();
         let comers: Vec<_> = moments.into_iter().zip(requests).collect();
-        measured(Some(self.service.child.id()), || {
+        measured(&self.processes(), || {
             let started = Instant::now();
             let mut times = with_each(&mut self.clients, &comers, |client, (moment, request)| {
                 let comes = started + *moment;
@@ -185,22 +189,29 @@ fn register(client: &mut Client, request: &[u8]) {
 
 /// Adds rows to the database that only make it larger.
 fn fill(bench: &Bench, count: usize) {
-    let mut database = Connection::open(bench.path("database.identities.sqlite")).unwrap();
-    let transaction = database.transaction().unwrap();
-    for index in 0..count {
-        let digest = format!("{:064x}", index as u128 * 0x9E37_79B9_7F4A_7C15_F39C);
-        let row = "INSERT INTO identities VALUES (NULL, 'acme', ?1, ?1, 0, ?2, 'edge-box', 'Acme', 0)";
-        transaction
-            .prepare_cached(row)
-            .unwrap()
-            .execute(params![digest, format!("filler-{index}")])
-            .unwrap();
-        let text = "INSERT INTO identity_texts VALUES (last_insert_rowid(), ?1)";
-        transaction
-            .prepare_cached(text)
-            .unwrap()
-            .execute([digest.repeat(19)])
-            .unwrap();
+    // Digests in no order, as hashes are.
+    let (digest, series) = match on_postgres() {
+        true => (
+            "encode(sha256(n::text::bytea), 'hex')".to_owned(),
+            format!("generate_series(1, {count}) AS series (n)"),
+        ),
+        false => (
+            "printf('%016x%048x', (n * 7046029254386353131) & 9223372036854775807, n)".to_owned(),
+            format!(
+                "(WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < {count})
+                SELECT n FROM series WHERE {count} > 0)"
+            ),
+        ),
+    };
+    let (identities, texts) = (bench.imported("identities"), bench.imported("identity_texts"));
+    bench.execute(&format!(
+        "INSERT INTO {identities} (issuer, digest, key_digest, revision, hardware_id, hardware_name,
+            manufacturer, imported, import)
+        SELECT 'acme', {digest}, {digest}, 0, 'filler-' || n, 'edge-box', 'Acme', 0, 0 FROM {series};
+        INSERT INTO {texts} SELECT id, {long} FROM {identities};",
+        long = vec!["digest"; 19].join(" || "),
+    ));
+    if on_postgres() {
+        bench.execute("VACUUM ANALYZE");
     }
-    transaction.commit().unwrap();
 }

@@ -44,7 +44,7 @@ pub fn run(wanted: usize, mut turn: impl FnMut() -> Vec<Measured>) -> Vec<Vec<Me
 /// Waits some time until others are idle.
 pub fn wait_for_quiet() {
     for _ in 0..MOMENTS {
-        if measured(None, || thread::sleep(MOMENT)).others < OTHERS {
+        if measured(&[], || thread::sleep(MOMENT)).others < OTHERS {
             return;
         }
     }

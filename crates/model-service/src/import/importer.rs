@@ -21,10 +21,13 @@ use crate::account_keys::AccountKeys;
 use crate::settings::DuplicateHardwareIds;
 use crate::store::{
     IdentityRecord, ImportOrigin, ImportTransaction, Store, StoreError, StoredCounts, UpsertOutcome,
+    UpsertResult,
 };
 
 /// How long an import waits for another one, which may be large.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// The input of an assertion, its place in the input, and the result of its verification.
+type VerifiedAssertion = (Option<String>, u64, Result<IdentityRecord, RefusedAssertion>);
 
 /// Imports streams of hardware identities into a store.
 pub(crate) struct Importer {
@@ -63,11 +66,17 @@ impl Importer {
         // keep others waiting.
         let first: Vec<_> = chunks.iter().take(QUEUE).collect();
         let transaction = self.begin()?;
-        for chunk in first.into_iter().chain(chunks) {
+        let mut chunks = first.into_iter().chain(chunks).peekable();
+        while chunks.peek().is_some() {
             self.check_stopped()?;
-            let results = chunk.results.recv().map_err(|_| ImportError::Interrupted)?;
-            for (number, result) in (chunk.first..).zip(results) {
-                report.write(&self.store_one(&transaction, chunk.input.clone(), number, result)?)?;
+            let mut verified = Vec::new();
+            for chunk in chunks.by_ref().take(QUEUE) {
+                let results = chunk.results.recv().map_err(|_| ImportError::Interrupted)?;
+                let numbered = (chunk.first..).zip(results);
+                verified.extend(numbered.map(|(number, result)| (chunk.input.clone(), number, result)));
+            }
+            for line in self.store_all(&transaction, verified)? {
+                report.write(&line)?;
             }
         }
         // After a panic in the reader, the input is not complete.
@@ -110,59 +119,63 @@ impl Importer {
         tempfile::tempfile_in(self.store.directory())
     }
 
-    fn store_one(
+    /// Stores the verified identities among consecutive assertions. Returns the line of each
+    /// assertion.
+    fn store_all(
         &self,
         transaction: &ImportTransaction,
-        input: Option<String>,
-        number: u64,
-        result: Result<IdentityRecord, RefusedAssertion>,
-    ) -> Result<ReportLine, StoreError> {
-        let identity = match result {
-            Ok(identity) => identity,
-            Err(refused) => {
-                let line = ReportLine::new(input, number, ImportOutcome::Refused)
+        verified: Vec<VerifiedAssertion>,
+    ) -> Result<Vec<ReportLine>, StoreError> {
+        let (mut identities, mut lines) = (Vec::new(), Vec::new());
+        for (input, number, result) in verified {
+            lines.push(match result {
+                Ok(identity) => {
+                    identities.push(identity);
+                    ReportLine::new(input, number, ImportOutcome::Present)
+                }
+                Err(refused) => ReportLine::new(input, number, ImportOutcome::Refused)
                     .about(refused.hardware_id, refused.digest)
-                    .because(refused.reason.as_ref());
-                return Ok(line);
-            }
-        };
-        let (outcome, problem) = self.upsert(transaction, &identity)?;
-        let line =
-            ReportLine::new(input, number, outcome).about(Some(identity.hardware_id), Some(identity.digest));
-        Ok(match problem {
-            Some(problem) => line.because(&problem),
-            None => line,
-        })
+                    .because(refused.reason.as_ref()),
+            });
+        }
+        let results = transaction.upsert_identities(&identities)?;
+        let stored = lines
+            .iter_mut()
+            .filter(|line| line.outcome != ImportOutcome::Refused);
+        for (line, (identity, result)) in stored.zip(identities.into_iter().zip(results)) {
+            let (outcome, problem) = self.judge(identity.revision, result);
+            let about = ReportLine::new(line.input.take(), line.number, outcome)
+                .about(Some(identity.hardware_id), Some(identity.digest));
+            *line = match problem {
+                Some(problem) => about.because(&problem),
+                None => about,
+            };
+        }
+        Ok(lines)
     }
 
-    /// Stores an identity. Returns the outcome, and the reason of a refusal or a warning.
-    fn upsert(
-        &self,
-        transaction: &ImportTransaction,
-        identity: &IdentityRecord,
-    ) -> Result<(ImportOutcome, Option<RefusalReason>), StoreError> {
-        let outcome = match transaction.upsert_identity(identity)? {
+    /// The outcome for an identity, and the reason of a refusal or a warning.
+    fn judge(&self, revision: u64, result: UpsertResult) -> (ImportOutcome, Option<RefusalReason>) {
+        let outcome = match result.outcome {
             UpsertOutcome::New => ImportOutcome::New,
             UpsertOutcome::Replaced => ImportOutcome::Replaced,
-            UpsertOutcome::Present => return Ok((ImportOutcome::Present, None)),
-            UpsertOutcome::Older => return Ok((ImportOutcome::Older, None)),
+            UpsertOutcome::Present => ImportOutcome::Present,
+            UpsertOutcome::Older => ImportOutcome::Older,
             UpsertOutcome::Conflict => {
-                let revision = identity.revision;
-                return Ok((
+                return (
                     ImportOutcome::Refused,
                     Some(RefusalReason::SameRevision { revision }),
-                ));
+                );
             }
         };
-        let Some(digest) = transaction.find_other_key(identity)? else {
-            return Ok((outcome, None));
-        };
-        let problem = RefusalReason::DuplicateHardwareId { digest };
-        Ok(match self.duplicate_hardware_ids {
-            DuplicateHardwareIds::Warn => (outcome, Some(problem)),
+        let problem = result
+            .other_key
+            .map(|digest| RefusalReason::DuplicateHardwareId { digest });
+        match (&problem, self.duplicate_hardware_ids) {
             // The transaction is not committed, since one is refused.
-            DuplicateHardwareIds::Refuse => (ImportOutcome::Refused, Some(problem)),
-        })
+            (Some(_), DuplicateHardwareIds::Refuse) => (ImportOutcome::Refused, problem),
+            _ => (outcome, problem),
+        }
     }
 }
 

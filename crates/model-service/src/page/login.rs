@@ -8,13 +8,13 @@ use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::attempts::LoginSource;
 use super::cookies::{KNOWN, SESSION};
 use super::error::PageError;
 use super::frame;
-use super::session::Session;
+use super::session::{self, Session};
 use super::state::Page;
 use crate::http::Peer;
-use crate::secret::RandomError;
 
 const TITLE: &str = "Log in";
 
@@ -50,18 +50,23 @@ pub(super) async fn login(
     Form(login): Form<Login>,
 ) -> Response {
     let source = page.attempts.source(page.cookies.find(&headers, KNOWN), address);
-    if !page.attempts.take(&source) {
-        return not_logged_in(StatusCode::TOO_MANY_REQUESTS, &PageError::TooManyPasswords);
+    match page.attempts.take(&source).await {
+        Ok(true) => {}
+        Ok(false) => return not_logged_in(StatusCode::TOO_MANY_REQUESTS, &PageError::TooManyPasswords),
+        Err(error) => return unavailable(&error.into()),
     }
     if !page.password.matches(login.password.trim().as_bytes()) {
         tracing::warn!(%address, "a wrong password for the page");
         return not_logged_in(StatusCode::UNAUTHORIZED, &PageError::PasswordWrong);
     }
-    page.attempts.put_back(&source);
-    logged_in(&page).unwrap_or_else(|error| {
-        tracing::error!("{error}");
-        not_logged_in(StatusCode::SERVICE_UNAVAILABLE, &error.into())
-    })
+    logged_in(&page, &source)
+        .await
+        .unwrap_or_else(|error| unavailable(&error))
+}
+
+fn unavailable(error: &PageError) -> Response {
+    tracing::error!(code = failure::code(error), "{error}");
+    not_logged_in(StatusCode::SERVICE_UNAVAILABLE, error)
 }
 
 fn not_logged_in(status: StatusCode, error: &PageError) -> Response {
@@ -69,9 +74,11 @@ fn not_logged_in(status: StatusCode, error: &PageError) -> Response {
 }
 
 /// Starts a session, and makes the browser a known one.
-fn logged_in(page: &Page) -> Result<Response, RandomError> {
+async fn logged_in(page: &Page, source: &LoginSource) -> Result<Response, PageError> {
+    page.attempts.put_back(source).await?;
+    let session = session::start(&page.service.store).await?;
     let cookies = [
-        page.cookies.set(SESSION, &page.sessions.start()?, ""),
+        page.cookies.set(SESSION, &session, ""),
         page.cookies
             .set(KNOWN, &page.attempts.cookie()?, "; Max-Age=7776000"),
     ]
@@ -92,6 +99,8 @@ pub(super) async fn logout(
     if !session.accepts(&form.csrf) {
         return frame::stale();
     }
-    page.sessions.end(&session);
-    Redirect::to("/login").into_response()
+    match session::end(&page.service.store, &session).await {
+        Ok(()) => Redirect::to("/login").into_response(),
+        Err(error) => unavailable(&error.into()),
+    }
 }

@@ -1,19 +1,17 @@
-//! Sessions of people who are logged in. They are in memory: a restart ends them.
+//! Sessions of people who are logged in.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use crate::secret::{RandomError, equal_in_constant_time, random_token};
-
-/// A session ends this long after its last request.
-const IDLE: Duration = Duration::from_secs(60 * 60);
-/// Concurrent sessions. Beyond that the one that was idle longest ends.
-const MAX_SESSIONS: usize = 1000;
+use super::error::PageError;
+use crate::secret::{equal_in_constant_time, random_token};
+use crate::store::{Store, StoreError};
 
 /// The session of a person who is logged in.
 #[derive(Clone)]
 pub(super) struct Session {
+    /// The hash of the cookie.
     cookie: String,
     csrf: String,
 }
@@ -30,50 +28,26 @@ impl Session {
     }
 }
 
-/// All sessions, by cookie.
-#[derive(Default)]
-pub(super) struct Sessions {
-    open: Mutex<HashMap<String, (Session, Instant)>>,
+/// Starts a session and returns its cookie.
+pub(super) async fn start(store: &Store) -> Result<String, PageError> {
+    let cookie = random_token()?;
+    store.start_session(&hash(&cookie), &random_token()?).await?;
+    Ok(cookie)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// The session with this cookie. The cookie has 256 random bits, so that the time of the search
+/// reveals nothing.
+pub(super) async fn find(store: &Store, cookie: &str) -> Result<Option<Session>, StoreError> {
+    let cookie = hash(cookie);
+    let csrf = store.use_session(&cookie).await?;
+    Ok(csrf.map(|csrf| Session { cookie, csrf }))
 }
 
-impl Sessions {
-    /// Starts a session and returns its cookie.
-    pub(super) fn start(&self) -> Result<String, RandomError> {
-        let session = Session {
-            cookie: random_token()?,
-            csrf: random_token()?,
-        };
-        let cookie = session.cookie.clone();
-        let mut open = lock(&self.open);
-        open.retain(|_, (_, last)| last.elapsed() < IDLE);
-        if open.len() >= MAX_SESSIONS {
-            let idlest = open.iter().min_by_key(|(_, (_, last))| *last);
-            if let Some(idlest) = idlest.map(|(cookie, _)| cookie.clone()) {
-                open.remove(&idlest);
-            }
-        }
-        open.insert(cookie.clone(), (session, Instant::now()));
-        Ok(cookie)
-    }
+pub(super) async fn end(store: &Store, session: &Session) -> Result<(), StoreError> {
+    store.end_session(&session.cookie).await
+}
 
-    /// The session with this cookie. The cookie has 256 random bits, so that the time of the search
-    /// reveals nothing.
-    pub(super) fn find(&self, cookie: &str) -> Option<Session> {
-        let mut open = lock(&self.open);
-        let (session, last) = open.get_mut(cookie)?;
-        if last.elapsed() >= IDLE {
-            open.remove(cookie);
-            return None;
-        }
-        *last = Instant::now();
-        Some(session.clone())
-    }
-
-    pub(super) fn end(&self, session: &Session) {
-        lock(&self.open).remove(&session.cookie);
-    }
+/// The store has the hash: who reads the database cannot use it as a cookie.
+fn hash(cookie: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, cookie.as_bytes()))
 }

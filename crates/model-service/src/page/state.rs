@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::response::Redirect;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use failure::Diagnostic;
 use thiserror::Error;
 
 use super::attempts::LoginAttempts;
 use super::cookies::{Cookies, SESSION};
-use super::session::{Session, Sessions};
-use crate::secret::{RandomError, Secret, SecretError};
+use super::error::PageError;
+use super::frame;
+use super::session::{self, Session};
+use crate::secret::{Secret, SecretError};
 use crate::service::Service;
 use crate::settings::Settings;
+use crate::store::StoreError;
 
 /// Why the page cannot start.
 #[derive(Debug, Error, Diagnostic)]
@@ -23,10 +26,10 @@ pub enum PageStartError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Password(#[from] SecretError),
-    /// The system has no random numbers.
+    /// The database cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Random(#[from] RandomError),
+    Store(#[from] StoreError),
 }
 
 /// Checks the password in the settings.
@@ -39,7 +42,6 @@ pub(crate) fn check_password(settings: &Settings) -> Result<(), PageStartError> 
 pub(crate) struct Page {
     pub(super) service: Arc<Service>,
     pub(super) password: Secret,
-    pub(super) sessions: Sessions,
     pub(super) attempts: LoginAttempts,
     pub(super) cookies: Cookies,
 }
@@ -48,25 +50,38 @@ impl Page {
     /// Reads the password.
     pub(crate) fn open(settings: &Settings, service: Arc<Service>) -> Result<Self, PageStartError> {
         Ok(Self {
-            service,
             password: Secret::read(&settings.page_password_file)?,
-            sessions: Sessions::default(),
-            attempts: LoginAttempts::new()?,
+            attempts: LoginAttempts::new(service.store.clone())?,
             cookies: Cookies::new(settings.tls.is_some() || settings.secure_cookies),
+            service,
         })
     }
 
-    fn session(&self, headers: &HeaderMap) -> Option<Session> {
-        let cookie = self.cookies.find(headers, SESSION)?;
-        self.sessions.find(cookie)
+    async fn session(&self, headers: &HeaderMap) -> Result<Option<Session>, StoreError> {
+        match self.cookies.find(headers, SESSION) {
+            Some(cookie) => session::find(&self.service.store, cookie).await,
+            None => Ok(None),
+        }
     }
 }
 
 /// The session of a request, or a redirect to the login.
 impl FromRequestParts<Arc<Page>> for Session {
-    type Rejection = Redirect;
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, page: &Arc<Page>) -> Result<Self, Redirect> {
-        page.session(&parts.headers).ok_or_else(|| Redirect::to("/login"))
+    async fn from_request_parts(parts: &mut Parts, page: &Arc<Page>) -> Result<Self, Response> {
+        match page.session(&parts.headers).await {
+            Ok(Some(session)) => Ok(session),
+            Ok(None) => Err(Redirect::to("/login").into_response()),
+            Err(error) => {
+                tracing::error!(code = failure::code(&error), "{error}");
+                let problem = frame::problem(&PageError::from(error));
+                Err((
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    frame::bare("Model service", &problem),
+                )
+                    .into_response())
+            }
+        }
     }
 }

@@ -208,7 +208,7 @@ impl Registrar {
             .map_err(|_| RegistrationError::NonceSignature {
                 hardware_id: shortened(identity.hardware_id()),
             })?;
-        if self.store.is_blocked(&stored.key_digest)? {
+        if stored.blocked {
             return Err(SerialError::IdentityBlocked.into());
         }
         if !hardware_names.iter().any(|name| name == identity.hardware_name()) {

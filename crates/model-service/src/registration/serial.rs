@@ -13,7 +13,10 @@ use crate::account_keys::AccountKeys;
 use crate::message::shortened;
 use crate::metrics::{Metrics, Phase};
 use crate::models::{KnownModel, SerialRule};
-use crate::store::{IssueOutcome, IssuedSerial, LedgerError, LogEntry, SerialNumber, Store, StoreError};
+use crate::store::{
+    Assignment, AssignmentQuery, IssueOutcome, IssuedSerial, LedgerError, LogEntry, SerialNumber, Store,
+    StoreError,
+};
 
 /// The longest serial, in bytes.
 const MAX_LENGTH: usize = 128;
@@ -203,10 +206,10 @@ impl Issuance<'_> {
         self.check_account_key()?;
         let (device_key, sign_key) = (self.request.device_key(), self.model.signer.public_key().id());
         for _ in 0..ATTEMPTS {
-            let (number, assigned) = self.choose()?;
+            let found = self.store.find_assignment(self.query())?;
+            let (number, assigned) = self.choose(&found)?;
             entry.serial.clone_from(&number.serial);
-            let last = self.store.find_last_issued(&number, device_key.id(), sign_key)?;
-            let revision = match last {
+            let revision = match found.last {
                 None => 0,
                 // A serial that was released is issued again, also to the same device.
                 Some(last) => match last.assertion.filter(|_| assigned) {
@@ -250,8 +253,24 @@ impl Issuance<'_> {
         }
     }
 
+    /// What the store is asked for: about the device, and the serial that it gets if it has none.
+    fn query(&self) -> AssignmentQuery {
+        let wanted = match (&self.model.serial_rule, &self.device.hardware_id) {
+            (SerialRule::HardwareId, Some(hardware_id)) => Some(hardware_id.as_str()),
+            _ => self.request.serial(),
+        };
+        AssignmentQuery {
+            brand: self.model.brand.clone(),
+            model: self.model.name.clone(),
+            device: self.device.name.clone(),
+            wanted: wanted.map(str::to_owned),
+            device_key: self.request.device_key().id().to_owned(),
+            sign_key: self.model.signer.public_key().id().to_owned(),
+        }
+    }
+
     /// The serial for the device, and whether the device has it.
-    fn choose(&self) -> Result<(SerialNumber, bool), SerialError> {
+    fn choose(&self, found: &Assignment) -> Result<(SerialNumber, bool), SerialError> {
         let KnownModel { brand, name, .. } = self.model;
         let number = |serial| SerialNumber {
             brand: brand.clone(),
@@ -259,8 +278,8 @@ impl Issuance<'_> {
             serial,
         };
         // It keeps that, whatever it proposes and whatever the rule is now.
-        if let Some(serial) = self.store.find_serial(brand, name, &self.device.name)? {
-            return Ok((number(serial), true));
+        if let Some(serial) = &found.serial {
+            return Ok((number(serial.clone()), true));
         }
         let proposed = proposed(self.request)?;
         let serial = match (&self.model.serial_rule, &self.device.hardware_id) {
@@ -268,13 +287,11 @@ impl Issuance<'_> {
             _ => proposed.ok_or(SerialError::Missing)?,
         };
         self.check_rule(serial, proposed)?;
-        let number = number(serial.to_owned());
-        match self.store.find_holder(&number)? {
-            // A concurrent request of the same device won; the next attempt finds its serial.
-            Some(holder) if holder != self.device.name => Err(SerialError::Taken {
+        match &found.holder {
+            Some(holder) if *holder != self.device.name => Err(SerialError::Taken {
                 serial: shortened(serial),
             }),
-            _ => Ok((number, false)),
+            _ => Ok((number(serial.to_owned()), false)),
         }
     }
 

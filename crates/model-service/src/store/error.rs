@@ -1,6 +1,7 @@
 //! Database errors: cause and advice.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use failure::{Diagnostic, Status};
 use thiserror::Error;
@@ -143,7 +144,99 @@ pub enum StoreError {
         /// What the system said.
         reason: String,
     },
-    /// SQLite failed.
+    /// The URL of the database cannot be used.
+    #[error("`database` in the settings is not a valid URL of a PostgreSQL database: {reason}")]
+    #[diagnostic(
+        code("database-url-invalid"),
+        help("Set it to postgres://USER@HOST:PORT/NAME; docs/model-service.md lists the parameters")
+    )]
+    DatabaseUrl {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file for the connection to the database cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    ConnectionFile(Arc<files::FileError>),
+    /// PostgreSQL cannot be reached, or refuses the connection.
+    #[error("cannot connect to the PostgreSQL database: {reason}")]
+    #[diagnostic(
+        code("database-unreachable"),
+        help("Check `database` and its password in the settings, and that the server runs")
+    )]
+    Unreachable {
+        /// What the system or the server said.
+        reason: String,
+    },
+    /// The database has no tables.
+    #[error("the database {database} has no tables of the model service")]
+    #[diagnostic(
+        code("database-schema-missing"),
+        help("Create them with `model-service init-store`")
+    )]
+    SchemaMissing {
+        /// The name of the database and the host.
+        database: String,
+    },
+    /// `init-store` finds the tables.
+    #[error("the database {database} has the tables of the model service")]
+    #[diagnostic(
+        code("database-schema-exists"),
+        help("Serve it, or set another `database` in the settings")
+    )]
+    SchemaExists {
+        /// The name of the database and the host.
+        database: String,
+    },
+    /// Another release of this program made the tables.
+    #[error("the tables in the database {database} have version {found}, but this program supports {latest}")]
+    #[diagnostic(
+        code("database-schema-newer"),
+        help("Run a release of model-service that supports this version")
+    )]
+    SchemaNewer {
+        /// The name of the database and the host.
+        database: String,
+        /// The version of the tables.
+        found: u32,
+        /// The version that this program writes.
+        latest: u32,
+    },
+    /// `backup` and `restore` are for SQLite.
+    #[error("backups of a PostgreSQL database are made and restored by PostgreSQL")]
+    #[diagnostic(
+        code("backup-by-postgresql"),
+        help("Use pg_dump, or pg_basebackup and an archive of the write-ahead log")
+    )]
+    BackupByPostgresql,
+    /// `ledger verify` is for the ledger of SQLite.
+    #[error("the ledger is a table of the PostgreSQL database, without a chain of hashes")]
+    #[diagnostic(
+        code("ledger-in-postgresql"),
+        help("Read it with psql: SELECT * FROM ledger ORDER BY number")
+    )]
+    LedgerInPostgresql,
+    /// A table to which the rows of another database are moved has other rows.
+    #[error("the table {table} of the PostgreSQL database has other rows than the SQLite database")]
+    #[diagnostic(
+        code("migration-target-used"),
+        help("Name an empty database, or one that `model-service migrate-store` filled and nobody used")
+    )]
+    TargetUsed {
+        /// The table.
+        table: &'static str,
+    },
+    /// The rows that were moved are not those that were read.
+    #[error("the rows of the table {table} in the PostgreSQL database differ from those that were copied")]
+    #[diagnostic(
+        code("migration-differs"),
+        help("Nothing was stored: check that the PostgreSQL database has the encoding UTF8, and try again")
+    )]
+    TransferDiffers {
+        /// The table.
+        table: &'static str,
+    },
+    /// SQLite or PostgreSQL failed.
     #[error("the database failed: {0}")]
     #[diagnostic(
         code("database-failed"),
@@ -173,9 +266,10 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-impl From<rusqlite_migration::Error> for StoreError {
-    fn from(error: rusqlite_migration::Error) -> Self {
-        Self::Failed(error.to_string())
+impl From<refinery::Error> for StoreError {
+    fn from(error: refinery::Error) -> Self {
+        let cause = std::error::Error::source(&error).map(|source| format!(": {source}"));
+        Self::Failed(format!("{error}{}", cause.unwrap_or_default()))
     }
 }
 
@@ -202,8 +296,18 @@ impl StoreError {
             | Self::NotMigrated { .. }
             | Self::BackupExists { .. }
             | Self::BackupInvalid { .. }
-            | Self::InUse { .. } => Status::BadInput,
-            Self::Replaced { .. }
+            | Self::InUse { .. }
+            | Self::DatabaseUrl { .. }
+            | Self::ConnectionFile(_)
+            | Self::SchemaMissing { .. }
+            | Self::SchemaExists { .. }
+            | Self::SchemaNewer { .. }
+            | Self::BackupByPostgresql
+            | Self::LedgerInPostgresql
+            | Self::TargetUsed { .. } => Status::BadInput,
+            Self::Unreachable { .. } => Status::Service,
+            Self::TransferDiffers { .. }
+            | Self::Replaced { .. }
             | Self::NotWritten { .. }
             | Self::Failed(_)
             | Self::ImportRunning

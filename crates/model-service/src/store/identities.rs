@@ -40,6 +40,7 @@ pub(crate) struct StoredIdentity {
     pub(crate) issuer: String,
     pub(crate) key_digest: String,
     pub(crate) assertion: String,
+    pub(crate) blocked: bool,
 }
 
 impl Store {
@@ -47,6 +48,7 @@ impl Store {
     pub(crate) fn find_identities(&self, digest: &str) -> Result<Vec<StoredIdentity>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.find_identities(digest),
+            Backend::Postgres(store) => store.find_identities(digest),
         }
     }
 }

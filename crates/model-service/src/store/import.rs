@@ -1,7 +1,7 @@
 //! Writing hardware identities: all identities of an import in one transaction.
 
-use super::sqlite;
 use super::{Backend, IdentityRecord, Store, StoreError};
+use super::{postgres, sqlite};
 use crate::message::shortened;
 
 /// Where an import comes from.
@@ -55,10 +55,20 @@ pub(crate) enum UpsertOutcome {
     Conflict,
 }
 
+/// What became of an identity.
+#[derive(Debug)]
+pub(crate) struct UpsertResult {
+    pub(crate) outcome: UpsertOutcome,
+    /// If it was stored: the digest of the oldest identity by the same issuer that has the same
+    /// hardware-id and another key.
+    pub(crate) other_key: Option<String>,
+}
+
 /// A transaction that stores identities. Dropped without [`commit`](Self::commit), it stores
 /// nothing.
 pub(crate) enum ImportTransaction {
     Sqlite(sqlite::ImportTransaction),
+    Postgres(postgres::ImportTransaction),
 }
 
 impl Store {
@@ -70,23 +80,21 @@ impl Store {
     pub(crate) fn begin_import(&self, now: i64) -> Result<ImportTransaction, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.begin_import(now).map(ImportTransaction::Sqlite),
+            Backend::Postgres(store) => store.begin_import(now).map(ImportTransaction::Postgres),
         }
     }
 }
 
 impl ImportTransaction {
-    /// Stores an identity, unless a newer one or another one with the same revision is stored.
-    pub(crate) fn upsert_identity(&self, identity: &IdentityRecord) -> Result<UpsertOutcome, StoreError> {
+    /// Stores identities in their order: each, unless a newer one or another one with the same
+    /// revision is stored. Returns the result for each.
+    pub(crate) fn upsert_identities(
+        &self,
+        identities: &[IdentityRecord],
+    ) -> Result<Vec<UpsertResult>, StoreError> {
         match self {
-            Self::Sqlite(transaction) => transaction.upsert_identity(identity),
-        }
-    }
-
-    /// The digest of the oldest identity by the same issuer that has the same hardware-id and another
-    /// key.
-    pub(crate) fn find_other_key(&self, identity: &IdentityRecord) -> Result<Option<String>, StoreError> {
-        match self {
-            Self::Sqlite(transaction) => transaction.find_other_key(identity),
+            Self::Sqlite(transaction) => transaction.upsert_identities(identities),
+            Self::Postgres(transaction) => transaction.upsert_identities(identities),
         }
     }
 
@@ -95,6 +103,7 @@ impl ImportTransaction {
     pub(crate) fn commit(self, counts: StoredCounts, origin: &ImportOrigin) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(transaction) => transaction.commit(counts, origin),
+            Self::Postgres(transaction) => transaction.commit(counts, origin),
         }
     }
 }

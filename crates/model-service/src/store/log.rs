@@ -32,11 +32,12 @@ impl LogEntry {
 }
 
 impl Store {
-    /// Adds an entry to the log and deletes all but the newest `limit` of its class: issued, repeated
-    /// or refused.
+    /// Adds an entry to the log and deletes all but the newest `limit` of its class: issued,
+    /// repeated or refused.
     pub(crate) fn log_registration(&self, entry: LogEntry, limit: i64) -> Result<(), StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.log_registration(entry, limit),
+            Backend::Postgres(store) => store.log_registration(entry, limit),
         }
     }
 }

@@ -16,9 +16,14 @@ mod import;
 mod lists;
 mod log;
 mod nonces;
+mod postgres;
 mod serials;
+mod sessions;
 mod sqlite;
 mod statistics;
+#[cfg(test)]
+mod tests;
+mod transfer;
 mod withdrawal;
 
 use backend::Backend;
@@ -29,7 +34,7 @@ pub(crate) use error::StoreError;
 use event::Event;
 pub(crate) use identities::IdentityRecord;
 use identities::StoredIdentity;
-pub(crate) use import::{ImportOrigin, ImportTransaction, StoredCounts, UpsertOutcome};
+pub(crate) use import::{ImportOrigin, ImportTransaction, StoredCounts, UpsertOutcome, UpsertResult};
 pub(crate) use lists::{
     Cursor, CursorError, IdentityEntry, IdentityFilter, IdentityHistory, Import, ImportFilter,
     IssuedAssertion, Listing, LoggedRegistration, NonceEntry, NonceFilter, NonceStatus, OutcomeClass,
@@ -38,7 +43,10 @@ pub(crate) use lists::{
 pub(crate) use log::LogEntry;
 pub(crate) use nonces::NonceState;
 use serials::LastIssued;
-pub(crate) use serials::{IssueOutcome, IssuedSerial, SerialNumber, identity_device};
+pub(crate) use serials::{
+    Assignment, AssignmentQuery, IssueOutcome, IssuedSerial, SerialNumber, identity_device,
+};
 pub(crate) use sqlite::{LedgerEnd, LedgerError, StorePaths, WRITER_THREAD, back_up, restore, verify_ledger};
 pub(crate) use statistics::{Counts, DayCounts, RefusalCount};
+pub(crate) use transfer::TableDigest;
 pub(crate) use withdrawal::{Authorship, IdentityState, ImportedIdentity, WithdrawalError};

@@ -21,6 +21,7 @@ impl Store {
     pub(crate) async fn issue_nonce(&self, nonce: &str, seconds: i64, limit: i64) -> Result<(), StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.issue_nonce(nonce, seconds, limit).await,
+            Backend::Postgres(store) => store.issue_nonce(nonce, seconds, limit).await,
         }
     }
 
@@ -28,6 +29,7 @@ impl Store {
     pub(crate) fn consume_nonce(&self, nonce: &str) -> Result<NonceState, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.consume_nonce(nonce),
+            Backend::Postgres(store) => store.consume_nonce(nonce),
         }
     }
 }

@@ -13,10 +13,36 @@ pub(crate) struct SerialNumber {
     pub(crate) serial: String,
 }
 
+/// The device and the serial for which an [`Assignment`] is looked up.
+#[derive(Clone, Debug)]
+pub(crate) struct AssignmentQuery {
+    pub(crate) brand: String,
+    pub(crate) model: String,
+    pub(crate) device: String,
+    /// The serial that the device gets if it has none.
+    pub(crate) wanted: Option<String>,
+    /// The id of the device key.
+    pub(crate) device_key: String,
+    /// The id of the key that signs.
+    pub(crate) sign_key: String,
+}
+
+/// What is known before a device gets a serial.
+#[derive(Debug, Default)]
+pub(crate) struct Assignment {
+    /// The serial that the device has in the model.
+    pub(crate) serial: Option<String>,
+    /// The device that has the wanted serial, if this device has no serial.
+    pub(crate) holder: Option<String>,
+    /// The last assertion for the serial of the device, else for the wanted one.
+    pub(crate) last: Option<LastIssued>,
+}
+
 /// The last assertion that was issued for a serial.
+#[derive(Debug)]
 pub(crate) struct LastIssued {
     pub(crate) revision: u64,
-    /// The assertion, if it is for the given device key and signed with the given key.
+    /// The assertion, if it is for the device key and signed with the key of the query.
     pub(crate) assertion: Option<String>,
 }
 
@@ -74,31 +100,15 @@ impl Store {
     pub(crate) fn find_holder(&self, number: &SerialNumber) -> Result<Option<String>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.find_holder(number),
+            Backend::Postgres(store) => store.find_holder(number),
         }
     }
 
-    /// The serial that `device` has in a model.
-    pub(crate) fn find_serial(
-        &self,
-        brand: &str,
-        model: &str,
-        device: &str,
-    ) -> Result<Option<String>, StoreError> {
+    /// What is known before a device gets a serial.
+    pub(crate) fn find_assignment(&self, query: AssignmentQuery) -> Result<Assignment, StoreError> {
         match &self.0 {
-            Backend::Sqlite(store) => store.find_serial(brand, model, device),
-        }
-    }
-
-    /// The last assertion that was issued for a serial. It has the text only if it is for
-    /// `device_key` and signed with `sign_key`.
-    pub(crate) fn find_last_issued(
-        &self,
-        number: &SerialNumber,
-        device_key: &str,
-        sign_key: &str,
-    ) -> Result<Option<LastIssued>, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(store) => store.find_last_issued(number, device_key, sign_key),
+            Backend::Sqlite(store) => store.find_assignment(query),
+            Backend::Postgres(store) => store.find_assignment(query),
         }
     }
 
@@ -112,6 +122,7 @@ impl Store {
     ) -> Result<IssueOutcome, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.record_issue(issued, entry, log_limit),
+            Backend::Postgres(store) => store.record_issue(issued, entry, log_limit),
         }
     }
 }

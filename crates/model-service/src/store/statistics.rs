@@ -56,6 +56,7 @@ impl Store {
     pub(crate) async fn counts(&self) -> Result<Counts, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.counts().await,
+            Backend::Postgres(store) => store.counts().await,
         }
     }
 
@@ -70,6 +71,7 @@ impl Store {
         let first = today - DAY * (i64::from(days) - 1);
         let counted = match &self.0 {
             Backend::Sqlite(store) => store.registrations_since(first).await?,
+            Backend::Postgres(store) => store.registrations_since(first).await?,
         };
         let found = |day| counted.iter().find(|counts| counts.day == day).copied();
         let days = (0..i64::from(days)).map(|number| first + DAY * number);
@@ -94,6 +96,7 @@ impl Store {
         };
         match &self.0 {
             Backend::Sqlite(store) => store.refusals_by_code(filter).await,
+            Backend::Postgres(store) => store.refusals_by_code(filter).await,
         }
     }
 }

@@ -110,6 +110,7 @@ impl Store {
     pub(crate) fn find_identity(&self, digest: &str) -> Result<IdentityState, WithdrawalError> {
         let found = match &self.0 {
             Backend::Sqlite(store) => store.find_identity(digest)?,
+            Backend::Postgres(store) => store.find_identity(digest)?,
         };
         found.ok_or_else(|| WithdrawalError::UnknownIdentity {
             digest: digest.to_owned(),
@@ -127,6 +128,7 @@ impl Store {
         let key_digest = self.find_identity(digest)?.key_digest;
         Ok(match &self.0 {
             Backend::Sqlite(store) => store.block_identity(key_digest, now, authorship)?,
+            Backend::Postgres(store) => store.block_identity(key_digest, now, authorship)?,
         })
     }
 
@@ -139,6 +141,7 @@ impl Store {
         let key_digest = self.find_identity(digest)?.key_digest;
         Ok(match &self.0 {
             Backend::Sqlite(store) => store.unblock_identity(key_digest, authorship)?,
+            Backend::Postgres(store) => store.unblock_identity(key_digest, authorship)?,
         })
     }
 
@@ -150,17 +153,11 @@ impl Store {
     ) -> Result<(), WithdrawalError> {
         let released = match &self.0 {
             Backend::Sqlite(store) => store.release_serial(number.clone(), authorship)?,
+            Backend::Postgres(store) => store.release_serial(number.clone(), authorship)?,
         };
         match released {
             true => Ok(()),
             false => Err(WithdrawalError::unknown_serial(number)),
-        }
-    }
-
-    /// Returns true if the identity with this digest of the key's DER bytes is blocked.
-    pub(crate) fn is_blocked(&self, key_digest: &str) -> Result<bool, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(store) => store.is_blocked(key_digest),
         }
     }
 }

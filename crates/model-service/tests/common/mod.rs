@@ -20,6 +20,7 @@ pub mod hsm;
 pub mod http;
 pub mod page;
 pub mod parallel;
+pub mod postgres;
 pub mod webdriver;
 
 use std::fs::{self, OpenOptions};
@@ -29,11 +30,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use der::SecretDocument;
 use der::pem::LineEnding;
 use http::{Answer, Request};
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 use serde_json::json;
 use snap_assertions::{DigestForm, LocalSigner, SignOptions, Signer as _, Statement};
 
@@ -121,8 +124,21 @@ pub fn model_by(brand: &str, name: &str, key: &str) -> String {
 
 /// A directory with settings for the models `edge-box`, `edge-box-2` (hardware identity) and
 /// `edge-box-key` (API key), all for the hardware `edge-box`. Devices may propose any serial.
+///
+/// The database is SQLite, or PostgreSQL with `MODEL_SERVICE_TEST_STORE=postgres`.
 pub struct Bench {
     directory: tempfile::TempDir,
+    postgres: Option<postgres::Database>,
+    /// Another URL of the same data.
+    url: Option<String>,
+}
+
+/// Returns true if the tests, or the benchmark with `STORE`, run on PostgreSQL.
+pub fn on_postgres() -> bool {
+    let names = ["MODEL_SERVICE_TEST_STORE", "STORE"];
+    names
+        .iter()
+        .any(|name| std::env::var(name).is_ok_and(|store| store == "postgres"))
 }
 
 impl Bench {
@@ -132,8 +148,22 @@ impl Bench {
 
     /// With more settings: `top` before all tables, `limits` in that table.
     pub fn with(top: &str, limits: &str) -> Self {
+        Self::on(
+            on_postgres().then(|| postgres::Server::shared().database()),
+            top,
+            limits,
+        )
+    }
+
+    /// With an empty PostgreSQL database, or on SQLite.
+    pub fn on(postgres: Option<postgres::Database>, top: &str, limits: &str) -> Self {
+        let database = postgres
+            .as_ref()
+            .map_or_else(|| "database.sqlite".to_owned(), postgres::Database::url);
         let bench = Self {
             directory: tempfile::tempdir().unwrap(),
+            postgres,
+            url: None,
         };
         for (name, content) in [
             ("serial.pem", pem("brand").as_str()),
@@ -142,7 +172,7 @@ impl Bench {
             ("api-key", API_KEY),
             ("brand.account-key", &text_vector("account-key-brand.assert")),
             ("issuer.account-key", &text_vector("account-key-issuer.assert")),
-            ("settings.toml", &settings(top, limits)),
+            ("settings.toml", &settings(&database, top, limits)),
         ] {
             bench.write(name, content.as_bytes());
         }
@@ -208,15 +238,25 @@ impl Bench {
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// Fails unless the ledger is valid.
+    /// Fails unless the ledger is valid. That of PostgreSQL is a table without a chain.
     #[track_caller]
     pub fn verifies_ledger(&self) {
+        if self.postgres.is_some() {
+            return failed(&self.run(&["ledger", "verify"], &[]), 1, "ledger-in-postgresql");
+        }
         let output = self.run(&["ledger", "verify"], &[]);
         assert!(output.status.success(), "{output:?}");
     }
 
     /// The lines of the ledger.
     pub fn ledger(&self) -> Vec<serde_json::Value> {
+        if self.postgres.is_some() {
+            let lines = self.rows("SELECT event FROM ledger ORDER BY number");
+            return lines
+                .iter()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+        }
         let text = fs::read_to_string(self.path("database.ledger.jsonl")).unwrap_or_default();
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -238,7 +278,7 @@ impl Bench {
         fs::write(path, text).unwrap();
     }
 
-    /// Both files of the database.
+    /// Both files of the SQLite database.
     pub fn database(&self) -> Connection {
         let database = Connection::open(self.path("database.sqlite")).unwrap();
         let identities = self.path("database.identities.sqlite");
@@ -247,22 +287,100 @@ impl Bench {
         database
     }
 
+    /// The rows that a query finds, whose values have a tab in between.
+    pub fn rows(&self, query: &str) -> Vec<String> {
+        if let Some(url) = self.url() {
+            return postgres::psql(&url, query);
+        }
+        let database = self.database();
+        let mut statement = database.prepare(query).unwrap();
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |row| {
+            let value = |column| {
+                Ok(match row.get_ref(column)? {
+                    ValueRef::Null => String::new(),
+                    ValueRef::Integer(number) => number.to_string(),
+                    other => other.as_str()?.to_owned(),
+                })
+            };
+            Ok((0..columns)
+                .map(value)
+                .collect::<rusqlite::Result<Vec<_>>>()?
+                .join("\t"))
+        });
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Changes the database behind the service.
+    pub fn execute(&self, statements: &str) {
+        match self.url() {
+            Some(url) => drop(postgres::psql(&url, statements)),
+            None => self.database().execute_batch(statements).unwrap(),
+        }
+    }
+
+    /// Reads the database at another URL from now on.
+    pub fn look_at(&mut self, url: &str) {
+        self.url = Some(url.to_owned());
+    }
+
+    /// The URL of the PostgreSQL database.
+    pub fn url(&self) -> Option<String> {
+        let url = self.url.clone();
+        url.or_else(|| self.postgres.as_ref().map(postgres::Database::url))
+    }
+
+    /// The name of a table of imported identities, for [`execute`](Self::execute).
+    pub fn imported(&self, table: &str) -> String {
+        match &self.postgres {
+            Some(_) => table.to_owned(),
+            None => format!("imported.{table}"),
+        }
+    }
+
+    /// The condition that a nonce was used.
+    pub fn used(&self) -> &'static str {
+        match &self.postgres {
+            Some(_) => "used_by IS NOT NULL",
+            None => "used = 1",
+        }
+    }
+
+    /// Keeps the service from writing nonces until the result is dropped.
+    pub fn lock_nonces(&self) -> Box<dyn std::any::Any> {
+        let Some(database) = &self.postgres else {
+            let database = self.database();
+            database.execute_batch("BEGIN IMMEDIATE").unwrap();
+            return Box::new(database);
+        };
+        Box::new(postgres::Session::begin(&database.url(), "LOCK TABLE nonces"))
+    }
+
+    /// Returns true if an import has begun to store.
+    pub fn an_import_stores(&self) -> bool {
+        if self.postgres.is_some() {
+            return self.count("pg_locks WHERE locktype = 'advisory' AND granted") > 0;
+        }
+        let other = Connection::open(self.path("database.identities.sqlite")).unwrap();
+        other.busy_timeout(Duration::ZERO).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_err()
+    }
+
     pub fn count(&self, what: &str) -> i64 {
-        self.database()
-            .query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get(0))
+        self.rows(&format!("SELECT count(*) FROM {what}"))[0]
+            .parse()
             .unwrap()
     }
 
     /// The last entry of the log: outcome and serial.
     pub fn last_logged(&self) -> (String, String) {
-        let last = "SELECT outcome, serial FROM registrations ORDER BY id DESC LIMIT 1";
-        self.database()
-            .query_row(last, [], |row| Ok((row.get(0)?, row.get(1)?)))
-            .unwrap()
+        let last = self.rows("SELECT outcome, serial FROM registrations ORDER BY id DESC LIMIT 1");
+        let (outcome, serial) = last[0].split_once('\t').unwrap();
+        (outcome.to_owned(), serial.to_owned())
     }
 }
 
-fn settings(top: &str, limits: &str) -> String {
+fn settings(database: &str, top: &str, limits: &str) -> String {
     let model = |name: &str| {
         format!(
             "[[model]]\nbrand-id = \"brand-acme\"\nmodel = \"{name}\"\nprovisioning = \"hardware-identity\"\n\
@@ -270,7 +388,7 @@ fn settings(top: &str, limits: &str) -> String {
         )
     };
     format!(
-        "listen = \"127.0.0.1:0\"\ndatabase = \"database.sqlite\"\n\
+        "listen = \"127.0.0.1:0\"\ndatabase = \"{database}\"\n\
          account-keys = [\"brand.account-key\", \"issuer.account-key\"]\n\
          import-token-file = \"token\"\npage-password-file = \"password\"\n{top}\n[limits]\n{limits}\n{}{}\
          [[model]]\nbrand-id = \"brand-acme\"\nmodel = \"edge-box-key\"\nprovisioning = \"api-key\"\n\

@@ -121,6 +121,7 @@ impl Store {
     ) -> Result<Listing<IdentityEntry>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.list_identities(filter, page).await,
+            Backend::Postgres(store) => store.list_identities(filter, page).await,
         }
     }
 
@@ -128,6 +129,7 @@ impl Store {
     pub(crate) async fn identity_history(&self, key_digest: &str) -> Result<IdentityHistory, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.identity_history(key_digest).await,
+            Backend::Postgres(store) => store.identity_history(key_digest).await,
         }
     }
 }

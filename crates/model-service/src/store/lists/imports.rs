@@ -57,6 +57,7 @@ impl Store {
     ) -> Result<Listing<Import>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.list_imports(filter, page).await,
+            Backend::Postgres(store) => store.list_imports(filter, page).await,
         }
     }
 

@@ -45,6 +45,7 @@ impl Store {
     ) -> Result<Listing<NonceEntry>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.list_nonces(filter, page).await,
+            Backend::Postgres(store) => store.list_nonces(filter, page).await,
         }
     }
 }

@@ -92,6 +92,7 @@ impl Store {
     ) -> Result<Listing<LoggedRegistration>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.list_registrations(filter, page).await,
+            Backend::Postgres(store) => store.list_registrations(filter, page).await,
         }
     }
 

@@ -110,6 +110,7 @@ impl Store {
     ) -> Result<Listing<SerialEntry>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.list_serials(filter, page).await,
+            Backend::Postgres(store) => store.list_serials(filter, page).await,
         }
     }
 
@@ -120,6 +121,7 @@ impl Store {
     ) -> Result<Option<SerialHistory>, StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.serial_history(number).await,
+            Backend::Postgres(store) => store.serial_history(number).await,
         }
     }
 }

@@ -1,9 +1,7 @@
 //! Lists and statistics of a small store.
 
-use std::fs;
-
 use super::*;
-use crate::settings::Settings;
+use crate::store::tests::TestStore;
 use crate::store::{
     Authorship, ChangeKind, IdentityRecord, ImportOrigin, IssuedSerial, LogEntry, SerialNumber, Store,
     StoredCounts, TimeRange, identity_device,
@@ -11,7 +9,7 @@ use crate::store::{
 
 struct World {
     store: Store,
-    _directory: tempfile::TempDir,
+    _kept: TestStore,
 }
 
 /// The day of the first import.
@@ -21,16 +19,10 @@ impl World {
     /// The identities `a` and `b` of the first import and `c` of the second one. `a` has a serial, `b`
     /// had one and is blocked.
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("settings.toml");
-        let text = "database = \"database.sqlite\"\naccount-keys = []\nimport-token-file = \"token\"\n\
-                    page-password-file = \"password\"\nmodel = []\n";
-        fs::write(&file, text).unwrap();
-        let settings = Settings::read(&file).unwrap();
-        Store::create(&settings).unwrap();
+        let kept = TestStore::new();
         let world = Self {
-            store: Store::open(&settings).unwrap(),
-            _directory: directory,
+            store: kept.store.clone(),
+            _kept: kept,
         };
         world.import(MONDAY, "lot-1.assert", &["a", "b"]);
         world.import(MONDAY + 86_400, "lot-2.assert", &["c"]);
@@ -58,7 +50,7 @@ impl World {
                 manufacturer: "Acme 100%".to_owned(),
                 assertion: format!("assertion {key}"),
             };
-            transaction.upsert_identity(&identity).unwrap();
+            transaction.upsert_identities(&[identity]).unwrap();
         }
         let counts = StoredCounts {
             new: keys.len() as u64,

@@ -13,6 +13,7 @@ use super::files::{self, Lock, OpenedFiles, StorePaths};
 use super::ledger::Ledger;
 use super::migrations::{self, Schema, VersionState};
 use super::readiness::LastProbe;
+use super::sessions::PageMemory;
 use super::writer::Writer;
 use crate::store::{Event, StoreError};
 
@@ -34,6 +35,7 @@ pub(crate) struct SqliteStore {
     opened: Arc<OpenedFiles>,
     clock: Arc<Clock>,
     last_probe: LastProbe,
+    page_memory: Arc<PageMemory>,
     _lock: Arc<Lock>,
 }
 
@@ -100,6 +102,7 @@ impl SqliteStore {
                 opened,
                 clock: Arc::new(Clock::new()),
                 last_probe: LastProbe::default(),
+                page_memory: Arc::new(PageMemory::new()),
                 _lock: Arc::new(lock),
             })
         };
@@ -131,6 +134,10 @@ impl SqliteStore {
 
     pub(super) fn clock(&self) -> Arc<Clock> {
         Arc::clone(&self.clock)
+    }
+
+    pub(super) fn page_memory(&self) -> &PageMemory {
+        &self.page_memory
     }
 
     pub(super) fn last_probe(&self) -> &LastProbe {

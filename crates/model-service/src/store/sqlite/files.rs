@@ -29,12 +29,21 @@ pub(crate) struct StorePaths {
 }
 
 impl StorePaths {
-    pub(crate) fn of(settings: &Settings) -> Self {
-        let beside = || settings.database.with_extension("ledger.jsonl");
+    /// The database at `path`, and the ledger as in the settings.
+    pub(in crate::store) fn of(path: &Path, settings: &Settings) -> Self {
         Self {
-            registrations: settings.database.clone(),
-            ledger: settings.ledger.clone().unwrap_or_else(beside),
             ledger_file_bytes: settings.limits.ledger_file_bytes,
+            ..Self::at(path, settings.ledger.as_deref())
+        }
+    }
+
+    /// The database at `path`, and its ledger beside it or at `ledger`.
+    pub(in crate::store) fn at(path: &Path, ledger: Option<&Path>) -> Self {
+        let beside = || path.with_extension("ledger.jsonl");
+        Self {
+            registrations: path.to_owned(),
+            ledger: ledger.map_or_else(beside, Path::to_owned),
+            ledger_file_bytes: u64::MAX,
         }
     }
 

@@ -5,7 +5,9 @@ use std::cmp::Ordering;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, params};
 
 use super::database::{LOCK_WAIT, SqliteStore};
-use crate::store::{Event, IdentityRecord, ImportOrigin, StoreError, StoredCounts, UpsertOutcome};
+use crate::store::{
+    Event, IdentityRecord, ImportOrigin, StoreError, StoredCounts, UpsertOutcome, UpsertResult,
+};
 
 /// A transaction that stores identities. Dropped without [`commit`](Self::commit), it stores
 /// nothing.
@@ -43,22 +45,19 @@ impl SqliteStore {
 }
 
 impl ImportTransaction {
-    pub(in crate::store) fn upsert_identity(
+    pub(in crate::store) fn upsert_identities(
         &self,
-        identity: &IdentityRecord,
-    ) -> Result<UpsertOutcome, StoreError> {
-        Ok(upsert(&self.connection, identity, (self.number, self.now))?)
-    }
-
-    pub(in crate::store) fn find_other_key(
-        &self,
-        identity: &IdentityRecord,
-    ) -> Result<Option<String>, StoreError> {
-        let other = "SELECT digest FROM identities
-             WHERE hardware_id = ?1 AND issuer = ?2 AND key_digest <> ?3 ORDER BY id LIMIT 1";
-        let keys = [&identity.hardware_id, &identity.issuer, &identity.key_digest];
-        let mut statement = self.connection.prepare_cached(other)?;
-        Ok(statement.query_row(keys, |row| row.get(0)).optional()?)
+        identities: &[IdentityRecord],
+    ) -> Result<Vec<UpsertResult>, StoreError> {
+        let upserted = identities.iter().map(|identity| {
+            let outcome = upsert(&self.connection, identity, (self.number, self.now))?;
+            let other_key = match outcome {
+                UpsertOutcome::New | UpsertOutcome::Replaced => find_other_key(&self.connection, identity)?,
+                UpsertOutcome::Present | UpsertOutcome::Older | UpsertOutcome::Conflict => None,
+            };
+            Ok(UpsertResult { outcome, other_key })
+        });
+        upserted.collect()
     }
 
     pub(in crate::store) fn commit(
@@ -89,6 +88,18 @@ impl ImportTransaction {
         }
         Ok(self.connection.execute_batch("COMMIT")?)
     }
+}
+
+/// The digest of the oldest identity by the same issuer that has the same hardware-id and another
+/// key.
+fn find_other_key(connection: &Connection, identity: &IdentityRecord) -> rusqlite::Result<Option<String>> {
+    let other = "SELECT digest FROM identities
+         WHERE hardware_id = ?1 AND issuer = ?2 AND key_digest <> ?3 ORDER BY id LIMIT 1";
+    let keys = [&identity.hardware_id, &identity.issuer, &identity.key_digest];
+    connection
+        .prepare_cached(other)?
+        .query_row(keys, |row| row.get(0))
+        .optional()
 }
 
 fn upsert(

@@ -1,11 +1,12 @@
 //! The schemas of the two files, and the migrations to them.
 //!
-//! The version of a file is its `user_version`, which is the number of migrations applied to it.
+//! The version of a file is its `user_version`. refinery has a table of the migrations that it
+//! applied too; files of releases without it get the table.
 
 use std::path::{Path, PathBuf};
 
+use refinery::{Migration, Runner, Target};
 use rusqlite::Connection;
-use rusqlite_migration::{M, Migrations};
 
 use super::files;
 use crate::store::StoreError;
@@ -25,29 +26,43 @@ pub(super) enum Schema {
 }
 
 impl Schema {
-    fn migrations(self) -> Migrations<'static> {
-        // The baseline has version 2, so the migration to version 1 is empty.
-        const REGISTRATIONS: &[M<'static>] = &[
-            M::up(""),
-            M::up(include_str!("schema/registrations-2.sql")),
-            M::up(include_str!("schema/registrations-3.sql")),
-            M::up(include_str!("schema/registrations-4.sql")),
-        ];
-        const IDENTITIES: &[M<'static>] = &[
-            M::up(""),
-            M::up(include_str!("schema/identities-2.sql")),
-            M::up(include_str!("schema/identities-3.sql")),
-            M::up(include_str!("schema/identities-4.sql")),
-        ];
-        Migrations::from_slice(match self {
-            Self::Registrations => REGISTRATIONS,
-            Self::Identities => IDENTITIES,
-        })
+    /// The names and the SQL. The first one makes the baseline.
+    fn migrations(self) -> [(&'static str, &'static str); 3] {
+        match self {
+            Self::Registrations => [
+                ("V2__registrations", include_str!("schema/registrations-2.sql")),
+                ("V3__ledger", include_str!("schema/registrations-3.sql")),
+                ("V4__lists", include_str!("schema/registrations-4.sql")),
+            ],
+            Self::Identities => [
+                ("V2__identities", include_str!("schema/identities-2.sql")),
+                ("V3__hardware_ids", include_str!("schema/identities-3.sql")),
+                ("V4__lists", include_str!("schema/identities-4.sql")),
+            ],
+        }
+    }
+
+    fn runner(self) -> Result<Runner, StoreError> {
+        let migrations: Result<Vec<_>, _> = (BASELINE..)
+            .zip(self.migrations())
+            // The version changes with the schema.
+            .map(|(version, (name, sql))| {
+                Migration::unapplied(name, &format!("{sql}\nPRAGMA user_version = {version};"))
+            })
+            .collect();
+        Ok(Runner::new(&migrations?).set_grouped(true))
     }
 
     /// Applies all migrations that the file lacks, in one transaction.
     pub(super) fn migrate(self, connection: &mut Connection) -> Result<(), StoreError> {
-        Ok(self.migrations().to_latest(connection)?)
+        let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let known = connection.table_exists(None, "refinery_schema_history")?;
+        if version > 0 && !known {
+            let earlier = self.runner()?.set_target(Target::FakeVersion(version));
+            earlier.run(connection)?;
+        }
+        self.runner()?.run(connection)?;
+        Ok(())
     }
 }
 
@@ -90,7 +105,6 @@ mod tests {
     #[test]
     fn the_migrations_lead_to_the_latest_version() {
         for schema in [Schema::Registrations, Schema::Identities] {
-            schema.migrations().validate().unwrap();
             let mut connection = Connection::open_in_memory().unwrap();
             schema.migrate(&mut connection).unwrap();
             let state = check_version(&connection, Path::new("")).unwrap();

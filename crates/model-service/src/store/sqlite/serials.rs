@@ -5,29 +5,17 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::database::SqliteStore;
 use super::log;
 use super::withdrawal::is_blocked;
-use crate::store::{IssueOutcome, IssuedSerial, LastIssued, LogEntry, SerialNumber, StoreError};
+use crate::store::{
+    Assignment, AssignmentQuery, IssueOutcome, IssuedSerial, LastIssued, LogEntry, SerialNumber, StoreError,
+};
 
 impl SqliteStore {
     pub(in crate::store) fn find_holder(&self, number: &SerialNumber) -> Result<Option<String>, StoreError> {
         self.read_blocking(|connection| holder(connection, number))
     }
 
-    pub(in crate::store) fn find_serial(
-        &self,
-        brand: &str,
-        model: &str,
-        device: &str,
-    ) -> Result<Option<String>, StoreError> {
-        self.read_blocking(|connection| serial_of(connection, brand, model, device))
-    }
-
-    pub(in crate::store) fn find_last_issued(
-        &self,
-        number: &SerialNumber,
-        device_key: &str,
-        sign_key: &str,
-    ) -> Result<Option<LastIssued>, StoreError> {
-        self.read_blocking(|connection| last_issued(connection, number, device_key, sign_key))
+    pub(in crate::store) fn find_assignment(&self, query: AssignmentQuery) -> Result<Assignment, StoreError> {
+        self.read_blocking(|connection| assignment(connection, query))
     }
 
     pub(in crate::store) fn record_issue(
@@ -65,6 +53,30 @@ pub(super) fn holder(connection: &Connection, number: &SerialNumber) -> rusqlite
         .prepare_cached("SELECT device FROM serials WHERE brand = ?1 AND model = ?2 AND serial = ?3")?
         .query_row([&number.brand, &number.model, &number.serial], |row| row.get(0))
         .optional()
+}
+
+fn assignment(connection: &Connection, query: AssignmentQuery) -> rusqlite::Result<Assignment> {
+    let AssignmentQuery {
+        brand,
+        model,
+        device,
+        wanted,
+        device_key,
+        sign_key,
+    } = query;
+    let assigned = serial_of(connection, &brand, &model, &device)?;
+    let Some(serial) = assigned.clone().or(wanted) else {
+        return Ok(Assignment::default());
+    };
+    let number = SerialNumber { brand, model, serial };
+    Ok(Assignment {
+        holder: match &assigned {
+            Some(_) => None,
+            None => holder(connection, &number)?,
+        },
+        last: last_issued(connection, &number, &device_key, &sign_key)?,
+        serial: assigned,
+    })
 }
 
 fn last_issued(

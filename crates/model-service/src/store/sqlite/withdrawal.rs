@@ -66,10 +66,6 @@ impl SqliteStore {
             Ok(true)
         })
     }
-
-    pub(in crate::store) fn is_blocked(&self, key_digest: &str) -> Result<bool, StoreError> {
-        self.read_blocking(|connection| is_blocked(connection, key_digest))
-    }
 }
 
 pub(super) fn is_blocked(connection: &Connection, key_digest: &str) -> rusqlite::Result<bool> {

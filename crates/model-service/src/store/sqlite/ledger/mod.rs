@@ -31,7 +31,7 @@ pub(crate) use chain::{Head, LedgerEnd};
 pub(crate) use error::LedgerError;
 
 use line::{Line, MAX_LINE};
-pub(crate) use verify::{VerifiedLedger, verify};
+pub(crate) use verify::{VerifiedLedger, for_each_event, verify};
 
 /// Which file the ledger was, and its length, when it was written or read last: device, inode,
 /// bytes.

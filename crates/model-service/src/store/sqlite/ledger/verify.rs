@@ -56,6 +56,18 @@ fn verify_files(database: &Head, path: &Path) -> Result<VerifiedLedger, LedgerEr
     })
 }
 
+/// Gives `visit` every line of the ledger, whose chain is checked.
+pub(crate) fn for_each_event(
+    path: &Path,
+    mut visit: impl FnMut(&[u8]) -> Result<(), serde_json::Error>,
+) -> Result<(), LedgerError> {
+    let all = segments::all(path)?;
+    for_each_line(path, all, Head::default(), |place, _, line| {
+        visit(line).map_err(|error| place.wrong(error.to_string()))
+    })
+    .map(drop)
+}
+
 /// Where a line is.
 #[derive(Clone)]
 pub(super) struct Place {
