@@ -215,6 +215,26 @@ pub enum TpmError {
         /// The limit for all commands.
         limit: Duration,
     },
+    /// The dictionary attack lockout forbids passwords (TPM_RC_LOCKOUT).
+    #[error("the TPM is in its dictionary attack lockout")]
+    #[diagnostic(
+        code("tpm-lockout"),
+        help(
+            "Wait until the lockout ends, or reset it with `tpm2_dictionarylockout`; an endorsement key of the \
+             templates L-1 and L-2 is not affected"
+        )
+    )]
+    Lockout,
+    /// TPM2_ActivateCredential refused a credential.
+    #[error("the TPM refused the challenge: {0}")]
+    #[diagnostic(
+        code("challenge-refused"),
+        help(
+            "Answer the challenge on the device that it was made for; after a change of the TPM or the board, \
+             export the device again"
+        )
+    )]
+    CredentialRefused(String),
     /// The TPM answered with any other error.
     #[error("the TPM command {command} failed: {reason}")]
     #[diagnostic(

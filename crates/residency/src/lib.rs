@@ -39,4 +39,4 @@ pub use message::{
 pub use name::names;
 pub use nv::{certificates_in, cut_certificate};
 pub use station::{AnswerError, ClaimedIdentity, EvidenceError, Station, VerifiedEvidence};
-pub use template::{EkAuthorisation, EkTemplate, UnknownTemplate};
+pub use template::{EkTemplate, UnknownTemplate};

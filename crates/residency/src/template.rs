@@ -57,15 +57,6 @@ pub enum EkTemplate {
     H6,
 }
 
-/// The authorisation that an endorsement key demands for TPM2_ActivateCredential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EkAuthorisation {
-    /// A policy session with TPM2_PolicySecret of the endorsement hierarchy.
-    PolicySecret,
-    /// An empty password.
-    EmptyPassword,
-}
-
 /// The name is not that of a template.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Diagnostic)]
 #[error("`{0}` is not a template of endorsement keys")]
@@ -134,14 +125,8 @@ impl EkTemplate {
         }
     }
 
-    /// What TPM2_ActivateCredential needs.
-    pub const fn authorisation(self) -> EkAuthorisation {
-        match self.is_low() {
-            true => EkAuthorisation::PolicySecret,
-            false => EkAuthorisation::EmptyPassword,
-        }
-    }
-
+    /// Returns true for the low range, whose keys demand TPM2_PolicySecret; an empty password is enough
+    /// for the others.
     const fn is_low(self) -> bool {
         matches!(self, EkTemplate::L1 | EkTemplate::L2)
     }
@@ -164,9 +149,9 @@ impl EkTemplate {
 
     /// The TPMT_PUBLIC up to its last field, which distinguishes the keys of a template.
     fn public_area_before_unique(self) -> Vec<u8> {
-        let (object, attributes) = match self.kind() {
-            KeyKind::Rsa { .. } => (ALG_RSA, self.attributes()),
-            _ => (ALG_ECC, self.attributes()),
+        let object = match self.kind() {
+            KeyKind::Rsa { .. } => ALG_RSA,
+            _ => ALG_ECC,
         };
         let name_alg = match self.hash() {
             Hash::Sha256 => ALG_SHA256,
@@ -177,8 +162,8 @@ impl EkTemplate {
         let mut put = |word: u16| area.extend(word.to_be_bytes());
         put(object);
         put(name_alg);
-        area.extend(attributes.to_be_bytes());
-        area.extend([0, if policy.len() == 32 { 32 } else { 48 }]);
+        area.extend(self.attributes().to_be_bytes());
+        area.extend([0, policy.len() as u8]);
         area.extend(policy);
         let mut put = |word: u16| area.extend(word.to_be_bytes());
         [ALG_AES, self.symmetric_bits(), ALG_CFB]
