@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use signers::SigningKeyError;
 use thiserror::Error;
 
+use crate::activate::ActivateFailure;
 use crate::device::DeviceFailure;
 use crate::export::ExportFailure;
 use crate::issuer_key::IssuerKeyError;
@@ -51,6 +52,9 @@ pub(crate) enum ToolError {
     Export(#[from] ExportFailure),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    Activate(#[from] ActivateFailure),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Check(#[from] CheckFailure),
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -80,6 +84,7 @@ impl ToolError {
         match self {
             ToolError::Usage(_) | ToolError::KeyChoice(_) => Status::Usage,
             ToolError::Device(failure) => failure.status(),
+            ToolError::Activate(failure) => failure.status(),
             ToolError::Check(failure) => failure.status(),
             ToolError::SigningKey(error) if !error.is_bad_input() => Status::Device,
             ToolError::Sign(failure) => failure.status(),

@@ -2,10 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+mod activate;
 mod check_gadget;
 mod completions;
 mod device;
 mod error;
+mod evidence;
 mod export;
 mod export_checks;
 mod export_reader;
@@ -30,8 +32,8 @@ use hardware_identity::tpm::silence_tss_log;
 
 use crate::error::ToolError;
 
-/// Hardware identities of Ubuntu Core devices: `export` and `show` on a device, `sign`, `verify` and
-/// `ledger` at the issuer's station, `check-gadget` for authors of gadget snaps.
+/// Hardware identities of Ubuntu Core devices: `export`, `activate` and `show` on a device, `sign`,
+/// `verify` and `ledger` at the issuer's station, `check-gadget` for authors of gadget snaps.
 #[derive(Debug, Parser)]
 #[command(name = "hardware-identity", version, after_help = EXAMPLES, after_long_help = DETAILS)]
 struct Cli {
@@ -46,6 +48,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Export(export::ExportArguments),
+    Activate(activate::ActivateArguments),
     Show(show::ShowArguments),
     Sign(sign::SignArguments),
     Verify(verify::VerifyArguments),
@@ -107,6 +110,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<ExitCode, ToolError> {
     match &cli.command {
         Command::Export(arguments) => export::run(arguments, cli.json)?,
+        Command::Activate(arguments) => activate::run(arguments, cli.json)?,
         Command::Show(arguments) => show::run(arguments, cli.json)?,
         Command::Sign(arguments) => sign::run(arguments)?,
         Command::Verify(arguments) => verify::run(arguments, cli.json)?,
