@@ -8,6 +8,7 @@ packages=(
 )
 [ "${demo_only-}" = yes ] || packages+=(
     softhsm2 opensc gnupg snapd                 # an HSM, and more independent checks
+    swtpm-tools gnutls-bin                      # software TPMs with certificates
     squashfs-tools                              # to unpack a .snap
     jq                                          # for the benchmark's hook in shell
     debootstrap                                 # a minimal system for the packed gadget
