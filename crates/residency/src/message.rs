@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::EkTemplate;
 
-/// The largest evidence in bytes: 16 certificates of 2 KiB in base64, and the rest.
+/// The largest evidence in bytes: a TPM's certificates in base64, and the rest.
 pub const LARGEST_EVIDENCE: u64 = 64 * 1024;
 /// The largest challenge or answer in bytes: an encrypted secret of 384 bytes, and the hardware id.
 pub const LARGEST_MESSAGE: u64 = 16 * 1024;

@@ -6,7 +6,7 @@
 /// The largest certificate, in bytes. NV indices have at most 2048 bytes.
 const LARGEST: usize = 4096;
 /// The largest number of certificates.
-const MOST: usize = 16;
+const MOST: usize = 8;
 /// TPMs from before the current profile put TCG_PCCLIENT_STORED_CERT in front: a tag, a type, and a
 /// length in two bytes. The tag of a full certificate in two bytes may follow (TCG PC Client Specific
 /// Implementation Specification for Conventional BIOS, section 7.4).

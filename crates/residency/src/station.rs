@@ -17,9 +17,10 @@ use crate::message::{Answer, Challenge, EkEvidence, Evidence, EvidenceMessage};
 use crate::name::names;
 use crate::template::EkTemplate;
 
-/// The largest number of endorsement keys in evidence, and of further certificates.
-const MOST_KEYS: usize = 8;
-const MOST_CERTIFICATES: usize = 16;
+/// The largest number of endorsement keys in evidence, and of further certificates. The search for a path
+/// to a root takes longer with each further certificate.
+const MOST_KEYS: usize = 6;
+const MOST_CERTIFICATES: usize = 8;
 
 /// Why evidence is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Diagnostic)]
@@ -49,7 +50,7 @@ pub enum EvidenceError {
     #[error("the evidence has {keys} endorsement keys and {certificates} further certificates")]
     #[diagnostic(
         code("evidence-too-large"),
-        help("Export the device again with evidence: at most 8 keys and 16 certificates are read")
+        help("Export the device again with evidence: at most 6 keys and 8 certificates are read")
     )]
     TooMuch {
         /// The number of keys.

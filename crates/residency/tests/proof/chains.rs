@@ -246,6 +246,16 @@ fn expiry_follows_the_policy() {
     verify(&chain.roots(), &chain.ek, &chain.intermediates, EkTime::Issued).unwrap();
 }
 
+/// Each certificate could have been issued by each other one, so that there are very many paths.
+#[test]
+fn a_search_for_a_path_is_bounded() {
+    let keys: Vec<_> = (0..8).map(|_| Key::new()).collect();
+    let certificate = |key: &Key| Template::new("CA", "CA", key.public(), &[ca()]).sign(&keys[0]);
+    let mut chain = Chain::new(0, |template| template.issuer = common_name("CA"));
+    chain.intermediates = keys.iter().map(certificate).collect();
+    assert!(chain.verify().is_err());
+}
+
 #[test]
 fn an_end_entity_does_not_issue() {
     let mut chain = Chain::new(0, |_| {});
