@@ -182,6 +182,23 @@ fn unproven_exports_are_signed_only_if_wanted_and_marked() {
     });
     let wrong = station.sign("batch", &["--allow-unproven", "--ledger", "other.jsonl"]);
     failed(&wrong, 1, &["answer-wrong", "exports-refused"]);
+    let stdin = [
+        "sign",
+        "--key",
+        "issuer.pem",
+        "--require-proof",
+        "--batch",
+        "batch",
+        "--answers",
+        "answers",
+        "-",
+    ];
+    let script = "\"$0\" \"$@\" <exports/SN-1.json";
+    failed(
+        &station.shell(script, &stdin),
+        1,
+        &["evidence-on-stdin", "exports-refused"],
+    );
     let usage = station.tool(&["sign", "--key", "issuer.pem", "--require-proof", "exports"]);
     failed(&usage, 2, &["usage"]);
 }

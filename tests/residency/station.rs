@@ -56,6 +56,17 @@ impl Station {
             .unwrap()
     }
 
+    /// Runs a shell script with the tool as `"$0"`, in the station's directory.
+    pub(crate) fn shell(&self, script: &str, arguments: &[&str]) -> Output {
+        Command::new("sh")
+            .current_dir(self.directory.path())
+            .args(["-c", script])
+            .arg(program("hardware-identity"))
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
     /// Challenges the batch with the roots.
     pub(crate) fn challenge(&self, batch: &str, further: &[&str]) -> Output {
         self.challenge_with(batch, &[&["--ek-roots", "roots"], further].concat())

@@ -98,6 +98,12 @@ impl ProofArguments {
 /// Why a device is not proven.
 #[derive(Debug, Error, Diagnostic)]
 pub(crate) enum ProofProblem {
+    #[error("no evidence can be beside an export on stdin")]
+    #[diagnostic(
+        code("evidence-on-stdin"),
+        help("Pass the exports as files or directories, with the evidence beside them")
+    )]
+    Stdin,
     #[error("the export has no evidence: {} does not exist", .0.display())]
     #[diagnostic(
         code("evidence-missing"),
@@ -180,13 +186,10 @@ pub(super) fn evidence_for<'a>(
     input: &Input,
     export: &'a CheckedExport,
 ) -> Result<(ClaimedIdentity<'a>, EvidenceMessage), ProofProblem> {
-    let path = match input {
-        Input::File(path) => path.with_extension("evidence.json"),
-        Input::Stdin => PathBuf::from("stdin"),
+    let (Input::File(path), Some((hardware_id, key))) = (input, &export.identity) else {
+        return Err(ProofProblem::Stdin);
     };
-    let Some((hardware_id, key)) = &export.identity else {
-        return Err(ProofProblem::NoEvidence(path));
-    };
+    let path = path.with_extension("evidence.json");
     let json = match files::read(&path, LARGEST_EVIDENCE) {
         Err(error) if error.is_not_found() => return Err(ProofProblem::NoEvidence(path)),
         read => read?,
@@ -258,10 +261,10 @@ impl ProofChecks {
     }
 
     fn answer_for(&self, input: &Input) -> Result<Answer, ProofProblem> {
-        let name = match input {
-            Input::File(path) => path.with_extension("answer.json"),
-            Input::Stdin => PathBuf::from("stdin"),
+        let Input::File(export) = input else {
+            return Err(ProofProblem::Stdin);
         };
+        let name = export.with_extension("answer.json");
         let path = self.answers.join(name.file_name().unwrap_or_default());
         let json = match files::read(&path, LARGEST_MESSAGE) {
             Err(error) if error.is_not_found() => return Err(ProofProblem::NoAnswer(path)),
@@ -272,8 +275,8 @@ impl ProofChecks {
 }
 
 impl ProofComparison {
-    /// Compares a proof with those before it. Returns the member of the
-    /// ledger as JSON; empty if nothing is to be recorded.
+    /// Compares a proof with those before it. Returns the member of the ledger as JSON; empty if
+    /// nothing is to be recorded.
     pub(crate) fn compare(
         &mut self,
         checked: Checked,
