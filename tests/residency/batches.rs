@@ -106,6 +106,11 @@ fn a_key_without_certificate_needs_a_list() {
         shell(&script, base64)
     };
     let own = sha256(evidence["endorsement"][0]["public-key"].as_str().unwrap(), "");
+    // So does incoming inspection, with tpm2-tools.
+    device.p256_ek();
+    let pem = fs::read_to_string(device.path("ek.pem")).unwrap();
+    let digest = "openssl pkey -pubin -outform DER | openssl dgst -sha256 -r | cut -d' ' -f1";
+    assert_eq!(shell(digest, &pem), own);
     let evidence = station.json("exports/SN-2.evidence.json");
     let key_of = "openssl x509 -inform DER -noout -pubkey | openssl pkey -pubin -outform DER |";
     let other = sha256(
