@@ -215,16 +215,6 @@ pub enum TpmError {
         /// The limit for all commands.
         limit: Duration,
     },
-    /// The dictionary attack lockout forbids passwords (TPM_RC_LOCKOUT).
-    #[error("the TPM is in its dictionary attack lockout")]
-    #[diagnostic(
-        code("tpm-lockout"),
-        help(
-            "Wait until the lockout ends, or reset it with `tpm2_dictionarylockout`; an endorsement key of the \
-             templates L-1 and L-2 is not affected"
-        )
-    )]
-    Lockout,
     /// TPM2_ActivateCredential refused a credential.
     #[error("the TPM refused the challenge: {0}")]
     #[diagnostic(

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use crate::device::{Ca, LineDevice};
 use crate::station::{Station, verified};
@@ -236,4 +237,27 @@ fn a_batch_keeps_its_settings() {
     fs::write(station.path("roots/README"), "not a certificate").unwrap();
     failed(&station.challenge("new", &[]), 1, &["ek-root-malformed"]);
     assert!(!station.path("new").exists());
+}
+
+#[test]
+fn a_dictionary_attack_lockout_does_not_matter() {
+    let device = LineDevice::uncertified("SN-1");
+    let station = Station::without_roots();
+    let tpm2 = |command: &str| device.tpm.tpm2(&command.split(' ').collect::<Vec<_>>());
+    tpm2("tpm2_dictionarylockout -s -n 1 -t 1000 -l 1000").unwrap();
+    // One wrong password is enough.
+    tpm2("tpm2_nvdefine -C o -s 8 -a authread|authwrite -p right 0x1500001").unwrap();
+    assert!(tpm2("tpm2_nvread -C 0x1500001 -P wrong 0x1500001").is_err());
+    for template in ["L-1", "L-2", "H-1", "H-2", "H-3", "H-6"] {
+        let exported = device.export(&station.path("exports"), &["--ek-template", template]);
+        assert!(exported.status.success(), "{}", stderr(&exported));
+        let evidence = station.json("exports/SN-1.evidence.json");
+        let key = STANDARD
+            .decode(evidence["endorsement"][0]["public-key"].as_str().unwrap())
+            .unwrap();
+        fs::write(station.path("list.csv"), hex::encode(Sha256::digest(key))).unwrap();
+        succeeded(&station.challenge_with(template, &["--ek-list", "list.csv"]));
+        succeeded(&station.activate(&device));
+        succeeded(&station.sign(template, &[]));
+    }
 }

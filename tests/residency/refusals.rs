@@ -321,24 +321,3 @@ fn an_authorisation_of_the_endorsement_hierarchy() {
     let refused = device.export(&station.path("exports"), &[]);
     failed(&refused, 3, &["tpm-authorisation-set"]);
 }
-
-/// Endorsement keys of the low range are not affected.
-#[test]
-fn a_dictionary_attack_lockout() {
-    let ca = Ca::new();
-    let device = LineDevice::new(&ca, "SN-1");
-    let station = Station::new(&ca);
-    let tpm2 = |command: &str| device.tpm.tpm2(&command.split(' ').collect::<Vec<_>>());
-    tpm2("tpm2_dictionarylockout -s -n 1 -t 1000 -l 1000").unwrap();
-    // One wrong password is enough.
-    tpm2("tpm2_nvdefine -C o -s 8 -a authread|authwrite -p right 0x1500001").unwrap();
-    assert!(tpm2("tpm2_nvread -C 0x1500001 -P wrong 0x1500001").is_err());
-    for (template, code) in [("H-3", Some("tpm-lockout")), ("L-1", None)] {
-        station.export(&device, &["--ek-template", template]);
-        succeeded(&station.challenge(template, &[]));
-        match code {
-            Some(code) => failed(&station.activate(&device), 3, &[code]),
-            None => succeeded(&station.activate(&device)),
-        }
-    }
-}
