@@ -65,6 +65,7 @@ const EXAMPLES: &str = "\
 Examples:
   hardware-identity show --check
   hardware-identity export --output device.json
+  hardware-identity challenge --batch batch-7 --ek-roots tpm-roots/ --output-dir challenges exports/
   hardware-identity sign --key issuer.pem --output signed.assert exports/
   hardware-identity verify --issuer-key issuer.account-key signed.assert
   hardware-identity ledger verify station.jsonl
@@ -74,6 +75,7 @@ const DETAILS: &str = "\
 Examples:
   hardware-identity show --check
   hardware-identity export --output device.json
+  hardware-identity challenge --batch batch-7 --ek-roots tpm-roots/ --output-dir challenges exports/
   hardware-identity sign --key issuer.pem --output signed.assert exports/
   hardware-identity verify --issuer-key issuer.account-key signed.assert
   hardware-identity ledger verify station.jsonl
