@@ -45,15 +45,26 @@ title "Test bench: keys of a brand and an issuer, a model, and a model service"
 start_service
 
 title "1. Key generation: snapd runs the hook prepare-device, which creates the key in the TPM"
+make_certified_tpm tpm
 use_new_tpm tpm
 use_device device
 run testbed hook --device-folder "$device" hooks/prepare-device
 run hardware-identity show
 
-title "2. Export on the factory line, signature at the issuer's station, import into the model service"
+title "2. Export on the factory line, with evidence of the TPM"
+mkdir exports answers
 run hardware-identity export --issuer-id example-issuer --manufacturer "Example Devices" \
-    --hardware-name example-box --hardware-id SN-0001 --output export.json
-run hardware-identity sign --key bench/keys/issuer.pem --output signed.assert export.json
+    --hardware-name example-box --hardware-id SN-0001 --output exports/SN-0001.json \
+    --with-evidence exports/SN-0001.evidence.json
+
+title "The issuer's station challenges the TPM, and only the TPM with the exported key can answer"
+run hardware-identity challenge --batch batch --ek-roots tpm-ca/roots --output-dir challenges exports
+run hardware-identity activate challenges/SN-0001.challenge.json --output answers/SN-0001.answer.json
+
+title "Signature at the issuer's station for the proven key, import into the model service"
+run hardware-identity sign --require-proof --batch batch --answers answers --key bench/keys/issuer.pem \
+    --ledger station.jsonl --output signed.assert exports
+cut -d, -f5- station.jsonl
 run hardware-identity verify --issuer-key bench/assertions/issuer.account-key signed.assert
 run model-service import --config bench/model-service.toml signed.assert
 

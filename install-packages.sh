@@ -5,6 +5,7 @@
 packages=(
     gcc libc6-dev pkg-config libtss2-dev        # for the build: aws-lc is written in C
     swtpm tpm2-tools openssl                    # the TPM of the demo, and independent checks
+    swtpm-tools gnutls-bin                      # its EK certificates
 )
 [ "${demo_only-}" = yes ] || packages+=(
     softhsm2 opensc gnupg snapd                 # an HSM, and more independent checks

@@ -14,10 +14,25 @@ finish() {
 }
 trap finish EXIT
 
+# Makes the state of a software TPM whose endorsement keys the CA in $work/tpm-ca certifies. Call
+# start_tpm with the same name afterwards.
+make_certified_tpm() {
+    local ca=$work/tpm-ca
+    mkdir -p "$ca/roots" "$work/$1"
+    printf '%s\n' "create_certs_tool = swtpm_localca" "create_certs_tool_config = $ca/localca.conf" \
+        "create_certs_tool_options = $ca/options" "active_pcr_banks = sha256" >"$ca/setup.conf"
+    printf '%s\n' "statedir = $ca" "signingkey = $ca/key.pem" "issuercert = $ca/roots/issuer.pem" \
+        "certserial = $ca/serial" >"$ca/localca.conf"
+    printf '%s\n' "--platform-manufacturer Example" "--platform-version 1" "--platform-model Box" >"$ca/options"
+    swtpm_setup --tpm2 --create-ek-cert --lock-nvram --vmid "$1" --config "$ca/setup.conf" \
+        --tpmstate "$work/$1" >"$work/swtpm_setup.log" || fail "no certificates: $(cat "$work/swtpm_setup.log")"
+    cp "$ca/swtpm-localca-rootca-cert.pem" "$ca/roots/root.pem"
+}
+
 # Starts a software TPM with its own name, on the first two consecutive free ports. Sets $tcti.
 port=20000
 start_tpm() {
-    mkdir "$work/$1"
+    mkdir -p "$work/$1"
     until swtpm socket --tpm2 --daemon --tpmstate "dir=$work/$1" --pid "file=$work/$1.pid" \
         --flags not-need-init,startup-clear \
         --server "type=tcp,port=$port" --ctrl "type=tcp,port=$((port + 1))" 2>"$work/swtpm.log"; do

@@ -17,7 +17,7 @@ pub use record_directory::RecordDirectory;
 pub use warning::IdentityWarning;
 
 use crate::retry::RetryBudget;
-use crate::tpm::{Key, PersistentHandle, Tcti, Tpm, TpmError, with_tpm};
+use crate::tpm::{EndorsementKey, Key, PersistentHandle, Tcti, Tpm, TpmError, with_tpm};
 use lookup::Lookup;
 
 /// The values that making and opening an identity need.
@@ -65,6 +65,21 @@ impl HardwareIdentity {
     pub fn sign(&self, tpm: &mut Tpm<'_>, message: &[u8]) -> Result<Vec<u8>, TpmError> {
         let digest = self.public_key().kind().hash().digest(message);
         tpm.sign(&self.key, &digest)
+    }
+
+    /// Decrypts the secret in a credential that was made for this key and the endorsement key, see
+    /// [`Tpm::activate_credential`].
+    ///
+    /// # Errors
+    /// [`TpmError`].
+    pub fn activate_credential(
+        &self,
+        tpm: &mut Tpm<'_>,
+        endorsement_key: &EndorsementKey,
+        blob: &[u8],
+        encrypted_secret: &[u8],
+    ) -> Result<Vec<u8>, TpmError> {
+        tpm.activate_credential(&self.key, endorsement_key, blob, encrypted_secret)
     }
 
     /// A warning for each parameter that differs from the identity and is ignored.

@@ -215,6 +215,16 @@ pub enum TpmError {
         /// The limit for all commands.
         limit: Duration,
     },
+    /// TPM2_ActivateCredential refused a credential.
+    #[error("the TPM refused the challenge: {0}")]
+    #[diagnostic(
+        code("challenge-refused"),
+        help(
+            "Answer the challenge on the device that it was made for; after a change of the TPM or the board, \
+             export the device again"
+        )
+    )]
+    CredentialRefused(String),
     /// The TPM answered with any other error.
     #[error("the TPM command {command} failed: {reason}")]
     #[diagnostic(

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `template` | the template of the identity key, version 1 |
 //! | `commands` | the TPM commands that an identity needs |
+//! | `endorsement` | the commands that prove in which TPM the key lives |
 //! | `connection` | the connection: opening, retries, leftover keys |
 //! | `deadline` | the deadline for all commands of a run |
 //! | `tcti` | how to reach the TPM |
@@ -15,6 +16,7 @@
 mod commands;
 mod connection;
 mod deadline;
+mod endorsement;
 mod error;
 mod key;
 mod log;
@@ -25,6 +27,7 @@ mod template;
 pub use commands::Persisted;
 pub use connection::{Tpm, with_tpm};
 pub use deadline::TpmDeadline;
+pub use endorsement::EndorsementKey;
 pub use error::{Hierarchy, TpmError};
 pub use key::{Key, KeyName};
 pub use log::silence_tss_log;

@@ -51,20 +51,25 @@ pub(super) fn parameters(algorithm: KeyKind) -> PublicParameters {
 
 /// The public key in a public area, `None` if the area is not one of this template.
 pub(super) fn recognise(public: &Public) -> Option<IdentityPublicKey> {
-    let unique = match public {
-        Public::Ecc { unique, .. } => Unique::Point {
-            x: unique.x().value().to_vec(),
-            y: unique.y().value().to_vec(),
-        },
-        Public::Rsa { unique, .. } => Unique::Modulus(unique.value().to_vec()),
-        Public::KeyedHash { .. } | Public::SymCipher { .. } => return None,
-    };
+    let unique = unique(public)?;
     let area = public.marshall().ok()?;
     // Comparing encodings compares every field: attributes, hashes, schemes, policy.
     let algorithm = KeyKind::OF_DEVICES
         .into_iter()
         .find(|&algorithm| marshalled(algorithm, &unique).is_ok_and(|ours| ours == area))?;
     IdentityPublicKey::of_device(algorithm, unique).ok()
+}
+
+/// What distinguishes a key from others of its template, `None` if it is not an asymmetric key.
+pub(super) fn unique(public: &Public) -> Option<Unique> {
+    match public {
+        Public::Ecc { unique, .. } => Some(Unique::Point {
+            x: unique.x().value().to_vec(),
+            y: unique.y().value().to_vec(),
+        }),
+        Public::Rsa { unique, .. } => Some(Unique::Modulus(unique.value().to_vec())),
+        Public::KeyedHash { .. } | Public::SymCipher { .. } => None,
+    }
 }
 
 /// The public key of an object, `None` if the object does not have this template or is not a
@@ -224,6 +229,32 @@ mod tests {
         ] {
             let area = template(algorithm).unwrap().marshall().unwrap();
             assert_eq!(hex(&area), expected.replace(' ', ""), "{algorithm}");
+        }
+    }
+
+    /// The issuer's station computes Names without a TPM.
+    #[test]
+    fn the_station_computes_the_same_names() {
+        for (kind, length) in [
+            (KeyKind::EcdsaP256, 32),
+            (KeyKind::EcdsaP384, 48),
+            (KeyKind::RSA_2048, 256),
+            (KeyKind::RSA_3072, 384),
+        ] {
+            for first in [0x81, 0x00] {
+                let mut x = vec![0x81; length];
+                x[0] = first;
+                let unique = match kind {
+                    KeyKind::Rsa { .. } => Unique::Modulus(vec![0x81; length]),
+                    _ => Unique::Point {
+                        x,
+                        y: vec![2; length],
+                    },
+                };
+                let key = IdentityPublicKey::of_device(kind, unique).unwrap();
+                let names = residency::names(&key);
+                assert!(names.iter().all(|name| is_name_of(name, &key)), "{kind}");
+            }
         }
     }
 

@@ -11,14 +11,17 @@ use serde_json::{Value, json};
 use signers::SigningKeyError;
 use thiserror::Error;
 
+use crate::activate::ActivateFailure;
 use crate::device::DeviceFailure;
 use crate::export::ExportFailure;
 use crate::issuer_key::IssuerKeyError;
 use crate::ledger::LedgerError;
 use crate::output::OutputError;
 use crate::pipeline::ThreadsError;
+use crate::proof::{BatchError, ChallengeFailure};
 use crate::show::CheckFailure;
 use crate::sign::SignFailure;
+use crate::signals::{Interrupted, SignalsError};
 use crate::signing_key::KeyChoiceError;
 use crate::usage::UsageError;
 use crate::verify::AssertionsFailed;
@@ -51,6 +54,9 @@ pub(crate) enum ToolError {
     Export(#[from] ExportFailure),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    Activate(#[from] ActivateFailure),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Check(#[from] CheckFailure),
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -58,6 +64,18 @@ pub(crate) enum ToolError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Sign(#[from] SignFailure),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Challenge(#[from] ChallengeFailure),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Batch(#[from] BatchError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Signals(#[from] SignalsError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Interrupted(#[from] Interrupted),
     #[error(transparent)]
     #[diagnostic(transparent)]
     IssuerKey(#[from] IssuerKeyError),
@@ -80,15 +98,20 @@ impl ToolError {
         match self {
             ToolError::Usage(_) | ToolError::KeyChoice(_) => Status::Usage,
             ToolError::Device(failure) => failure.status(),
+            ToolError::Activate(failure) => failure.status(),
             ToolError::Check(failure) => failure.status(),
             ToolError::SigningKey(error) if !error.is_bad_input() => Status::Device,
             ToolError::Sign(failure) => failure.status(),
             ToolError::Export(failure) => failure.status(),
             ToolError::Gadget(error) if error.is_of_this_machine() => Status::Internal,
-            ToolError::Threads(_) => Status::Internal,
+            ToolError::Threads(_) | ToolError::Batch(BatchError::Random) => Status::Internal,
+            ToolError::Signals(error) => error.status(),
             ToolError::File(_)
             | ToolError::Output(_)
             | ToolError::SigningKey(_)
+            | ToolError::Challenge(_)
+            | ToolError::Batch(_)
+            | ToolError::Interrupted(_)
             | ToolError::IssuerKey(_)
             | ToolError::Ledger(_)
             | ToolError::Assertions(_)
@@ -101,6 +124,7 @@ impl ToolError {
         match self {
             ToolError::Assertions(failed) => failed.details(),
             ToolError::Sign(failure) => failure.details(),
+            ToolError::Challenge(failure) => failure.details(),
             ToolError::Ledger(error) => error.details(),
             _ => json!({}),
         }

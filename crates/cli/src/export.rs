@@ -1,7 +1,7 @@
 //! `hardware-identity export`: the unsigned hardware-identity assertion of this device, or its public
 //! key.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use failure::Status;
@@ -12,12 +12,14 @@ use hardware_identity::identity;
 use hardware_identity::time::utc_now;
 use identity_key::{DigestForm, IdentityKeyError};
 use miette::Diagnostic;
+use residency::{EkTemplate, EvidenceMessage};
 use snap_assertions::types::HardwareIdentity;
 use snap_assertions::{HeaderError, InvalidStatement, SignError, SignOptions, Statement};
 use thiserror::Error;
 
 use crate::device::LocalDevice;
 use crate::error::{PROGRAM, ToolError};
+use crate::evidence::{Collected, NoEndorsementKey};
 use crate::output;
 use crate::signing_key::SignerArguments;
 use crate::signing_rules::{self, UnsafeIdentity};
@@ -45,15 +47,24 @@ pub(crate) struct ExportArguments {
     /// overrides the setting `hardware-id`
     #[arg(long, value_name = "ID")]
     hardware_id: Option<HardwareIdSource>,
+    /// Write evidence to FILE, with which the issuer's station challenges the TPM that holds the key: an
+    /// endorsement key (EK) of the TPM and its certificate
+    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    with_evidence: Option<PathBuf>,
+    /// The endorsement key of the evidence: L-1, L-2, H-1, H-2, H-3 or H-6; without this flag the first ECC
+    /// key that has a certificate in the TPM, else the first RSA key
+    #[arg(long, value_name = "TEMPLATE", requires = "with_evidence")]
+    ek_template: Option<EkTemplate>,
     /// Sign at once, on a bench: write the signed assertion. The key is that of `sign`, in one word:
     /// key=FILE, gpg-key=NAME, key-name=NAME or pkcs11=URI
-    #[arg(long, value_name = "KEY", conflicts_with = "format")]
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["format", "with_evidence"])]
     sign_with: Option<SignerArguments>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   hardware-identity export --output \"/mnt/exports/$SERIAL.json\" --hardware-id \"$SERIAL\"
+  hardware-identity export --output SN-1.json --with-evidence SN-1.evidence.json
   hardware-identity export --format pem
   hardware-identity export --sign-with key=issuer.pem --output device.assert
 
@@ -90,13 +101,17 @@ pub(crate) enum ExportFailure {
     Unsafe(UnsafeIdentity),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    NoEvidence(NoEndorsementKey),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     NotSigned(#[from] SignError),
 }
 
 impl ExportFailure {
     pub(crate) fn status(&self) -> Status {
         match self {
-            ExportFailure::NotSigned(SignError::Signer(_) | SignError::BadSignature(_)) => Status::Device,
+            ExportFailure::NotSigned(SignError::Signer(_) | SignError::BadSignature(_))
+            | ExportFailure::NoEvidence(_) => Status::Device,
             _ => Status::BadInput,
         }
     }
@@ -116,7 +131,13 @@ struct NoRecord(DigestForm);
 
 pub(crate) fn run(arguments: &ExportArguments, json: bool) -> Result<(), ToolError> {
     let device = LocalDevice::read(json)?;
-    let identity = device.open(|_, identity| Ok(identity.clone()))?;
+    let (identity, evidence) = device.open(|tpm, identity| {
+        let evidence = match &arguments.with_evidence {
+            Some(_) => Some(Collected::read(tpm, arguments.ek_template)?),
+            None => None,
+        };
+        Ok((identity.clone(), evidence))
+    })?;
     if !identity.recorded {
         failure::warn(PROGRAM, &NoRecord(identity.record.digest_form));
     }
@@ -125,6 +146,9 @@ pub(crate) fn run(arguments: &ExportArguments, json: bool) -> Result<(), ToolErr
         ExportFormat::Json => {
             let json = arguments.export(device.settings, &identity)?.document();
             let statement = checked(&json)?;
+            if let Some((file, evidence)) = arguments.with_evidence.as_deref().zip(evidence) {
+                write_evidence(file, evidence, &statement, &identity)?;
+            }
             match &arguments.sign_with {
                 None => json,
                 Some(signer) => sign(&statement, signer, &identity)?,
@@ -152,6 +176,24 @@ impl ExportArguments {
         settings.hardware_id = self.hardware_id.clone().or(settings.hardware_id);
         Ok(settings.export_headers()?.export(identity, &utc_now())?)
     }
+}
+
+/// Writes the evidence, before the export: an export that is there has its evidence.
+fn write_evidence(
+    file: &Path,
+    evidence: Collected,
+    statement: &Statement,
+    identity: &identity::HardwareIdentity,
+) -> Result<(), ToolError> {
+    let hardware_id = statement.headers.get_str("hardware-id").unwrap_or_default();
+    let message = EvidenceMessage {
+        hardware_id: hardware_id.to_owned(),
+        key_name: identity.record.name.as_bytes().to_vec(),
+        evidence: evidence
+            .into_evidence(PROGRAM)
+            .map_err(ExportFailure::NoEvidence)?,
+    };
+    Ok(output::write(Some(file), &message.to_json())?)
 }
 
 /// The statement, after all checks of snapd, the model service and the issuer's station.
@@ -184,10 +226,8 @@ fn sign(
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::Path;
-
     use super::*;
+    use std::fs;
 
     #[test]
     fn what_sign_refuses_is_not_exported() {

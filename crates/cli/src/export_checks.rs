@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use identity_key::IdentityPublicKey;
 use jiff::Timestamp;
 use miette::Diagnostic;
 use sha2::{Digest as _, Sha256};
@@ -104,6 +105,8 @@ pub(crate) struct CheckedExport {
     pub(crate) problems: Vec<ExportProblem>,
     /// The statement to sign, as JSON on one line.
     pub(crate) statement: String,
+    /// The hardware id and the identity key.
+    pub(crate) identity: Option<(String, IdentityPublicKey)>,
     unique: Option<UniqueValues>,
 }
 
@@ -124,6 +127,7 @@ impl CheckedExport {
         let mut checked = CheckedExport {
             problems: Vec::new(),
             statement: String::new(),
+            identity: None,
             unique: None,
         };
         if let Err(problem) = checked.check(json, defaults) {
@@ -137,6 +141,7 @@ impl CheckedExport {
         CheckedExport {
             problems: vec![ExportProblem::Unreadable(reason)],
             statement: String::new(),
+            identity: None,
             unique: None,
         }
     }
@@ -160,6 +165,8 @@ impl CheckedExport {
             key: fingerprint(identity.key().public_key().der()),
             form: identity.digest_form(),
         });
+        let key = identity.key().public_key().clone();
+        self.identity = Some((identity.hardware_id().to_owned(), key));
         self.statement =
             serde_json::to_string(&statement).map_err(|error| ExportProblem::Malformed(error.to_string()))?;
         Ok(())

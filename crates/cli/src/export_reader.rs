@@ -14,6 +14,8 @@ use thiserror::Error;
 
 /// Size limit of an export in bytes. The headers of an assertion have at most 128 KiB.
 const SIZE_LIMIT: u64 = 256 * 1024;
+/// The messages of a proof may be beside the exports.
+const OTHER_FILES: [&str; 3] = [".evidence.json", ".challenge.json", ".answer.json"];
 /// Buffer size in bytes.
 const BUFFER: usize = 64 * 1024;
 
@@ -37,7 +39,7 @@ pub(crate) enum Input {
 
 impl Input {
     /// The inputs of a command line: a directory names the `.json` files in it, in the order of their
-    /// names; no path names stdin.
+    /// names and without the messages of a proof; no path names stdin.
     pub(crate) fn all(paths: &[PathBuf]) -> Result<Vec<Input>, InputError> {
         if paths.is_empty() {
             return Ok(vec![Input::Stdin]);
@@ -84,7 +86,9 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>, InputError> {
         let mut files = Vec::new();
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "json") && path.is_file() {
+            let name = entry_name(&path);
+            let is_export = name.ends_with(".json") && !OTHER_FILES.iter().any(|end| name.ends_with(end));
+            if is_export && path.is_file() {
                 files.push(path);
             }
         }
@@ -99,6 +103,10 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>, InputError> {
         true => Err(InputError::NoExports(directory.to_owned())),
         false => Ok(files),
     }
+}
+
+fn entry_name(path: &Path) -> std::borrow::Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
 }
 
 /// The position of an export: the number of its input, counted from 0, and its first line, counted

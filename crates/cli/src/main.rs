@@ -2,11 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+mod activate;
 mod check_gadget;
 mod completions;
 mod device;
 mod error;
+mod evidence;
 mod export;
+mod export_batch;
 mod export_checks;
 mod export_reader;
 mod issuer_key;
@@ -14,9 +17,11 @@ mod ledger;
 mod output;
 mod pipeline;
 mod progress;
+mod proof;
 mod recorded_output;
 mod show;
 mod sign;
+mod signals;
 mod signed_output;
 mod signing_key;
 mod signing_rules;
@@ -30,8 +35,8 @@ use hardware_identity::tpm::silence_tss_log;
 
 use crate::error::ToolError;
 
-/// Hardware identities of Ubuntu Core devices: `export` and `show` on a device, `sign`, `verify` and
-/// `ledger` at the issuer's station, `check-gadget` for authors of gadget snaps.
+/// Hardware identities of Ubuntu Core devices: `export`, `activate` and `show` on a device, `challenge`,
+/// `sign`, `verify` and `ledger` at the issuer's station, `check-gadget` for authors of gadget snaps.
 #[derive(Debug, Parser)]
 #[command(name = "hardware-identity", version, after_help = EXAMPLES, after_long_help = DETAILS)]
 struct Cli {
@@ -46,7 +51,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Export(export::ExportArguments),
+    Activate(activate::ActivateArguments),
     Show(show::ShowArguments),
+    Challenge(proof::ChallengeArguments),
     Sign(sign::SignArguments),
     Verify(verify::VerifyArguments),
     Ledger(ledger::LedgerArguments),
@@ -58,6 +65,7 @@ const EXAMPLES: &str = "\
 Examples:
   hardware-identity show --check
   hardware-identity export --output device.json
+  hardware-identity challenge --batch batch-7 --ek-roots tpm-roots/ --output-dir challenges exports/
   hardware-identity sign --key issuer.pem --output signed.assert exports/
   hardware-identity verify --issuer-key issuer.account-key signed.assert
   hardware-identity ledger verify station.jsonl
@@ -67,6 +75,7 @@ const DETAILS: &str = "\
 Examples:
   hardware-identity show --check
   hardware-identity export --output device.json
+  hardware-identity challenge --batch batch-7 --ek-roots tpm-roots/ --output-dir challenges exports/
   hardware-identity sign --key issuer.pem --output signed.assert exports/
   hardware-identity verify --issuer-key issuer.account-key signed.assert
   hardware-identity ledger verify station.jsonl
@@ -107,7 +116,9 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<ExitCode, ToolError> {
     match &cli.command {
         Command::Export(arguments) => export::run(arguments, cli.json)?,
+        Command::Activate(arguments) => activate::run(arguments, cli.json)?,
         Command::Show(arguments) => show::run(arguments, cli.json)?,
+        Command::Challenge(arguments) => proof::run(arguments)?,
         Command::Sign(arguments) => sign::run(arguments)?,
         Command::Verify(arguments) => verify::run(arguments, cli.json)?,
         Command::Ledger(arguments) => ledger::run(arguments, cli.json)?,

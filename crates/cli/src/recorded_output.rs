@@ -1,5 +1,6 @@
 //! Signed assertions that are in the ledger before they are in the output.
 
+use serde_json::value::RawValue;
 use snap_assertions::Assertion;
 
 use crate::error::ToolError;
@@ -10,6 +11,13 @@ use crate::signed_output::SignedOutput;
 /// some signatures.
 const GROUP: usize = 64;
 
+/// An assertion that was signed, and how its key was proven.
+pub(crate) struct SignedExport {
+    pub(crate) assertion: Assertion,
+    /// The member `proof` of its line in the ledger; `None` if no proof was asked for.
+    pub(crate) proof: Option<Box<RawValue>>,
+}
+
 /// The output and, if there is one, the ledger.
 ///
 /// An assertion is written to the output, be it stdout or a file without its name yet, only when its
@@ -18,7 +26,7 @@ pub(crate) struct RecordedOutput {
     output: SignedOutput,
     ledger: Option<Ledger>,
     /// Assertions without a line.
-    waiting: Vec<Assertion>,
+    waiting: Vec<SignedExport>,
     is_started: bool,
 }
 
@@ -32,7 +40,7 @@ impl RecordedOutput {
         }
     }
 
-    pub(crate) fn write(&mut self, assertion: Assertion) -> Result<(), ToolError> {
+    pub(crate) fn write(&mut self, assertion: SignedExport) -> Result<(), ToolError> {
         self.waiting.push(assertion);
         match self.ledger.is_none() || self.waiting.len() >= GROUP {
             true => self.record(),
@@ -44,8 +52,8 @@ impl RecordedOutput {
         if let Some(ledger) = &mut self.ledger {
             ledger.append(&self.waiting)?;
         }
-        for assertion in self.waiting.drain(..) {
-            self.output.write(&assertion)?;
+        for signed in self.waiting.drain(..) {
+            self.output.write(&signed.assertion)?;
             self.is_started = true;
         }
         Ok(())

@@ -5,35 +5,34 @@
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
-use std::iter;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use aws_lc_rs::rand;
 use clap::Args;
 use failure::Status;
-use files::FileError;
 use jiff::Timestamp;
 use miette::Diagnostic;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use snap_assertions::{Assertion, DigestForm, SignError, SignOptions, Signer, Statement};
+use snap_assertions::{DigestForm, SignError, SignOptions, Signer, Statement};
 use thiserror::Error;
 
 use crate::error::{PROGRAM, ToolError};
+use crate::export_batch::{check_exports, show};
 use crate::export_checks::{BatchChecks, CheckedExport, Defaults};
-use crate::export_reader::{ExportReader, Input, InputError, Location, RawExport, UnreadableExport};
+use crate::export_reader::{Input, InputError};
 use crate::ledger::Ledger;
 use crate::output::OutputError;
 use crate::pipeline::{self, Workers};
 use crate::progress;
-use crate::recorded_output::RecordedOutput;
+use crate::proof::{ProofArguments, ProofChecks, ProofComparison};
+use crate::recorded_output::{RecordedOutput, SignedExport};
+use crate::signals;
 use crate::signed_output::SignedOutput;
 use crate::signing_key::SignerArguments;
 
-/// The number of exports that a thread checks at a time.
-const CHECK_GROUP: usize = 32;
 /// A signature takes long enough for a thread to fetch one export at a time.
 const SIGN_GROUP: usize = 1;
 
@@ -65,6 +64,8 @@ pub(crate) struct SignArguments {
     /// Sign the good exports even if others are refused; the exit status is still 1
     #[arg(long)]
     keep_going: bool,
+    #[command(flatten)]
+    proof: ProofArguments,
     /// Exports: files, directories with .json files, or - for stdin, which is also the default
     #[arg(value_name = "INPUT")]
     inputs: Vec<PathBuf>,
@@ -76,6 +77,8 @@ Examples:
   hardware-identity sign --gpg-key issuer --output-dir signed exports/
   hardware-identity sign --key <(openssl pkey -in encrypted.pem) one.json >one.assert
   hardware-identity sign --key issuer.pem --ledger station.jsonl -o signed.assert exports/
+  hardware-identity sign --key issuer.pem --require-proof --batch batch-7 --answers answers \\
+    -o signed.assert exports/
   PKCS11_PIN=… hardware-identity sign \\
     --pkcs11 'pkcs11:token=issuer;object=key?module-path=/usr/lib/libhsm.so' -o signed.assert exports/
 
@@ -114,12 +117,6 @@ pub(crate) enum SignFailure {
         help("Make room on its disk, or set TMPDIR to another directory")
     )]
     TemporaryFile(io::Error),
-    #[error("cannot handle signals: {0}")]
-    #[diagnostic(code("signals-not-handled"), help("Run the command in an ordinary shell"))]
-    Signals(ctrlc::Error),
-    #[error("interrupted")]
-    #[diagnostic(code("interrupted"), help("Run the command again"))]
-    Interrupted,
 }
 
 impl SignFailure {
@@ -129,7 +126,7 @@ impl SignFailure {
                 reason: SignError::Signer(_) | SignError::BadSignature(_),
                 ..
             } => Status::Device,
-            SignFailure::TemporaryFile(_) | SignFailure::Signals(_) => Status::Internal,
+            SignFailure::TemporaryFile(_) => Status::Internal,
             _ => Status::BadInput,
         }
     }
@@ -166,11 +163,21 @@ struct IncompleteOutput;
 pub(crate) fn run(arguments: &SignArguments) -> Result<(), ToolError> {
     let time = arguments.timestamp.unwrap_or_else(Timestamp::now);
     let seconds = u32::try_from(time.as_second()).map_err(|_| SignFailure::Time(time))?;
-    let (signer, checked) = thread::scope(|scope| {
+    let signer = arguments.signer.open()?;
+    let batch = arguments.proof.open_batch()?;
+    // With proofs it is locked before they are checked, so that no device is proven twice at once.
+    let early = match &arguments.proof.ledger() {
+        Some(of_batch) => open_ledger(arguments, Some(of_batch))?,
+        None => None,
+    };
+    let recorded = early.as_ref().map(Ledger::path);
+    let proofs = arguments
+        .proof
+        .checks(batch, recorded, arguments.revision.is_some())?;
+    let checked = thread::scope(|scope| {
         // For its first signature aws-lc collects randomness, for 30 ms on one core.
         let _ = thread::Builder::new().spawn_scoped(scope, || rand::fill(&mut [0]));
-        let signer = arguments.signer.open()?;
-        Ok::<_, ToolError>((signer, CheckedExports::read(arguments, time)?))
+        CheckedExports::read(arguments, time, proofs)
     })?;
     let (accepted, refused) = (checked.accepted, checked.refused);
     if refused > 0 && !arguments.keep_going {
@@ -187,12 +194,12 @@ pub(crate) fn run(arguments: &SignArguments) -> Result<(), ToolError> {
         time: seconds,
         digest_form: checked.form,
     };
-    let ledger = arguments.ledger.as_deref().map(Ledger::open).transpose()?;
-    if let Some(ledger) = &ledger {
-        ledger.refuse_as_output(arguments.output.as_deref())?;
-    }
+    let ledger = match early {
+        Some(ledger) => Some(ledger),
+        None => open_ledger(arguments, None)?,
+    };
     // Before, there is nothing to remove, and a signal ends the program at once.
-    let stop = stop_on_signal()?;
+    let stop = signals::stop_flag()?;
     let output = SignedOutput::create(arguments.output.as_deref(), arguments.output_dir.as_deref())?;
     let signing = Signing {
         signer: signer.as_ref(),
@@ -210,12 +217,14 @@ pub(crate) fn run(arguments: &SignArguments) -> Result<(), ToolError> {
     }
 }
 
-/// Returns a flag that is set when the user or the system wants the program to end.
-fn stop_on_signal() -> Result<Arc<AtomicBool>, SignFailure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).map_err(SignFailure::Signals)?;
-    Ok(stop)
+/// Opens the ledger of the command line, or else `default`.
+fn open_ledger(arguments: &SignArguments, default: Option<&PathBuf>) -> Result<Option<Ledger>, ToolError> {
+    let Some(path) = arguments.ledger.as_ref().or(default) else {
+        return Ok(None);
+    };
+    let ledger = Ledger::open(path)?;
+    ledger.refuse_as_output(arguments.output.as_deref())?;
+    Ok(Some(ledger))
 }
 
 /// The exports that passed all checks, as JSON lines in a temporary file.
@@ -227,7 +236,11 @@ struct CheckedExports {
 }
 
 impl CheckedExports {
-    fn read(arguments: &SignArguments, time: Timestamp) -> Result<Self, ToolError> {
+    fn read(
+        arguments: &SignArguments,
+        time: Timestamp,
+        (checks, mut compared): (ProofChecks, ProofComparison),
+    ) -> Result<Self, ToolError> {
         let inputs = Input::all(&arguments.inputs).map_err(SignFailure::Input)?;
         let defaults = Defaults {
             revision: arguments.revision,
@@ -237,34 +250,30 @@ impl CheckedExports {
         let mut file = BufWriter::new(file);
         let mut batch = BatchChecks::default();
         let (mut accepted, mut refused) = (0, 0);
-        let workers = Workers {
-            count: 0,
-            group: CHECK_GROUP,
-        };
-        let check = |export: Result<LocatedExport, FileError>| {
-            export.map(|(location, export)| {
-                let checked = match export {
-                    Ok(export) => CheckedExport::new(&export.json, &defaults),
-                    Err(error) => CheckedExport::unreadable(error.reason),
-                };
-                (location, checked)
-            })
-        };
-        let take = |checked: Result<(Location, CheckedExport), FileError>| {
-            let (location, mut export) = checked?;
+        let prove = |input: &Input, export: &CheckedExport| checks.check(input, export);
+        check_exports(&inputs, &defaults, prove, |location, mut export, proof| {
             batch.compare(&mut export, location, |first| show(&inputs, first));
             for problem in &export.problems {
                 failure::report(&show(&inputs, location), problem);
             }
-            if !export.problems.is_empty() {
+            let proof = proof.map(|proof| compared.compare(proof, location, |first| show(&inputs, first)));
+            let proof = match proof {
+                Some(Err(problem)) => {
+                    failure::report(&show(&inputs, location), &problem);
+                    None
+                }
+                Some(Ok(proof)) if export.problems.is_empty() => Some(proof),
+                _ => None,
+            };
+            let Some(proof) = proof else {
                 refused += 1;
                 return Ok(());
-            }
+            };
             accepted += 1;
-            writeln!(file, "{}", export.statement)
+            // In JSON on one line, there is no tab.
+            writeln!(file, "{proof}\t{}", export.statement)
                 .map_err(|error| ToolError::from(SignFailure::TemporaryFile(error)))
-        };
-        pipeline::run(located_exports(&inputs), workers, check, take)?;
+        })?;
         let rewound = file
             .into_inner()
             .map_err(io::IntoInnerError::into_error)
@@ -275,37 +284,6 @@ impl CheckedExports {
             accepted,
             refused,
         })
-    }
-}
-
-type LocatedExport = (Location, Result<RawExport, UnreadableExport>);
-
-/// The exports of all inputs; each input is opened when the one before has ended.
-fn located_exports(inputs: &[Input]) -> impl Iterator<Item = Result<LocatedExport, FileError>> + Send {
-    type Exports<'a> = Box<dyn Iterator<Item = Result<LocatedExport, FileError>> + Send + 'a>;
-    inputs.iter().zip(0..).flat_map(|(input, number)| -> Exports<'_> {
-        let located = move |export: Result<RawExport, UnreadableExport>| {
-            let line = match &export {
-                Ok(export) => export.line,
-                Err(error) => error.line,
-            };
-            let location = Location {
-                input: number,
-                line: u32::try_from(line).unwrap_or(u32::MAX),
-            };
-            Ok((location, export))
-        };
-        match input.open() {
-            Ok(reader) => Box::new(ExportReader::new(reader).map(located)),
-            Err(error) => Box::new(iter::once(Err(error))),
-        }
-    })
-}
-
-fn show(inputs: &[Input], location: Location) -> String {
-    match inputs.get(location.input as usize) {
-        Some(input) => format!("{input}:{}", location.line),
-        None => location.line.to_string(),
     }
 }
 
@@ -342,8 +320,8 @@ impl Signing<'_> {
         };
         let bar = progress::bar(checked.accepted, "signing");
         let lines = BufReader::new(checked.file).lines();
-        let take = |assertion: Result<Assertion, SignFailure>| {
-            output.write(assertion?)?;
+        let take = |signed: Result<SignedExport, ToolError>| {
+            output.write(signed?)?;
             bar.inc(1);
             Ok(())
         };
@@ -359,22 +337,30 @@ impl Signing<'_> {
         result
     }
 
-    fn sign(&self, line: io::Result<String>) -> Result<Assertion, SignFailure> {
+    /// Signs a line of the temporary file: the proof, a tab, the statement.
+    fn sign(&self, line: io::Result<String>) -> Result<SignedExport, ToolError> {
         if self.stop.load(Ordering::Relaxed) {
-            return Err(SignFailure::Interrupted);
+            return Err(signals::Interrupted.into());
         }
+        let damaged = |error| SignFailure::TemporaryFile(io::Error::other(error));
         let line = line.map_err(SignFailure::TemporaryFile)?;
-        let statement = Statement::from_json(&line)
-            .map_err(|error| SignFailure::TemporaryFile(io::Error::other(error)))?;
-        statement
-            .sign(self.signer, &self.options)
-            .map_err(|reason| SignFailure::NotSigned {
-                hardware_id: statement
-                    .headers
-                    .get_str("hardware-id")
-                    .unwrap_or_default()
-                    .to_owned(),
-                reason,
-            })
+        let (proof, json) = line.split_once('\t').unwrap_or(("", &line));
+        let statement = Statement::from_json(json).map_err(|error| damaged(error.to_string()))?;
+        let proof = match proof {
+            "" => None,
+            proof => {
+                Some(RawValue::from_string(proof.to_owned()).map_err(|error| damaged(error.to_string()))?)
+            }
+        };
+        let signed = statement.sign(self.signer, &self.options);
+        let assertion = signed.map_err(|reason| SignFailure::NotSigned {
+            hardware_id: statement
+                .headers
+                .get_str("hardware-id")
+                .unwrap_or_default()
+                .to_owned(),
+            reason,
+        })?;
+        Ok(SignedExport { assertion, proof })
     }
 }

@@ -14,11 +14,13 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use snap_assertions::Assertion;
+use serde_json::value::RawValue;
 
 use chain::{Head, Link, sha256};
 pub(crate) use command::{LedgerArguments, run};
 pub(crate) use error::LedgerError;
+
+use crate::recorded_output::SignedExport;
 
 /// Permission bits of a new ledger.
 const MODE: u32 = 0o600;
@@ -55,6 +57,9 @@ struct Line<'a> {
     #[serde(rename = "sign-key-sha3-384")]
     sign_key: &'a str,
     assertion_sha256: &'a str,
+    /// How the key was proven to live in a TPM; absent if no proof was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<&'a RawValue>,
 }
 
 impl Ledger {
@@ -79,6 +84,11 @@ impl Ledger {
         })
     }
 
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Returns an error if `output` is the ledger, which it would replace.
     pub(crate) fn refuse_as_output(&self, output: Option<&Path>) -> Result<(), LedgerError> {
         let Some(metadata) = output.and_then(|output| fs::metadata(output).ok()) else {
@@ -96,7 +106,7 @@ impl Ledger {
     /// # Errors
     /// If the file cannot be written; what was written is removed again if possible. If another
     /// program has changed or replaced the file, which the lock does not prevent.
-    pub(crate) fn append(&mut self, assertions: &[Assertion]) -> Result<(), LedgerError> {
+    pub(crate) fn append(&mut self, assertions: &[SignedExport]) -> Result<(), LedgerError> {
         if !self.is_unchanged().map_err(|reason| self.failed(reason))? {
             return Err(LedgerError::Changed(self.path.clone()));
         }
@@ -118,10 +128,10 @@ impl Ledger {
         Ok(same && opened.len() == self.length)
     }
 
-    fn lines(&self, assertions: &[Assertion]) -> io::Result<(Vec<u8>, Head)> {
+    fn lines(&self, assertions: &[SignedExport]) -> io::Result<(Vec<u8>, Head)> {
         let time = Timestamp::now().to_string();
         let (mut lines, mut head) = (Vec::new(), self.head.clone());
-        for assertion in assertions {
+        for SignedExport { assertion, proof } in assertions {
             let header = |name| assertion.header(name).unwrap_or_default();
             let sequence = head.sequence + 1;
             let line = serde_json::to_vec(&Line {
@@ -134,6 +144,7 @@ impl Ledger {
                 revision: assertion.revision(),
                 sign_key: assertion.sign_key_id(),
                 assertion_sha256: &sha256(assertion.to_string().as_bytes()),
+                proof: proof.as_deref(),
             })?;
             head = Head::of(sequence, &line);
             lines.extend_from_slice(&line);

@@ -1,0 +1,11 @@
+//! The station's side of the proof that an identity key lives in a genuine TPM, in batches: challenges
+//! for exports with evidence, and the check of the answers before `sign` signs.
+
+mod batch;
+mod challenge;
+mod check;
+mod record;
+
+pub(crate) use batch::BatchError;
+pub(crate) use challenge::{ChallengeArguments, ChallengeFailure, run};
+pub(crate) use check::{ProofArguments, ProofChecks, ProofComparison};
