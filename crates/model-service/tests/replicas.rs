@@ -111,7 +111,9 @@ fn register(address: SocketAddr, index: usize, device: &Device, model: &str, see
         let stream = format!("{}\n{model}", sign(statement, device.device_key));
         let request = Request::post("/v1/serial", stream).header("content-type", ASSERTIONS);
         let answers = thread::scope(|scope| {
-            let twin = (index % 4 == 0).then(|| scope.spawn(|| exchange(address, &request)));
+            let twin = index
+                .is_multiple_of(4)
+                .then(|| scope.spawn(|| exchange(address, &request)));
             let first = exchange(address, &request);
             [first, twin.and_then(|twin| twin.join().unwrap())]
         });

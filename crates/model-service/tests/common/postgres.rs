@@ -72,6 +72,7 @@ pub struct Server {
 
 impl Server {
     /// Starts it; with `fsync`, what is committed survives a crash of the machine too.
+    #[allow(clippy::zombie_processes, reason = "the shell ends after this process")]
     pub fn start(fsync: bool) -> Self {
         let mut command = if nix::unistd::geteuid().is_root() {
             let mut command = Command::new("setpriv");

@@ -3,6 +3,7 @@
 //! Identities arrive in batches, and each batch is one statement with an array for each column:
 //! that costs a round trip less than COPY into a temporary table, and no planning.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use deadpool_postgres::ClientWrapper;
@@ -20,6 +21,9 @@ use crate::store::{
 const LOCK: i64 = 0x696D_706F_7274;
 /// How long an import waits for another one before it looks whether it has to end.
 const WAIT: &str = "1s";
+/// After how many identities an import analyzes the tables, and by which factor that grows.
+const FIRST_ANALYSIS: usize = 1024;
+const BETWEEN_ANALYSES: usize = 8;
 
 /// Stores identities, no two with the same digest or the same hardware-id. The digest of the oldest
 /// identity with the same hardware-id and another key is the one that was there before, and was not
@@ -80,6 +84,9 @@ pub(crate) struct ImportTransaction {
     client: ClientWrapper,
     number: i64,
     now: i64,
+    /// Identities that were given to it, and how many were when it analyzed the tables last.
+    given: Cell<usize>,
+    analyzed: Cell<usize>,
 }
 
 impl PostgresStore {
@@ -101,6 +108,8 @@ impl PostgresStore {
             client,
             number,
             now,
+            given: Cell::new(0),
+            analyzed: Cell::new(FIRST_ANALYSIS / BETWEEN_ANALYSES),
         })
     }
 }
@@ -125,7 +134,23 @@ impl ImportTransaction {
             results.extend(self.upsert(batch)?);
             rest = later;
         }
+        self.given.set(self.given.get() + identities.len());
+        self.analyze()?;
         Ok(results)
+    }
+
+    /// Lets the planner know how large the tables have become: it may have planned for empty ones.
+    fn analyze(&self) -> Result<(), StoreError> {
+        if self.given.get() < self.analyzed.get() * BETWEEN_ANALYSES {
+            return Ok(());
+        }
+        self.analyzed.set(self.given.get());
+        self.store.block_on(async {
+            self.client
+                .batch_execute("ANALYZE identities, identity_texts")
+                .await?;
+            Ok(())
+        })
     }
 
     fn upsert(&self, batch: &[IdentityRecord]) -> Result<Vec<UpsertResult>, StoreError> {

@@ -27,17 +27,15 @@ const ISSUE: &str = "
         FROM unnest($1::text[], $2::bigint[]) AS n (nonce, seconds)
         ON CONFLICT (nonce) DO NOTHING
         RETURNING id
-    ), beyond AS (
-        DELETE FROM nonces WHERE id IN (
-            SELECT id FROM nonces WHERE id <= (SELECT max(id) FROM added) - $3 FOR UPDATE SKIP LOCKED
-        )
+    ), beyond AS MATERIALIZED (
+        SELECT id FROM nonces WHERE id <= (SELECT max(id) FROM added) - $3 FOR UPDATE SKIP LOCKED
     ), oldest AS MATERIALIZED (
         SELECT id, expires FROM nonces ORDER BY id LIMIT $4
-    )
-    DELETE FROM nonces WHERE id IN (
+    ), expired AS MATERIALIZED (
         SELECT n.id FROM nonces n JOIN oldest USING (id) WHERE oldest.expires < epoch_seconds() - $5
         FOR UPDATE OF n SKIP LOCKED
-    )";
+    )
+    DELETE FROM nonces WHERE id = ANY (ARRAY(SELECT id FROM beyond UNION ALL SELECT id FROM expired))";
 
 /// Uses nonces for the attempt $2. Locks them in one order, so that replicas do not wait for each
 /// other in a circle.

@@ -186,10 +186,11 @@ BEGIN
     ), last AS (
         SELECT added.class, max(added.number) - kept AS number FROM added GROUP BY added.class
     )
-    DELETE FROM registrations WHERE id IN (
+    -- An array is made once, whatever the planner thinks of the size of the table.
+    DELETE FROM registrations WHERE id = ANY (ARRAY(
         SELECT r.id FROM registrations r JOIN last ON r.class = last.class AND r.number <= last.number
         FOR UPDATE OF r SKIP LOCKED
-    );
+    ));
 END
 $$;
 
