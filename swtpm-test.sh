@@ -19,7 +19,7 @@ on_postgres=()
 for test in crates/model-service/tests/*.rs; do
     name=$(basename "$test" .rs)
     case $name in
-        backup | ledger | store) ;;
+        backup | ledger | readiness | store) ;;
         # These have run on PostgreSQL above.
         migrate_store | postgres | replicas) ;;
         *) on_postgres+=(--test "$name") ;;

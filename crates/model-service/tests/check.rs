@@ -11,7 +11,6 @@ use std::process::Output;
 use common::hsm::HsmBench;
 use common::{Bench, failed, key_id, sign};
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 /// The checks with a problem: outcome, name and code.
@@ -103,12 +102,6 @@ fn errors_in_files() {
         "page",
         "file-unreadable",
     );
-    one(
-        good.replace("database.sqlite", "none.sqlite"),
-        "database",
-        "database-missing",
-    );
-    assert!(!bench.path("none.lock").exists());
     let expose = |name: &str, mode| {
         fs::set_permissions(bench.path(name), fs::Permissions::from_mode(mode)).unwrap();
     };
@@ -182,19 +175,6 @@ fn the_trust_chain() {
     assert!(check(&bench).contains(&["warning", "model", "serial-authority-needed"].map(str::to_owned)));
     write("settings.toml", other.replace("\"brand.account-key\", ", ""));
     assert!(check(&bench).contains(&["error", "model", "brand-without-account-key"].map(str::to_owned)));
-}
-
-#[test]
-fn an_older_database() {
-    let bench = Bench::new();
-    let connection = Connection::open(bench.path("database.sqlite")).unwrap();
-    connection.pragma_update(None, "user_version", 2).unwrap();
-    drop(connection);
-    finds(&bench, "warning", "database", "database-migrates");
-    let connection = Connection::open(bench.path("database.sqlite")).unwrap();
-    connection.pragma_update(None, "user_version", 9).unwrap();
-    drop(connection);
-    finds(&bench, "error", "database", "database-version");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `/ready` on a full disk under the database.
+//! `/ready` on a full disk under an SQLite database.
 
 #![allow(clippy::unwrap_used)]
 

@@ -117,7 +117,7 @@ fn settings_that_need_a_restart_are_named_and_ignored() {
     let good = fs::read_to_string(bench.path("settings.toml")).unwrap();
     let changed = good
         .replace("127.0.0.1:0", "127.0.0.1:1")
-        .replace("database.sqlite", "other.sqlite")
+        .replace("database = \"", "database = \"other-")
         .replace("[limits]", "[limits]\nopen-nonces = 1");
     bench.write("settings.toml", changed.as_bytes());
     hang_up(&service);

@@ -18,7 +18,6 @@ use common::http::Request;
 use common::{Bench, PROGRAM, TOKEN, refuses_to_serve};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rusqlite::Connection;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -289,8 +288,7 @@ fn a_signal_ends_the_service_after_running_requests() {
 fn a_signal_ends_an_import_that_waits_for_another_one() {
     let bench = Bench::new();
     let mut service = bench.serve();
-    let other = Connection::open(bench.path("database.identities.sqlite")).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let other = bench.lock_imports();
     let request = Request::post("/v1/hardware-identities", Device::new("p256").identity())
         .header("content-type", common::ASSERTIONS)
         .header("authorization", &format!("Bearer {TOKEN}"));
@@ -298,8 +296,8 @@ fn a_signal_ends_an_import_that_waits_for_another_one() {
     kill(Pid::from_raw(service.child.id() as i32), Signal::SIGTERM).unwrap();
     until(|| service.child.try_wait().unwrap().is_some());
     assert!(service.child.wait().unwrap().success());
-    other.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(bench.count("imported.identities"), 0);
+    drop(other);
+    assert_eq!(bench.count(&bench.imported("identities")), 0);
     assert!(bench.ledger().is_empty());
 }
 

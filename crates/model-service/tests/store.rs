@@ -1,6 +1,6 @@
 //! The database: created by `init` alone, migrated, closed cleanly, and not replaced unnoticed.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
@@ -380,4 +380,37 @@ fn a_directory_with_a_name_that_is_not_utf_8() {
         1,
         "database-not-opened",
     );
+}
+
+/// Fails unless `check` has one problem, with this outcome and code.
+#[track_caller]
+fn check_finds(bench: &Bench, outcome: &str, code: &str) {
+    let output = bench.run(&["check"], &["--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut problems = report["checks"].as_array().unwrap().clone();
+    problems.retain(|check| check["outcome"] != "ok");
+    let [problem] = problems.as_slice() else {
+        panic!("{problems:?}");
+    };
+    let found = ["outcome", "check", "code"].map(|name| problem[name].as_str().unwrap());
+    assert_eq!(found, [outcome, "database", code]);
+}
+
+#[test]
+fn check_names_a_missing_and_another_version() {
+    let bench = Bench::new();
+    let set_version = |version: i64| {
+        let connection = Connection::open(bench.path("database.sqlite")).unwrap();
+        connection.pragma_update(None, "user_version", version).unwrap();
+    };
+    set_version(2);
+    check_finds(&bench, "warning", "database-migrates");
+    set_version(9);
+    check_finds(&bench, "error", "database-version");
+
+    let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
+    let missing = settings.replace("database.sqlite", "none.sqlite");
+    bench.write("settings.toml", missing.as_bytes());
+    check_finds(&bench, "error", "database-missing");
+    assert!(!bench.path("none.lock").exists());
 }

@@ -346,6 +346,18 @@ impl Bench {
         }
     }
 
+    /// Does as another import does while it stores, until the value is dropped.
+    pub fn lock_imports(&self) -> Box<dyn std::any::Any> {
+        if let Some(url) = self.url() {
+            // The key of the lock in store/postgres/import.rs.
+            let lock = "DO $$ BEGIN PERFORM pg_advisory_xact_lock(x'696D706F7274'::bigint); END $$";
+            return Box::new(postgres::Session::begin(&url, lock));
+        }
+        let identities = Connection::open(self.path("database.identities.sqlite")).unwrap();
+        identities.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Box::new(identities)
+    }
+
     /// Keeps the service from writing nonces until the result is dropped.
     pub fn lock_nonces(&self) -> Box<dyn std::any::Any> {
         let Some(database) = &self.postgres else {
