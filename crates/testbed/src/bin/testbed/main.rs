@@ -78,44 +78,11 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-    use std::{env, fs};
-
-    use clap_mangen::Man;
-
     use super::*;
 
-    /// The command and, at any depth, its subcommands that people run.
-    fn with_subcommands(command: &clap::Command) -> Vec<clap::Command> {
-        let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
-        std::iter::once(command.clone())
-            .chain(shown.flat_map(with_subcommands))
-            .collect()
-    }
-
-    /// The manual pages are made from the command line; `UPDATE_MAN=1 cargo test man` writes them.
     #[test]
     fn the_man_pages_are_up_to_date() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../man");
-        let mut command = Cli::command().disable_help_subcommand(true);
-        command.build();
-        for command in with_subcommands(&command) {
-            let name = command
-                .get_display_name()
-                .unwrap_or(command.get_name())
-                .to_owned();
-            let mut page = Vec::new();
-            Man::new(command).title(&name).render(&mut page).unwrap();
-            let file = directory.join(format!("{name}.1"));
-            if env::var_os("UPDATE_MAN").is_some() {
-                fs::write(&file, &page).unwrap();
-            }
-            let found = fs::read(&file).unwrap_or_default();
-            assert!(
-                found == page,
-                "{} is out of date: UPDATE_MAN=1 cargo test man",
-                file.display()
-            );
-        }
+        let outdated = manual::outdated(Cli::command()).unwrap();
+        assert!(outdated.is_empty(), "UPDATE_MAN=1 cargo test man: {outdated:?}");
     }
 }
