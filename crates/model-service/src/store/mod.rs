@@ -8,6 +8,7 @@
 
 mod backend;
 mod changes;
+mod columns;
 mod conditions;
 mod error;
 mod event;

@@ -1,7 +1,7 @@
 //! The list of identities, and the history of one.
 
 use super::super::{Backend, Change, Store, StoreError, TimeRange};
-use super::{Conditions, ListQuery, Listing, PageRequest, Row, containing};
+use super::{Columns, Conditions, FromColumns, ListQuery, Listing, PageRequest, Row, containing};
 
 /// Which identities are listed.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +39,25 @@ pub(crate) struct IdentityEntry {
     pub(crate) registered: bool,
 }
 
+impl FromColumns for IdentityEntry {
+    fn read<C: Columns>(columns: &mut C) -> Result<Self, C::Error> {
+        Ok(Self {
+            id: columns.integer()?,
+            issuer: columns.text()?,
+            digest: columns.text()?,
+            key_digest: columns.text()?,
+            revision: columns.count()?,
+            hardware_id: columns.text()?,
+            hardware_name: columns.text()?,
+            manufacturer: columns.text()?,
+            imported: columns.integer()?,
+            lot: columns.integer()?,
+            blocked: columns.flag()?,
+            registered: columns.flag()?,
+        })
+    }
+}
+
 impl Row for IdentityEntry {
     fn id(&self) -> i64 {
         self.id
@@ -64,6 +83,24 @@ pub(crate) struct StoredAssertion {
     /// The number of its import.
     pub(crate) lot: i64,
     pub(crate) assertion: String,
+}
+
+impl StoredAssertion {
+    /// Finds those with a digest of the key's DER bytes.
+    pub(in crate::store) const QUERY: &str = "SELECT issuer, digest, imported, import, text
+         FROM identities JOIN identity_texts USING (id) WHERE key_digest = ?1 ORDER BY id";
+}
+
+impl FromColumns for StoredAssertion {
+    fn read<C: Columns>(columns: &mut C) -> Result<Self, C::Error> {
+        Ok(Self {
+            issuer: columns.text()?,
+            digest: columns.text()?,
+            imported: columns.integer()?,
+            lot: columns.integer()?,
+            assertion: columns.text()?,
+        })
+    }
 }
 
 const BLOCKED: &str = "key_digest IN (SELECT key_digest FROM blocked_identities)";
@@ -119,10 +156,7 @@ impl Store {
         filter: IdentityFilter,
         page: PageRequest,
     ) -> Result<Listing<IdentityEntry>, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(store) => store.list_identities(filter, page).await,
-            Backend::Postgres(store) => store.list_identities(filter, page).await,
-        }
+        self.list(filter.query(), page).await
     }
 
     /// The history of the identity with this digest of the key's DER bytes.

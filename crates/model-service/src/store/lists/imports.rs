@@ -1,7 +1,7 @@
 //! The list of imports. The number of one is the lot of the identities that it brought.
 
-use super::super::{Backend, Store, StoreError, TimeRange};
-use super::{Conditions, ListQuery, Listing, PageRequest, Row};
+use super::super::{Store, StoreError, TimeRange};
+use super::{Columns, Conditions, FromColumns, ListQuery, Listing, PageRequest, Row};
 
 /// Which imports are listed.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,21 @@ pub(crate) struct Import {
     pub(crate) replaced: u64,
     pub(crate) present: u64,
     pub(crate) older: u64,
+}
+
+impl FromColumns for Import {
+    fn read<C: Columns>(columns: &mut C) -> Result<Self, C::Error> {
+        Ok(Self {
+            number: columns.integer()?,
+            time: columns.integer()?,
+            by: columns.text()?,
+            name: columns.text()?,
+            new: columns.count()?,
+            replaced: columns.count()?,
+            present: columns.count()?,
+            older: columns.count()?,
+        })
+    }
 }
 
 impl Row for Import {
@@ -55,10 +70,7 @@ impl Store {
         filter: ImportFilter,
         page: PageRequest,
     ) -> Result<Listing<Import>, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(store) => store.list_imports(filter, page).await,
-            Backend::Postgres(store) => store.list_imports(filter, page).await,
-        }
+        self.list(filter.query(), page).await
     }
 
     /// The import with this number.

@@ -18,7 +18,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use failure::Diagnostic;
 use thiserror::Error;
 
+use super::columns::{Columns, FromColumns};
 use super::conditions::{Conditions, Value};
+use super::{Backend, Store, StoreError};
 pub(crate) use identities::{IdentityEntry, IdentityFilter, IdentityHistory, StoredAssertion};
 pub(crate) use imports::{Import, ImportFilter};
 pub(crate) use nonces::{NonceEntry, NonceFilter, NonceStatus};
@@ -98,7 +100,7 @@ pub(crate) struct Listing<T> {
 }
 
 /// A row of a list.
-pub(super) trait Row {
+pub(super) trait Row: FromColumns + Send + 'static {
     fn id(&self) -> i64;
 }
 
@@ -177,6 +179,16 @@ impl ListQuery {
             total: Total::counted(total),
             before: Total::counted(before),
             previous: previous.map(Cursor),
+        }
+    }
+}
+
+impl Store {
+    /// A page of a list that both backends query alike.
+    async fn list<T: Row>(&self, query: ListQuery, page: PageRequest) -> Result<Listing<T>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(store) => store.list(query, page).await,
+            Backend::Postgres(store) => store.list(query, page).await,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The list of nonces.
 
 use super::super::{Backend, Store, StoreError};
-use super::{Listing, PageRequest, Row};
+use super::{Columns, FromColumns, Listing, PageRequest, Row};
 
 /// Whether a nonce can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,23 @@ pub(crate) struct NonceEntry {
     /// Seconds since the epoch.
     pub(crate) expires: i64,
     pub(crate) status: NonceStatus,
+}
+
+/// The last two columns are that it was used and that it can be used.
+impl FromColumns for NonceEntry {
+    fn read<C: Columns>(columns: &mut C) -> Result<Self, C::Error> {
+        Ok(Self {
+            id: columns.integer()?,
+            beginning: columns.text()?,
+            issued: columns.integer()?,
+            expires: columns.integer()?,
+            status: match (columns.flag()?, columns.flag()?) {
+                (true, _) => NonceStatus::Used,
+                (false, true) => NonceStatus::Open,
+                (false, false) => NonceStatus::Expired,
+            },
+        })
+    }
 }
 
 impl Row for NonceEntry {

@@ -1,7 +1,7 @@
 //! The list of registrations, refused ones too, as far as the log goes back.
 
-use super::super::{Backend, LogEntry, Store, StoreError, TimeRange};
-use super::{Conditions, ListQuery, Listing, PageRequest, Row};
+use super::super::{LogEntry, Store, StoreError, TimeRange};
+use super::{Columns, Conditions, FromColumns, ListQuery, Listing, PageRequest, Row};
 
 /// A class of outcomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,24 @@ pub(crate) struct LoggedRegistration {
     pub(crate) entry: LogEntry,
 }
 
+impl FromColumns for LoggedRegistration {
+    fn read<C: Columns>(columns: &mut C) -> Result<Self, C::Error> {
+        Ok(Self {
+            id: columns.integer()?,
+            entry: LogEntry {
+                time: columns.integer()?,
+                address: columns.text()?,
+                brand: columns.text()?,
+                model: columns.text()?,
+                serial: columns.text()?,
+                device: columns.text()?,
+                outcome: columns.text()?,
+                reason: columns.text()?,
+            },
+        })
+    }
+}
+
 impl Row for LoggedRegistration {
     fn id(&self) -> i64 {
         self.id
@@ -90,10 +108,7 @@ impl Store {
         filter: RegistrationFilter,
         page: PageRequest,
     ) -> Result<Listing<LoggedRegistration>, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(store) => store.list_registrations(filter, page).await,
-            Backend::Postgres(store) => store.list_registrations(filter, page).await,
-        }
+        self.list(filter.query(), page).await
     }
 
     /// The registration with this id, if it is still in the log.

@@ -1,7 +1,7 @@
 //! The list of serials, and the history of one.
 
 use super::super::{Backend, Change, SerialNumber, Store, StoreError, TimeRange};
-use super::{Conditions, ListQuery, Listing, PageRequest, Row};
+use super::{Columns, Conditions, FromColumns, ListQuery, Listing, PageRequest, Row};
 
 /// Which serials are listed.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,23 @@ pub(crate) struct SerialEntry {
     pub(crate) device_key: String,
 }
 
+impl FromColumns for SerialEntry {
+    fn read<C: Columns>(columns: &mut C) -> Result<Self, C::Error> {
+        Ok(Self {
+            id: columns.integer()?,
+            number: SerialNumber {
+                brand: columns.text()?,
+                model: columns.text()?,
+                serial: columns.text()?,
+            },
+            device: columns.optional_text()?,
+            revision: columns.count()?,
+            issued: columns.integer()?,
+            device_key: columns.text()?,
+        })
+    }
+}
+
 impl Row for SerialEntry {
     fn id(&self) -> i64 {
         self.id
@@ -60,6 +77,24 @@ pub(crate) struct IssuedAssertion {
     /// The id of the key that signed it.
     pub(crate) sign_key: String,
     pub(crate) assertion: String,
+}
+
+impl IssuedAssertion {
+    /// Finds those for a serial, brand and model.
+    pub(in crate::store) const QUERY: &str = "SELECT revision, time, device_key, sign_key, text FROM issued
+         WHERE serial = ?1 AND brand = ?2 AND model = ?3 ORDER BY revision DESC";
+}
+
+impl FromColumns for IssuedAssertion {
+    fn read<C: Columns>(columns: &mut C) -> Result<Self, C::Error> {
+        Ok(Self {
+            revision: columns.count()?,
+            time: columns.integer()?,
+            device_key: columns.text()?,
+            sign_key: columns.text()?,
+            assertion: columns.text()?,
+        })
+    }
 }
 
 impl SerialFilter {
@@ -108,10 +143,7 @@ impl Store {
         filter: SerialFilter,
         page: PageRequest,
     ) -> Result<Listing<SerialEntry>, StoreError> {
-        match &self.0 {
-            Backend::Sqlite(store) => store.list_serials(filter, page).await,
-            Backend::Postgres(store) => store.list_serials(filter, page).await,
-        }
+        self.list(filter.query(), page).await
     }
 
     /// The history of a serial; `None` if none was issued.

@@ -1,19 +1,21 @@
 //! Lists in PostgreSQL.
 
+use std::sync::Arc;
+
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Error, IsolationLevel, Row};
+use tokio_postgres::{Error, IsolationLevel};
 
+use super::columns::read_all;
 use super::connections::Repeat;
 use super::database::PostgresStore;
 use super::{changes, nonces, storable};
 use crate::store::conditions::Value;
 use crate::store::lists::{self, ListQuery};
 use crate::store::{
-    IdentityEntry, IdentityFilter, IdentityHistory, Import, ImportFilter, IssuedAssertion, Listing, LogEntry,
-    LoggedRegistration, NonceEntry, NonceFilter, NonceStatus, PageRequest, RegistrationFilter, SerialEntry,
-    SerialFilter, SerialHistory, SerialNumber, StoreError, StoredAssertion, identity_device,
+    IdentityHistory, IssuedAssertion, Listing, NonceEntry, NonceFilter, PageRequest, SerialHistory,
+    SerialNumber, StoreError, StoredAssertion, identity_device,
 };
 
 impl ToSql for Value {
@@ -36,55 +38,22 @@ impl ToSql for Value {
 }
 
 impl PostgresStore {
-    pub(in crate::store) async fn list_identities(
-        &self,
-        filter: IdentityFilter,
-        page: PageRequest,
-    ) -> Result<Listing<IdentityEntry>, StoreError> {
-        self.list(filter.query(), page, read_identity).await
-    }
-
-    pub(in crate::store) async fn list_imports(
-        &self,
-        filter: ImportFilter,
-        page: PageRequest,
-    ) -> Result<Listing<Import>, StoreError> {
-        self.list(filter.query(), page, read_import).await
-    }
-
-    pub(in crate::store) async fn list_registrations(
-        &self,
-        filter: RegistrationFilter,
-        page: PageRequest,
-    ) -> Result<Listing<LoggedRegistration>, StoreError> {
-        self.list(filter.query(), page, read_registration).await
-    }
-
-    pub(in crate::store) async fn list_serials(
-        &self,
-        filter: SerialFilter,
-        page: PageRequest,
-    ) -> Result<Listing<SerialEntry>, StoreError> {
-        self.list(filter.query(), page, read_serial).await
-    }
-
     pub(in crate::store) async fn list_nonces(
         &self,
         filter: NonceFilter,
         page: PageRequest,
     ) -> Result<Listing<NonceEntry>, StoreError> {
-        self.list(nonces::list_query(filter), page, read_nonce).await
+        self.list(nonces::list_query(filter), page).await
     }
 
-    async fn list<T: lists::Row + Send + 'static>(
+    pub(in crate::store) async fn list<T: lists::Row>(
         &self,
         query: ListQuery,
         page: PageRequest,
-        read: fn(&Row) -> Result<T, Error>,
     ) -> Result<Listing<T>, StoreError> {
-        let query = std::sync::Arc::new(query);
+        let query = Arc::new(query);
         self.run(Repeat::Always, move |client| {
-            let query = std::sync::Arc::clone(&query);
+            let query = Arc::clone(&query);
             Box::pin(async move {
                 // Rows and totals belong together.
                 let transaction = client
@@ -93,7 +62,7 @@ impl PostgresStore {
                     .read_only(true)
                     .start()
                     .await?;
-                list(&transaction, &query, page, read).await
+                list(&transaction, &query, page).await
             })
         })
         .await
@@ -107,11 +76,10 @@ impl PostgresStore {
         self.run(Repeat::Always, move |client| {
             let key_digest = key_digest.clone();
             Box::pin(async move {
-                let find = "SELECT issuer, digest, imported, import, text
-                    FROM identities JOIN identity_texts USING (id) WHERE key_digest = $1 ORDER BY id";
-                let rows = client.query(find, &[&key_digest]).await?;
+                let find = with_parameters(StoredAssertion::QUERY);
+                let rows = client.query(&find, &[&key_digest]).await?;
                 Ok(IdentityHistory {
-                    assertions: rows.iter().map(read_stored).collect::<Result<_, _>>()?,
+                    assertions: read_all(&rows)?,
                     changes: changes::of_device(client, &identity_device(&key_digest)).await?,
                 })
             })
@@ -131,10 +99,9 @@ impl PostgresStore {
         self.run(Repeat::Always, move |client| {
             let number = number.clone();
             Box::pin(async move {
-                let find = "SELECT revision, time, device_key, sign_key, text FROM issued
-                    WHERE serial = $1 AND brand = $2 AND model = $3 ORDER BY revision DESC";
+                let find = with_parameters(IssuedAssertion::QUERY);
                 let keys: [&(dyn ToSql + Sync); 3] = [&number.serial, &number.brand, &number.model];
-                let rows = client.query(find, &keys).await?;
+                let rows = client.query(&find, &keys).await?;
                 if rows.is_empty() {
                     return Ok(None);
                 }
@@ -142,7 +109,7 @@ impl PostgresStore {
                 let holder = client.query_opt(holder, &keys).await?;
                 Ok(Some(SerialHistory {
                     device: holder.map(|row| row.try_get(0)).transpose()?,
-                    assertions: rows.iter().map(read_issued).collect::<Result<_, _>>()?,
+                    assertions: read_all(&rows)?,
                     changes: changes::of_serial(client, &number).await?,
                 }))
             })
@@ -165,12 +132,11 @@ async fn list<T: lists::Row>(
     transaction: &Transaction<'_>,
     query: &ListQuery,
     page: PageRequest,
-    read: fn(&Row) -> Result<T, Error>,
 ) -> Result<Listing<T>, Error> {
     let (sql, values) = query.rows(page);
     let statement = transaction.prepare_cached(&with_parameters(&sql)).await?;
     let found = transaction.query(&statement, &parameters(&values)).await?;
-    let rows = found.iter().map(read).collect::<Result<_, _>>()?;
+    let rows = read_all(&found)?;
     let total = count(transaction, query.count(None)).await?;
     let Some(after) = page.after else {
         return Ok(ListQuery::listing(rows, page, total, 0, None));
@@ -186,106 +152,5 @@ async fn list<T: lists::Row>(
 async fn count(transaction: &Transaction<'_>, (sql, values): (String, Vec<Value>)) -> Result<u64, Error> {
     let statement = transaction.prepare_cached(&with_parameters(&sql)).await?;
     let row = transaction.query_one(&statement, &parameters(&values)).await?;
-    unsigned(&row, 0)
-}
-
-/// A count or a revision.
-pub(super) fn unsigned(row: &Row, column: usize) -> Result<u64, Error> {
-    row.try_get::<_, i64>(column).map(i64::unsigned_abs)
-}
-
-fn read_identity(row: &Row) -> Result<IdentityEntry, Error> {
-    Ok(IdentityEntry {
-        id: row.try_get(0)?,
-        issuer: row.try_get(1)?,
-        digest: row.try_get(2)?,
-        key_digest: row.try_get(3)?,
-        revision: unsigned(row, 4)?,
-        hardware_id: row.try_get(5)?,
-        hardware_name: row.try_get(6)?,
-        manufacturer: row.try_get(7)?,
-        imported: row.try_get(8)?,
-        lot: row.try_get(9)?,
-        blocked: row.try_get(10)?,
-        registered: row.try_get(11)?,
-    })
-}
-
-fn read_import(row: &Row) -> Result<Import, Error> {
-    Ok(Import {
-        number: row.try_get(0)?,
-        time: row.try_get(1)?,
-        by: row.try_get(2)?,
-        name: row.try_get(3)?,
-        new: unsigned(row, 4)?,
-        replaced: unsigned(row, 5)?,
-        present: unsigned(row, 6)?,
-        older: unsigned(row, 7)?,
-    })
-}
-
-fn read_registration(row: &Row) -> Result<LoggedRegistration, Error> {
-    Ok(LoggedRegistration {
-        id: row.try_get(0)?,
-        entry: LogEntry {
-            time: row.try_get(1)?,
-            address: row.try_get(2)?,
-            brand: row.try_get(3)?,
-            model: row.try_get(4)?,
-            serial: row.try_get(5)?,
-            device: row.try_get(6)?,
-            outcome: row.try_get(7)?,
-            reason: row.try_get(8)?,
-        },
-    })
-}
-
-fn read_serial(row: &Row) -> Result<SerialEntry, Error> {
-    Ok(SerialEntry {
-        id: row.try_get(0)?,
-        number: SerialNumber {
-            brand: row.try_get(1)?,
-            model: row.try_get(2)?,
-            serial: row.try_get(3)?,
-        },
-        device: row.try_get(4)?,
-        revision: unsigned(row, 5)?,
-        issued: row.try_get(6)?,
-        device_key: row.try_get(7)?,
-    })
-}
-
-fn read_nonce(row: &Row) -> Result<NonceEntry, Error> {
-    let status = match (row.try_get(4)?, row.try_get(5)?) {
-        (true, _) => NonceStatus::Used,
-        (false, true) => NonceStatus::Open,
-        (false, false) => NonceStatus::Expired,
-    };
-    Ok(NonceEntry {
-        id: row.try_get(0)?,
-        beginning: row.try_get(1)?,
-        issued: row.try_get(2)?,
-        expires: row.try_get(3)?,
-        status,
-    })
-}
-
-fn read_stored(row: &Row) -> Result<StoredAssertion, Error> {
-    Ok(StoredAssertion {
-        issuer: row.try_get(0)?,
-        digest: row.try_get(1)?,
-        imported: row.try_get(2)?,
-        lot: row.try_get(3)?,
-        assertion: row.try_get(4)?,
-    })
-}
-
-fn read_issued(row: &Row) -> Result<IssuedAssertion, Error> {
-    Ok(IssuedAssertion {
-        revision: unsigned(row, 0)?,
-        time: row.try_get(1)?,
-        device_key: row.try_get(2)?,
-        sign_key: row.try_get(3)?,
-        assertion: row.try_get(4)?,
-    })
+    row.try_get::<_, i64>(0).map(i64::unsigned_abs)
 }

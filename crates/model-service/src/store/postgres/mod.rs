@@ -6,6 +6,7 @@
 
 mod batches;
 mod changes;
+mod columns;
 mod connections;
 mod database;
 mod identities;

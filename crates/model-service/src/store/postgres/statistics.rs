@@ -1,15 +1,13 @@
 //! Statistics in PostgreSQL.
 
-use std::collections::BTreeMap;
-
-use tokio_postgres::Row;
-
+use super::columns::{read, read_all};
 use super::connections::Repeat;
 use super::database::PostgresStore;
-use super::lists::{parameters, unsigned, with_parameters};
+use super::lists::{parameters, with_parameters};
 use super::nonces;
-use crate::store::statistics::DAY;
-use crate::store::{Counts, DayCounts, RefusalCount, RegistrationFilter, StoreError};
+use crate::store::conditions::Conditions;
+use crate::store::statistics::ClassCount;
+use crate::store::{Counts, RefusalCount, StoreError};
 
 impl PostgresStore {
     pub(in crate::store) async fn counts(&self) -> Result<Counts, StoreError> {
@@ -28,47 +26,21 @@ impl PostgresStore {
                     nonces::OPEN
                 );
                 let row = client.query_one(&counts, &[]).await?;
-                Ok(Counts {
-                    // Identities are never deleted.
-                    identities: unsigned(&row, 0)?,
-                    blocked: unsigned(&row, 1)?,
-                    serials: unsigned(&row, 2)?,
-                    assertions: unsigned(&row, 3)?,
-                    open_nonces: unsigned(&row, 4)?,
-                    imports: unsigned(&row, 5)?,
-                    logged: unsigned(&row, 6)?,
-                    refused: unsigned(&row, 7)?,
-                })
+                read(&row)
             })
         })
         .await
     }
 
-    /// The days on which something happened since `first`, which begins a day.
     pub(in crate::store) async fn registrations_since(
         &self,
         first: i64,
-    ) -> Result<Vec<DayCounts>, StoreError> {
+    ) -> Result<Vec<ClassCount>, StoreError> {
         self.run(Repeat::Always, move |client| {
             Box::pin(async move {
-                let count = "
-                    SELECT time / $2 AS day, 0::bigint, count(*) FROM issued WHERE time >= $1 GROUP BY day
-                    UNION ALL
-                    SELECT time / $2 AS day, class, count(*) FROM registrations
-                    WHERE time >= $1 AND class > 0 GROUP BY day, class";
-                let rows = client.query(count, &[&first, &DAY]).await?;
-                let mut days: BTreeMap<i64, DayCounts> = BTreeMap::new();
-                for row in &rows {
-                    let day = row.try_get::<_, i64>(0)? * DAY;
-                    let counts = days.entry(day).or_default();
-                    counts.day = day;
-                    *match row.try_get::<_, i64>(1)? {
-                        0 => &mut counts.issued,
-                        1 => &mut counts.repeated,
-                        _ => &mut counts.refused,
-                    } = unsigned(row, 2)?;
-                }
-                Ok(days.into_values().collect())
+                let [first, day] = ClassCount::since(first);
+                let query = with_parameters(ClassCount::QUERY);
+                read_all(&client.query(&query, &[&first, &day]).await?)
             })
         })
         .await
@@ -76,35 +48,16 @@ impl PostgresStore {
 
     pub(in crate::store) async fn refusals_by_code(
         &self,
-        filter: RegistrationFilter,
+        conditions: Conditions,
     ) -> Result<Vec<RefusalCount>, StoreError> {
-        let conditions = filter.query().conditions;
-        let sql = with_parameters(&format!(
-            "SELECT grouped.outcome, grouped.number, grouped.first, grouped.last, registrations.reason
-             FROM (SELECT outcome, count(*) AS number, min(time) AS first, max(time) AS last, max(id) AS newest
-                   FROM registrations WHERE {} GROUP BY outcome) AS grouped
-             JOIN registrations ON registrations.id = grouped.newest
-             ORDER BY grouped.number DESC, grouped.outcome",
-            conditions.sql()
-        ));
+        let query = with_parameters(&RefusalCount::query(&conditions));
         self.run(Repeat::Always, move |client| {
-            let (sql, values) = (sql.clone(), conditions.values.clone());
+            let (query, values) = (query.clone(), conditions.values.clone());
             Box::pin(async move {
-                let statement = client.prepare_cached(&sql).await?;
-                let rows = client.query(&statement, &parameters(&values)).await?;
-                rows.iter().map(read_refusals).collect()
+                let statement = client.prepare_cached(&query).await?;
+                read_all(&client.query(&statement, &parameters(&values)).await?)
             })
         })
         .await
     }
-}
-
-fn read_refusals(row: &Row) -> Result<RefusalCount, tokio_postgres::Error> {
-    Ok(RefusalCount {
-        code: row.try_get(0)?,
-        count: unsigned(row, 1)?,
-        first: row.try_get(2)?,
-        last: row.try_get(3)?,
-        message: row.try_get(4)?,
-    })
 }

@@ -1,10 +1,9 @@
 //! Changes by administrators, for the histories of identities and serials.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params, params_from_iter};
 
+use super::columns::read;
 use crate::store::{Change, ChangeKind, Event, SerialNumber, identity_device};
-
-const COLUMNS: &str = "time, kind, device, reason, author, brand, model, serial";
 
 /// Adds what the event changes; nothing if it is not a change by an administrator.
 pub(super) fn append(connection: &Connection, time: i64, event: &Event) -> rusqlite::Result<()> {
@@ -52,9 +51,10 @@ pub(super) fn append(connection: &Connection, time: i64, event: &Event) -> rusql
     };
     let [brand, model, serial] = number;
     connection
-        .prepare_cached(&format!(
-            "INSERT INTO changes ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
-        ))?
+        .prepare_cached(
+            "INSERT INTO changes (time, kind, device, reason, author, brand, model, serial)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
         .execute(params![
             time,
             kind.name(),
@@ -70,35 +70,21 @@ pub(super) fn append(connection: &Connection, time: i64, event: &Event) -> rusql
 
 /// The changes of an identity and of the serials that it had, newest first.
 pub(super) fn of_device(connection: &Connection, device: &str) -> rusqlite::Result<Vec<Change>> {
-    connection
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM changes WHERE device = ?1 ORDER BY id DESC"
-        ))?
-        .query_map([device], read_row)?
-        .collect()
+    find(connection, Change::OF_DEVICE, &[device])
 }
 
 /// The releases of a serial, newest first.
 pub(super) fn of_serial(connection: &Connection, number: &SerialNumber) -> rusqlite::Result<Vec<Change>> {
-    connection
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM changes WHERE serial = ?1 AND brand = ?2 AND model = ?3 ORDER BY id DESC"
-        ))?
-        .query_map([&number.serial, &number.brand, &number.model], read_row)?
-        .collect()
+    find(
+        connection,
+        Change::OF_SERIAL,
+        &[&number.serial, &number.brand, &number.model],
+    )
 }
 
-fn read_row(row: &Row<'_>) -> rusqlite::Result<Change> {
-    Ok(Change {
-        time: row.get(0)?,
-        kind: ChangeKind::from_name(&row.get::<_, String>(1)?).ok_or(rusqlite::Error::InvalidQuery)?,
-        device: row.get(2)?,
-        reason: row.get(3)?,
-        by: row.get(4)?,
-        number: SerialNumber {
-            brand: row.get(5)?,
-            model: row.get(6)?,
-            serial: row.get(7)?,
-        },
-    })
+fn find(connection: &Connection, query: &str, keys: &[&str]) -> rusqlite::Result<Vec<Change>> {
+    let mut statement = connection.prepare_cached(query)?;
+    let found = statement.query_map(params_from_iter(keys), read)?;
+    let found: Vec<Option<Change>> = found.collect::<Result<_, _>>()?;
+    Ok(found.into_iter().flatten().collect())
 }

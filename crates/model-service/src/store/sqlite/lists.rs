@@ -1,18 +1,18 @@
 //! Lists in SQLite.
 
 use rusqlite::types::{ToSqlOutput, Value as SqlValue};
-use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, ToSql, params_from_iter};
 
 use super::changes;
+use super::columns::read;
 use super::database::SqliteStore;
 use super::nonces;
 use super::serials::holder;
 use crate::store::conditions::Value;
 use crate::store::lists::{self, ListQuery};
 use crate::store::{
-    IdentityEntry, IdentityFilter, IdentityHistory, Import, ImportFilter, IssuedAssertion, Listing, LogEntry,
-    LoggedRegistration, NonceEntry, NonceFilter, NonceStatus, PageRequest, RegistrationFilter, SerialEntry,
-    SerialFilter, SerialHistory, SerialNumber, StoreError, StoredAssertion, identity_device,
+    IdentityHistory, IssuedAssertion, Listing, NonceEntry, NonceFilter, PageRequest, SerialHistory,
+    SerialNumber, StoreError, StoredAssertion, identity_device,
 };
 
 impl ToSql for Value {
@@ -25,38 +25,6 @@ impl ToSql for Value {
 }
 
 impl SqliteStore {
-    pub(in crate::store) async fn list_identities(
-        &self,
-        filter: IdentityFilter,
-        page: PageRequest,
-    ) -> Result<Listing<IdentityEntry>, StoreError> {
-        self.list(filter.query(), page, read_identity).await
-    }
-
-    pub(in crate::store) async fn list_imports(
-        &self,
-        filter: ImportFilter,
-        page: PageRequest,
-    ) -> Result<Listing<Import>, StoreError> {
-        self.list(filter.query(), page, read_import).await
-    }
-
-    pub(in crate::store) async fn list_registrations(
-        &self,
-        filter: RegistrationFilter,
-        page: PageRequest,
-    ) -> Result<Listing<LoggedRegistration>, StoreError> {
-        self.list(filter.query(), page, read_registration).await
-    }
-
-    pub(in crate::store) async fn list_serials(
-        &self,
-        filter: SerialFilter,
-        page: PageRequest,
-    ) -> Result<Listing<SerialEntry>, StoreError> {
-        self.list(filter.query(), page, read_serial).await
-    }
-
     pub(in crate::store) async fn list_nonces(
         &self,
         filter: NonceFilter,
@@ -65,19 +33,17 @@ impl SqliteStore {
         let clock = self.clock();
         self.read(move |connection| {
             let query = nonces::list_query(filter, (clock.now(), &clock.boot));
-            list(connection, &query, page, read_nonce)
+            list(connection, &query, page)
         })
         .await
     }
 
-    async fn list<T: lists::Row + Send + 'static>(
+    pub(in crate::store) async fn list<T: lists::Row>(
         &self,
         query: ListQuery,
         page: PageRequest,
-        read: fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Listing<T>, StoreError> {
-        self.read(move |connection| list(connection, &query, page, read))
-            .await
+        self.read(move |connection| list(connection, &query, page)).await
     }
 
     pub(in crate::store) async fn identity_history(
@@ -104,7 +70,6 @@ pub(super) fn list<T: lists::Row>(
     connection: &Connection,
     query: &ListQuery,
     page: PageRequest,
-    read: fn(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Listing<T>> {
     let transaction = connection.unchecked_transaction()?;
     let (sql, values) = query.rows(page);
@@ -129,97 +94,10 @@ pub(super) fn list<T: lists::Row>(
     Ok(ListQuery::listing(rows, page, total, before, previous))
 }
 
-fn read_identity(row: &Row<'_>) -> rusqlite::Result<IdentityEntry> {
-    Ok(IdentityEntry {
-        id: row.get(0)?,
-        issuer: row.get(1)?,
-        digest: row.get(2)?,
-        key_digest: row.get(3)?,
-        revision: row.get(4)?,
-        hardware_id: row.get(5)?,
-        hardware_name: row.get(6)?,
-        manufacturer: row.get(7)?,
-        imported: row.get(8)?,
-        lot: row.get(9)?,
-        blocked: row.get(10)?,
-        registered: row.get(11)?,
-    })
-}
-
-fn read_import(row: &Row<'_>) -> rusqlite::Result<Import> {
-    Ok(Import {
-        number: row.get(0)?,
-        time: row.get(1)?,
-        by: row.get(2)?,
-        name: row.get(3)?,
-        new: row.get(4)?,
-        replaced: row.get(5)?,
-        present: row.get(6)?,
-        older: row.get(7)?,
-    })
-}
-
-fn read_registration(row: &Row<'_>) -> rusqlite::Result<LoggedRegistration> {
-    Ok(LoggedRegistration {
-        id: row.get(0)?,
-        entry: LogEntry {
-            time: row.get(1)?,
-            address: row.get(2)?,
-            brand: row.get(3)?,
-            model: row.get(4)?,
-            serial: row.get(5)?,
-            device: row.get(6)?,
-            outcome: row.get(7)?,
-            reason: row.get(8)?,
-        },
-    })
-}
-
-fn read_serial(row: &Row<'_>) -> rusqlite::Result<SerialEntry> {
-    Ok(SerialEntry {
-        id: row.get(0)?,
-        number: SerialNumber {
-            brand: row.get(1)?,
-            model: row.get(2)?,
-            serial: row.get(3)?,
-        },
-        device: row.get(4)?,
-        revision: row.get(5)?,
-        issued: row.get(6)?,
-        device_key: row.get(7)?,
-    })
-}
-
-fn read_nonce(row: &Row<'_>) -> rusqlite::Result<NonceEntry> {
-    let status = match (row.get(4)?, row.get(5)?) {
-        (true, _) => NonceStatus::Used,
-        (false, true) => NonceStatus::Open,
-        (false, false) => NonceStatus::Expired,
-    };
-    Ok(NonceEntry {
-        id: row.get(0)?,
-        beginning: row.get(1)?,
-        issued: row.get(2)?,
-        expires: row.get(3)?,
-        status,
-    })
-}
-
 fn identity_history(connection: &Connection, key_digest: &str) -> rusqlite::Result<IdentityHistory> {
     let assertions = connection
-        .prepare_cached(
-            "SELECT issuer, digest, imported, import, text
-             FROM identities JOIN identity_texts USING (id) WHERE key_digest = ?1 ORDER BY id",
-        )?
-        .query_map([key_digest], |row| {
-            Ok(StoredAssertion {
-                issuer: row.get(0)?,
-                digest: row.get(1)?,
-                imported: row.get(2)?,
-                lot: row.get(3)?,
-                assertion: row.get(4)?,
-            })
-        })?
+        .prepare_cached(StoredAssertion::QUERY)?
+        .query_map([key_digest], read)?
         .collect::<Result<_, _>>()?;
     Ok(IdentityHistory {
         assertions,
@@ -229,19 +107,8 @@ fn identity_history(connection: &Connection, key_digest: &str) -> rusqlite::Resu
 
 fn serial_history(connection: &Connection, number: &SerialNumber) -> rusqlite::Result<Option<SerialHistory>> {
     let assertions: Vec<_> = connection
-        .prepare_cached(
-            "SELECT revision, time, device_key, sign_key, text FROM issued
-             WHERE serial = ?1 AND brand = ?2 AND model = ?3 ORDER BY revision DESC",
-        )?
-        .query_map([&number.serial, &number.brand, &number.model], |row| {
-            Ok(IssuedAssertion {
-                revision: row.get(0)?,
-                time: row.get(1)?,
-                device_key: row.get(2)?,
-                sign_key: row.get(3)?,
-                assertion: row.get(4)?,
-            })
-        })?
+        .prepare_cached(IssuedAssertion::QUERY)?
+        .query_map([&number.serial, &number.brand, &number.model], read)?
         .collect::<Result<_, _>>()?;
     if assertions.is_empty() {
         return Ok(None);

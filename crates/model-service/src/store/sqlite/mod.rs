@@ -7,6 +7,7 @@
 mod backup;
 mod changes;
 mod clock;
+mod columns;
 mod database;
 mod files;
 mod identities;
