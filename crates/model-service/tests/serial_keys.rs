@@ -130,6 +130,33 @@ fn a_signer_that_hangs_is_stopped() {
     registers(&service, &devices[1]);
 }
 
+/// More requests than it signs in the time limit wait for a key that works.
+#[test]
+fn a_slow_signer_is_not_stopped() {
+    let bench = Bench::with("", "signature-seconds = 4");
+    key_manager(&bench);
+    let devices = import(&bench, 17);
+    let (last, crowd) = devices.split_last().unwrap();
+    let service = bench.serve();
+    let slow = bench.write("slow", b"");
+    let processes = signing_processes(&service);
+    let statuses: Vec<_> = thread::scope(|scope| {
+        let requests: Vec<_> = crowd
+            .iter()
+            .map(|device| scope.spawn(|| device.register(&service, &device.hardware_id).status))
+            .collect();
+        requests
+            .into_iter()
+            .map(|request| request.join().unwrap())
+            .collect()
+    });
+    assert!(statuses.contains(&201) && statuses.contains(&503), "{statuses:?}");
+    assert_eq!(signing_processes(&service), processes);
+    fs::remove_file(slow).unwrap();
+    registers(&service, last);
+    assert_eq!(signing_processes(&service), processes);
+}
+
 #[test]
 fn registrations_with_a_key_in_gnupg() {
     let bench = Bench::new();

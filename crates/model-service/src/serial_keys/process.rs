@@ -33,6 +33,8 @@ type Reply = SyncSender<Result<SignaturePacket, Failure>>;
 pub(super) struct SignerProcess {
     /// The key, for errors.
     key: String,
+    /// The time limit of a signature, in seconds, for errors.
+    seconds: u64,
     public: PublicKey,
     /// Lines for the process. A thread writes them, so that a process that reads nothing keeps
     /// nobody waiting.
@@ -73,6 +75,7 @@ impl SignerProcess {
         };
         Ok(Self {
             key,
+            seconds: opening.seconds.into(),
             public,
             lines,
             jobs,
@@ -91,7 +94,6 @@ impl SignerProcess {
         time: u32,
         deadline: Instant,
     ) -> Result<SignaturePacket, SerialKeyError> {
-        let start = Instant::now();
         let (reply, answer) = sync_channel(1);
         let number = self.add(reply)?;
         let content = BASE64_STANDARD.encode(content);
@@ -101,13 +103,13 @@ impl SignerProcess {
             content,
         }));
         let key = self.key.clone();
-        match answer.recv_timeout(deadline.saturating_duration_since(start)) {
+        match answer.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(Ok(signature)) => Ok(signature),
             Ok(Err(failure)) => Err(SerialKeyError::failed(key, failure)),
             Err(RecvTimeoutError::Disconnected) => Err(SerialKeyError::Ended { key }),
             Err(RecvTimeoutError::Timeout) => {
                 lock(&self.jobs).waiting.remove(&number);
-                let seconds = start.elapsed().as_secs();
+                let seconds = self.seconds;
                 Err(SerialKeyError::TimedOut { key, seconds })
             }
         }

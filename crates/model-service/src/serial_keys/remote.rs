@@ -15,7 +15,7 @@ use super::source::SerialKeySource;
 const PROBE: &[u8] = b"model-service: does this key sign?";
 /// A signature in this time shows that the key signs.
 const RECENT: Duration = Duration::from_secs(1);
-/// How often a signature is tried: the second time with a new process.
+/// How often a signature is tried: the second time with a new process, if there is time left.
 const ATTEMPTS: usize = 2;
 /// The pauses between two attempts to open a lost key.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -36,6 +36,7 @@ pub(crate) struct RemoteSigner {
     public: PublicKey,
     state: Mutex<State>,
     changed: Condvar,
+    /// When the key last signed in time, also when it was opened.
     last_signed: Mutex<Instant>,
     /// For the thread that opens the key again.
     me: Weak<Self>,
@@ -83,12 +84,17 @@ impl RemoteSigner {
                 .and_then(|signature| self.verified(content, signature));
             match signed {
                 Ok(signature) => {
-                    *lock(&self.last_signed) = Instant::now();
+                    self.note_signed();
                     return Ok(signature);
+                }
+                // The time counts from the request. It may have waited for a new process, or behind
+                // others for a key that signs slowly: ending the process would fail those too.
+                Err(error @ SerialKeyError::TimedOut { .. }) if self.signed_within(self.limit()) => {
+                    return Err(error);
                 }
                 Err(error) => {
                     self.lose(&process, &error);
-                    if attempt == ATTEMPTS {
+                    if attempt == ATTEMPTS || Instant::now() >= deadline {
                         return Err(error);
                     }
                     attempt += 1;
@@ -102,12 +108,19 @@ impl RemoteSigner {
         if let State::Lost(error) = &*self.state() {
             return Err(error.clone());
         }
-        // Not in the condition, where the lock would be held while it signs.
-        let last = lock(&self.last_signed).elapsed();
-        match last < RECENT {
+        match self.signed_within(RECENT) {
             true => Ok(()),
             false => self.sign(PROBE, 0).map(drop),
         }
+    }
+
+    fn note_signed(&self) {
+        *lock(&self.last_signed) = Instant::now();
+    }
+
+    /// Returns true if the key signed in this last time.
+    fn signed_within(&self, time: Duration) -> bool {
+        lock(&self.last_signed).elapsed() < time
     }
 
     /// Returns true if further attempts to open the key cannot succeed.
@@ -193,6 +206,7 @@ fn reopen(signer: &Weak<RemoteSigner>) {
         match signer.restart() {
             Ok(process) => {
                 tracing::info!("the serial key {} can be used again", signer.opening.source);
+                signer.note_signed();
                 return signer.set(State::Ready(Arc::new(process)));
             }
             Err(error) => {

@@ -99,12 +99,14 @@ impl HsmBench {
     }
 }
 
-/// Makes a key manager with the brand's key. It hangs while the file `hang` exists.
+/// Makes a key manager with the brand's key. It hangs while the file `hang` exists, and signs one
+/// after the other, half a second each, while the file `slow` exists.
 pub fn key_manager(bench: &Bench) {
     bench.write("managed.pem", pem("brand").as_bytes());
     let script = "#!/bin/sh
 cd \"$(dirname \"$0\")\" || exit 1
 [ ! -e hang ] || sleep 1000
+[ \"$1\" != sign ] || [ ! -e slow ] || flock slow sleep 0.5
 case $1 in
 features) echo '{\"signing\": [\"RSA-PKCS\"], \"public-keys\": [\"DER\"]}' ;;
 get-public-key) openssl rsa -in managed.pem -pubout -outform DER 2> /dev/null ;;
