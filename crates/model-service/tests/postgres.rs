@@ -10,11 +10,31 @@ use std::process::Command;
 use std::thread;
 
 use common::device::Device;
-use common::postgres::{Server, psql};
+use common::hsm::until;
+use common::http::Request;
+use common::postgres::{Server, Session, psql};
 use common::{Bench, PROGRAM, failed, refuses_to_serve, serve};
 
 fn on_postgres() -> Bench {
     Bench::on(Some(Server::shared().database()), "", "")
+}
+
+/// A bench on a server of its own, whose statements have a second.
+fn with_a_second() -> (&'static Server, Bench, String) {
+    let server: &'static Server = Box::leak(Box::new(Server::start(false)));
+    let bench = Bench::on(Some(server.database()), "", "");
+    let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
+    let settings = settings.replace("[limits]", "[postgresql]\nstatement-seconds = 1\n\n[limits]");
+    bench.write("settings.toml", settings.as_bytes());
+    let url = bench.url().unwrap();
+    (server, bench, url)
+}
+
+/// Waits until the service or a command waits for a lock.
+fn until_it_waits_for_a_lock(url: &str) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name = 'model-service' AND wait_event_type = 'Lock'";
+    until(|| psql(url, waiting) != ["0"]);
 }
 
 #[test]
@@ -145,6 +165,63 @@ fn a_database_that_is_away() {
         thread::yield_now();
     }
     device.accepts(&service.serial(&stream));
+}
+
+/// The requests of a batch whose time is up are not tried one after the other.
+#[test]
+fn a_batch_that_waits_for_a_lock() {
+    let (server, bench, url) = with_a_second();
+    let service = bench.serve();
+    let lock = Session::begin(&url, "LOCK TABLE nonces");
+    let requests = 12;
+    thread::scope(|scope| {
+        for _ in 0..requests {
+            scope.spawn(|| {
+                let answer = service.send(&Request::post("/v1/request-id", ""));
+                answer.refused(503, "unavailable");
+            });
+        }
+    });
+    assert!(
+        server
+            .logged("canceling statement due to statement timeout")
+            .len()
+            <= requests
+    );
+    drop(lock);
+    service.nonce();
+}
+
+/// Who is told to try again would take the serial from its next device.
+#[test]
+fn a_connection_that_is_lost_during_a_release() {
+    let bench = on_postgres();
+    let url = bench.url().unwrap();
+    let service = bench.serve();
+    let device = Device::new("p256");
+    bench.import_text(&device.identity());
+    device.accepts(&device.register(&service, "SN-1"));
+    drop(service);
+    let lock = Session::begin(&url, "LOCK TABLE ledger");
+    let output = thread::scope(|scope| {
+        let release = scope.spawn(|| {
+            Command::new(PROGRAM)
+                .args(["serial", "release", "--config"])
+                .arg(bench.path("settings.toml"))
+                .args(["brand-acme", "edge-box", "SN-1", "--reason", "repaired"])
+                // Only the error, without what the connections log.
+                .env("RUST_LOG", "off")
+                .output()
+                .unwrap()
+        });
+        until_it_waits_for_a_lock(&url);
+        let lose = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = 'model-service'";
+        psql(&url, lose);
+        release.join().unwrap()
+    });
+    drop(lock);
+    failed(&output, 4, "database-result-unknown");
 }
 
 /// TLS with and without a check of the certificate, and the places of the password.

@@ -243,6 +243,32 @@ pub enum StoreError {
         help("Check that its disk works and has room, then try again")
     )]
     Failed(String),
+    /// PostgreSQL refuses a value. Nothing was stored.
+    #[error("the database refuses a value: {0}")]
+    #[diagnostic(
+        code("database-value-refused"),
+        help("Correct the value; if it is valid, report a fault of the model service")
+    )]
+    Refused(String),
+    /// PostgreSQL rolled the operation back because of others or its time limit, or does not write
+    /// now. Nothing was stored.
+    #[error("the database rolled the operation back: {0}")]
+    #[diagnostic(
+        code("database-rolled-back"),
+        help(
+            "Try again; if it fails again, check that `database` names the primary server, and which transactions hold locks"
+        )
+    )]
+    RolledBack(String),
+    /// The connection was lost before PostgreSQL confirmed the commit.
+    #[error(
+        "the connection to the database was lost, and it is not known whether the change was stored: {0}"
+    )]
+    #[diagnostic(
+        code("database-result-unknown"),
+        help("Look at the serial or identity before you try again")
+    )]
+    ResultUnknown(String),
     /// Another import stores its identities.
     #[error("another import is still storing identities")]
     #[diagnostic(code("import-running"), help("Import again when the other import has ended"))]
@@ -305,11 +331,12 @@ impl StoreError {
             | Self::BackupByPostgresql
             | Self::LedgerInPostgresql
             | Self::TargetUsed { .. } => Status::BadInput,
-            Self::Unreachable { .. } => Status::Service,
+            Self::Unreachable { .. } | Self::RolledBack(_) | Self::ResultUnknown(_) => Status::Service,
             Self::TransferDiffers { .. }
             | Self::Replaced { .. }
             | Self::NotWritten { .. }
             | Self::Failed(_)
+            | Self::Refused(_)
             | Self::ImportRunning
             | Self::Interrupted => Status::Internal,
             Self::Ledger(error) => error.status(),

@@ -132,6 +132,15 @@ impl Server {
         self.directory.join("data/server.crt")
     }
 
+    /// The lines of the log with this part.
+    pub fn logged(&self, part: &str) -> Vec<String> {
+        let log = std::fs::read_to_string(self.directory.join("log")).unwrap();
+        log.lines()
+            .filter(|line| line.contains(part))
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The id of the first process, the parent of the others.
     pub fn process(&self) -> u32 {
         let file = std::fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
@@ -236,6 +245,11 @@ impl Session {
             .unwrap();
         assert_eq!(line, "done\n");
         Self(child)
+    }
+
+    /// Commits the transaction; without, it is rolled back.
+    pub fn commit(mut self) {
+        self.0.stdin.as_mut().unwrap().write_all(b"COMMIT;\n").unwrap();
     }
 }
 

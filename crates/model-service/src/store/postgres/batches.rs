@@ -67,8 +67,9 @@ async fn answer<I, O>(run: &RunBatch<I, O>, inputs: Vec<I>, answers: Vec<Answer<
                 let _ = answer.send(Ok(result));
             }
         }
-        // One input with a value that the database refuses must not fail the others.
-        Err(StoreError::Failed(_)) if answers.len() > 1 => {
+        // One input with a value that the database refuses must not fail the others. All else would
+        // fail for each of them, after the longest time for each.
+        Err(StoreError::Refused(_)) if answers.len() > 1 => {
             let inputs = Arc::try_unwrap(inputs).unwrap_or_default();
             for (answer, input) in answers.into_iter().zip(inputs) {
                 let result = run(Arc::new(vec![input])).await;
@@ -76,7 +77,8 @@ async fn answer<I, O>(run: &RunBatch<I, O>, inputs: Vec<I>, answers: Vec<Answer<
             }
         }
         Err(error) => {
-            tracing::error!(code = failure::code(&error), "nothing was committed: {error}");
+            let (code, requests) = (failure::code(&error), answers.len());
+            tracing::error!(code, requests, "a batch failed: {error}");
             for answer in answers {
                 let _ = answer.send(Err(error.clone()));
             }

@@ -27,6 +27,12 @@ const GRACE: Duration = Duration::from_secs(5);
 const SESSION: &str = "SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan;
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';";
 
+/// The beginnings of SQLSTATE codes (PostgreSQL's manual, appendix A) of a connection that ends.
+const LOST: [&str; 2] = ["57P", "08"];
+/// Those of a value that the database refuses: data exceptions, violated constraints, and limits,
+/// as of the length of a value in an index.
+const REFUSED: [&str; 3] = ["22", "23", "54"];
+
 /// What an operation does on a connection.
 pub(super) type Work<'c, T> = BoxFuture<'c, Result<T, tokio_postgres::Error>>;
 
@@ -60,6 +66,17 @@ enum Failure {
     Lost(String),
     /// It would fail again.
     Final(StoreError),
+}
+
+impl Failure {
+    /// The error for what is not tried again.
+    fn into_error(self) -> StoreError {
+        match self {
+            Self::NotConnected(reason) | Self::Lost(reason) => StoreError::Unreachable { reason },
+            Self::RolledBack(reason) => StoreError::RolledBack(reason),
+            Self::Final(error) => error,
+        }
+    }
 }
 
 impl Connections {
@@ -96,7 +113,7 @@ impl Connections {
     /// Runs `work` on a connection, and again if that is safe and may help.
     ///
     /// # Errors
-    /// [`StoreError::Interrupted`] if it is not known whether `work` was committed.
+    /// [`StoreError::ResultUnknown`] if it is not known whether `work` was committed.
     pub(super) async fn run<T>(
         &self,
         repeat: Repeat,
@@ -111,12 +128,11 @@ impl Connections {
             let error = match failure {
                 Failure::Final(error) => return Err(error),
                 Failure::NotConnected(reason) => StoreError::Unreachable { reason },
-                Failure::RolledBack(reason) => StoreError::Failed(reason),
-                Failure::Lost(reason) if repeat == Repeat::Always => StoreError::Failed(reason),
-                Failure::Lost(reason) => {
-                    tracing::error!("the connection was lost, and the result is not known: {reason}");
-                    return Err(StoreError::Interrupted);
+                Failure::RolledBack(reason) => StoreError::RolledBack(reason),
+                Failure::Lost(reason) if repeat == Repeat::AfterRollback => {
+                    return Err(StoreError::ResultUnknown(reason));
                 }
+                Failure::Lost(reason) => StoreError::Unreachable { reason },
             };
             if repeat == Repeat::Never || started.elapsed() + pause > self.retry {
                 return Err(error);
@@ -152,12 +168,7 @@ impl Connections {
             .pool
             .get()
             .await
-            .map_err(|error| match not_connected(error) {
-                Failure::Final(error) => error,
-                Failure::NotConnected(reason) | Failure::RolledBack(reason) | Failure::Lost(reason) => {
-                    StoreError::Unreachable { reason }
-                }
-            })?;
+            .map_err(|error| not_connected(error).into_error())?;
         let client = Object::take(client);
         client
             .batch_execute("SET statement_timeout = 0")
@@ -193,11 +204,12 @@ fn failure(error: &tokio_postgres::Error) -> Failure {
     let Some(code) = error.code() else {
         let source = std::error::Error::source(error);
         return match source.is_some_and(|source| source.is::<WrongType>()) {
-            true => Failure::Final(StoreError::Failed(reason)),
+            true => Failure::Final(StoreError::Refused(reason)),
             // Not the database, but the connection failed.
             false => Failure::Lost(reason),
         };
     };
+    let is = |classes: &[&str]| classes.iter().any(|class| code.code().starts_with(class));
     match code {
         &SqlState::T_R_SERIALIZATION_FAILURE
         | &SqlState::T_R_DEADLOCK_DETECTED
@@ -205,7 +217,10 @@ fn failure(error: &tokio_postgres::Error) -> Failure {
         // A standby, which may be promoted; and a statement from before a migration.
         | &SqlState::READ_ONLY_SQL_TRANSACTION
         | &SqlState::FEATURE_NOT_SUPPORTED => Failure::RolledBack(reason),
-        _ if code.code().starts_with("57P") || code.code().starts_with("08") => Failure::Lost(reason),
+        // The time limit of statements.
+        &SqlState::QUERY_CANCELED => Failure::Final(StoreError::RolledBack(reason)),
+        _ if is(&LOST) => Failure::Lost(reason),
+        _ if is(&REFUSED) => Failure::Final(StoreError::Refused(reason)),
         _ => Failure::Final(StoreError::Failed(reason)),
     }
 }
@@ -221,6 +236,6 @@ pub(super) fn describe(error: &tokio_postgres::Error) -> String {
 
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::Failed(describe(&error))
+        failure(&error).into_error()
     }
 }

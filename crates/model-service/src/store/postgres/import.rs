@@ -10,6 +10,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Error, Row};
 
+use super::connections::describe;
 use super::database::PostgresStore;
 use super::withdrawal::json;
 use super::{bigint, storable};
@@ -205,10 +206,8 @@ impl ImportTransaction {
                 let add = "INSERT INTO ledger (event) VALUES (($1::text)::json)";
                 self.client.execute(add, &[&event]).await?;
             }
-            self.client.batch_execute("COMMIT").await.map_err(|error| {
-                tracing::error!("the result of an import is not known: {error}");
-                StoreError::Interrupted
-            })
+            let committed = self.client.batch_execute("COMMIT").await;
+            committed.map_err(|error| StoreError::ResultUnknown(describe(&error)))
         })
     }
 }

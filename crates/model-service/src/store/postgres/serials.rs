@@ -158,7 +158,10 @@ pub(super) fn issue_batches(connections: Arc<Connections>) -> RunBatch<Issue, Is
             let recorded = match record(&connections, &batch, &firsts).await {
                 // It may be committed. What the database does not have is like a conflict: its
                 // request tries again, and finds what others recorded.
-                Err(StoreError::Interrupted) => are_recorded(&connections, &batch, &firsts).await?,
+                Err(error @ StoreError::ResultUnknown(_)) => {
+                    tracing::warn!("issued serials are looked up: {error}");
+                    are_recorded(&connections, &batch, &firsts).await?
+                }
                 other => other?,
             };
             for (index, outcome) in firsts.into_iter().zip(recorded) {
