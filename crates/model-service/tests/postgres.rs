@@ -224,6 +224,33 @@ fn a_connection_that_is_lost_during_a_release() {
     failed(&output, 4, "database-result-unknown");
 }
 
+/// A block that is being committed holds, whatever isolation the role or the database has.
+#[test]
+fn a_database_with_another_isolation() {
+    let bench = on_postgres();
+    let url = bench.url().unwrap();
+    let name = url.rsplit('/').next().unwrap();
+    psql(
+        &url,
+        &format!("ALTER ROLE tests IN DATABASE {name} SET default_transaction_isolation = 'repeatable read'"),
+    );
+    let service = bench.serve();
+    let device = Device::new("p256");
+    bench.import_text(&device.identity());
+    let block = Session::begin(
+        &url,
+        "LOCK TABLE blocked_identities IN EXCLUSIVE MODE;
+        INSERT INTO blocked_identities SELECT key_digest, 1, 'stolen' FROM identities",
+    );
+    thread::scope(|scope| {
+        let register = scope.spawn(|| device.register(&service, "SN-1"));
+        until_it_waits_for_a_lock(&url);
+        block.commit();
+        register.join().unwrap().refused(403, "identity-blocked");
+    });
+    assert_eq!(bench.count("serials"), 0);
+}
+
 /// TLS with and without a check of the certificate, and the places of the password.
 #[test]
 fn tls_and_passwords() {

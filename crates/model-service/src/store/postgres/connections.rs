@@ -22,9 +22,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What every connection sets. All statements find their rows by an index, but the planner may
-/// think that a table is small when it plans, and keeps the plan. A commit is on the disk before it
-/// is acknowledged, whatever the server's default is.
+/// think that a table is small when it plans, and keeps the plan. A statement sees what was committed
+/// before it, as `record_issues` needs to see blocks. A commit is on the disk before it is
+/// acknowledged. Both hold whatever the default of the server or the role is.
 const SESSION: &str = "SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan;
+    SET default_transaction_isolation = 'read committed';
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';";
 
 /// The beginnings of SQLSTATE codes (PostgreSQL's manual, appendix A) of a connection that ends.
