@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use failure::Diagnostic;
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 
 use crate::account_keys::{AccountKeys, AccountKeysError};
 use crate::buckets::TokenBuckets;
@@ -23,6 +23,8 @@ use crate::tokens::{Tokens, TokensError};
 
 /// How long the result of a check of the serial keys is used: anybody can ask, and a check may sign.
 const KEY_CHECK_USED_FOR: Duration = Duration::from_secs(1);
+/// The longest time that a failure to count is used, so that counts come back soon after the database.
+const FAILED_COUNT_USED_FOR: Duration = Duration::from_secs(60);
 /// Wrong tokens of an address in a minute.
 const WRONG_TOKENS: u32 = 10;
 
@@ -78,8 +80,8 @@ pub(crate) struct LiveSettings {
 /// The last check of the serial keys, and when it ended.
 type LastKeyCheck = Mutex<Option<(Instant, Result<(), SerialKeyError>)>>;
 
-/// The last counts, when they ended, and how long they took.
-type LastCounts = Mutex<Option<(Instant, Duration, Counts)>>;
+/// The last counts, when they ended, and how long they are used.
+type LastCounts = Mutex<Option<(Instant, Duration, Result<Counts, StoreError>)>>;
 
 impl Service {
     /// Reads all keys and secrets, and opens the database.
@@ -139,10 +141,7 @@ impl Service {
             _ => {
                 let live = self.live();
                 let check = spawn_blocking(move || live.registrar.models.check_signers());
-                let result = check.await.unwrap_or_else(|error| {
-                    tracing::error!("the serial keys were not checked: {error}");
-                    Ok(())
-                });
+                let result = ended(check.await);
                 *last = Some((Instant::now(), result.clone()));
                 result
             }
@@ -150,18 +149,23 @@ impl Service {
     }
 
     /// Counts what is stored. With millions of serials that takes seconds, so the result is used for
-    /// a while: at most a twentieth of the time is spent on counting.
+    /// a while: at most a twentieth of the time is spent on counting. So is a failure, for a shorter time.
     pub(crate) async fn counts(&self) -> Result<Counts, StoreError> {
         let mut last = self.last_counts.lock().await;
-        if let Some((time, took, counts)) = *last
-            && time.elapsed() < took * 20
+        if let Some((time, used_for, counts)) = last.as_ref()
+            && time.elapsed() < *used_for
         {
-            return Ok(counts);
+            return counts.clone();
         }
         let start = Instant::now();
-        let counts = self.store.counts().await?;
-        *last = Some((Instant::now(), start.elapsed(), counts));
-        Ok(counts)
+        let counts = self.store.counts().await;
+        let used_for = start.elapsed() * 20;
+        let used_for = match &counts {
+            Ok(_) => used_for,
+            Err(_) => used_for.min(FAILED_COUNT_USED_FOR),
+        };
+        *last = Some((Instant::now(), used_for, counts.clone()));
+        counts
     }
 
     /// The imports that run now.
@@ -201,6 +205,14 @@ impl LiveSettings {
     }
 }
 
+/// The result of a check of the serial keys; a check that panicked did not find that they sign.
+fn ended(checked: Result<Result<(), SerialKeyError>, JoinError>) -> Result<(), SerialKeyError> {
+    checked.unwrap_or_else(|error| {
+        tracing::error!("the serial keys were not checked: {error}");
+        Err(SerialKeyError::NotChecked)
+    })
+}
+
 /// Opens what an import needs without a running service.
 pub(crate) fn open_importer(settings: &Settings) -> Result<Importer, ServiceError> {
     Ok(Importer {
@@ -210,4 +222,15 @@ pub(crate) fn open_importer(settings: &Settings) -> Result<Importer, ServiceErro
         duplicate_hardware_ids: settings.duplicate_hardware_ids,
         stopped: Arc::default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_check_that_panics_is_not_a_key_that_signs() {
+        let check = spawn_blocking(|| panic!("in a test"));
+        assert!(matches!(ended(check.await), Err(SerialKeyError::NotChecked)));
+    }
 }

@@ -192,6 +192,23 @@ fn a_batch_that_waits_for_a_lock() {
     service.nonce();
 }
 
+/// A count that fails is not tried again by each scrape.
+#[test]
+fn a_count_that_fails() {
+    let (server, bench, url) = with_a_second();
+    let service = bench.serve();
+    let _lock = Session::begin(&url, "LOCK TABLE issued");
+    for _ in 0..2 {
+        assert_eq!(service.get("/metrics").status, 200);
+    }
+    assert_eq!(
+        server
+            .logged("canceling statement due to statement timeout")
+            .len(),
+        1
+    );
+}
+
 /// Who is told to try again would take the serial from its next device.
 #[test]
 fn a_connection_that_is_lost_during_a_release() {

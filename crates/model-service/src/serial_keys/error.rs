@@ -81,6 +81,13 @@ pub enum SerialKeyError {
         /// The key.
         key: String,
     },
+    /// The check ended early.
+    #[error("the check of the serial keys ended early")]
+    #[diagnostic(
+        code("serial-keys-not-checked"),
+        help("Look for the reason in the log of the model service, and report it")
+    )]
+    NotChecked,
 }
 
 impl SerialKeyError {
