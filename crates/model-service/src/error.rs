@@ -117,7 +117,7 @@ impl Error {
             | Self::Page(PageStartError::Store(error))
             | Self::Store(error) => error.status(),
             Self::Withdrawal(error) => error.status(),
-            Self::Service(ServiceError::Models(ModelsError::SerialKeySource(_))) => Status::Device,
+            Self::Service(ServiceError::Models(ModelsError::SerialKeySource(error))) => error.status(),
             Self::Import(ImportError::Report(_) | ImportError::Interrupted | ImportError::Stopped) => {
                 Status::Internal
             }

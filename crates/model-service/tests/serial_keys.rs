@@ -6,6 +6,7 @@ mod common;
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
@@ -216,16 +217,23 @@ fn registrations_with_a_key_in_gnupg() {
 #[test]
 fn a_key_that_cannot_be_used_at_the_start() {
     let hsm = HsmBench::new("");
-    let refused = || {
+    let refused = |status| {
         let output = hsm.command("serve").output().unwrap();
-        failed(&output, 3, "serial-key-failed");
+        failed(&output, status, "serial-key-failed");
         String::from_utf8(output.stderr).unwrap()
     };
+    // A token locks itself after a few wrong PINs, and systemd must not try again.
     hsm.bench.write("pin", b"999999");
-    assert!(refused().contains("[pkcs11-pin-wrong]"));
+    assert!(refused(1).contains("[pkcs11-pin-wrong]"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let unit = fs::read_to_string(root.join("packaging/systemd/model-service.service")).unwrap();
+    let mut not_restarted = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("RestartPreventExitStatus="));
+    assert!(not_restarted.any(|statuses| statuses.split(' ').any(|status| status == "1")));
     hsm.bench.write("pin", common::hsm::PIN.as_bytes());
     hsm.remove();
-    refused();
+    refused(3);
     hsm.put_back();
     drop(hsm.serve());
     // Nobody can type the PIN of a service.
@@ -233,7 +241,7 @@ fn a_key_that_cannot_be_used_at_the_start() {
     let pin = format!("&pin-source=file:{}", hsm.bench.path("pin").display());
     hsm.bench
         .write("settings.toml", settings.replace(&pin, "").as_bytes());
-    assert!(refused().contains("[pin-missing]"));
+    assert!(refused(3).contains("[pin-missing]"));
     let key = format!(
         "{{ pkcs11 = \"pkcs11:token=brand?module-path={}\", pin-file = \"pin\" }}",
         common::hsm::MODULE

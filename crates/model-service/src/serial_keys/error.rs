@@ -1,6 +1,6 @@
 //! Why a key does not sign serials.
 
-use failure::Diagnostic;
+use failure::{Diagnostic, Status};
 use thiserror::Error;
 
 use super::protocol::Failure;
@@ -104,5 +104,14 @@ impl SerialKeyError {
     /// Returns true if another attempt could do harm.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Failed { cause_code, .. } if FINAL.contains(&cause_code.as_str()))
+    }
+
+    /// The exit status of a command that ends with this error. The unit for systemd does not start
+    /// the service again after [`Status::BadInput`].
+    pub(crate) fn status(&self) -> Status {
+        match self.is_final() {
+            true => Status::BadInput,
+            false => Status::Device,
+        }
     }
 }
