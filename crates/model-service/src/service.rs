@@ -149,7 +149,8 @@ impl Service {
     }
 
     /// Counts what is stored. With millions of serials that takes seconds, so the result is used for
-    /// a while: at most a twentieth of the time is spent on counting. So is a failure, for a shorter time.
+    /// a while: at most a twentieth of the time is spent on counting. So is a failure, for a shorter
+    /// time.
     pub(crate) async fn counts(&self) -> Result<Counts, StoreError> {
         let mut last = self.last_counts.lock().await;
         if let Some((time, used_for, counts)) = last.as_ref()

@@ -111,6 +111,7 @@ fn urls_that_cannot_be_used() {
         .lines()
         .find(|line| line.starts_with("database = "))
         .unwrap();
+    let file = bench.path("settings.toml").to_str().unwrap().replace('/', "%2F");
     for (other, status, code) in [
         ("postgres://me@localhost:port/name", 1, "database-url-invalid"),
         (
@@ -124,6 +125,12 @@ fn urls_that_cannot_be_used() {
             "database-url-invalid",
         ),
         ("postgres:///name", 1, "database-url-invalid"),
+        // A file without certificates.
+        (
+            &format!("postgres://me@localhost/name?sslmode=verify-full&sslrootcert={file}"),
+            1,
+            "database-certificates-invalid",
+        ),
         ("postgres://me@127.0.0.1:1/name", 4, "database-unreachable"),
     ] {
         let changed = settings.replace(url, &format!("database = \"{other}\"\n"));

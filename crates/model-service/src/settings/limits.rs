@@ -64,7 +64,7 @@ impl Default for Limits {
 
 impl Limits {
     pub(super) fn check(&self) -> Result<(), SettingsError> {
-        let at_least_1 = [
+        check_at_least_1(&[
             ("connections", self.connections.into()),
             ("connections-per-address", self.connections_per_address.into()),
             ("connection-seconds", self.connection_seconds.into()),
@@ -75,10 +75,14 @@ impl Limits {
             ("write-seconds", self.write_seconds.into()),
             ("signature-seconds", self.signature_seconds.into()),
             ("ledger-file-bytes", self.ledger_file_bytes),
-        ];
-        match at_least_1.into_iter().find(|(_, limit)| *limit == 0) {
-            Some((name, _)) => Err(SettingsError::ZeroLimit { name }),
-            None => Ok(()),
-        }
+        ])
+    }
+}
+
+/// Checks that no setting of these is 0.
+pub(super) fn check_at_least_1(settings: &[(&'static str, u64)]) -> Result<(), SettingsError> {
+    match settings.iter().find(|(_, value)| *value == 0) {
+        Some((name, _)) => Err(SettingsError::ZeroLimit { name }),
+        None => Ok(()),
     }
 }

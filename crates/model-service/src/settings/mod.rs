@@ -14,6 +14,7 @@ use serde::Deserialize;
 use crate::logging::LogFormat;
 pub(crate) use error::SettingsError;
 pub(crate) use limits::Limits;
+use limits::check_at_least_1;
 pub(crate) use model::{ModelSettings, Provisioning, SerialSource};
 
 /// The largest settings file, in bytes.
@@ -243,20 +244,12 @@ impl Settings {
         if self.digest_forms.is_empty() {
             return Err(SettingsError::NoDigestForm);
         }
-        if self.nonce_seconds == 0 {
-            return Err(SettingsError::ZeroLimit {
-                name: "nonce-seconds",
-            });
-        }
-        if [
-            self.postgresql.pool_size,
-            self.postgresql.connect_seconds,
-            self.postgresql.statement_seconds,
-        ]
-        .contains(&0)
-        {
-            return Err(SettingsError::ZeroLimit { name: "[postgresql]" });
-        }
+        check_at_least_1(&[
+            ("nonce-seconds", self.nonce_seconds.into()),
+            ("pool-size", self.postgresql.pool_size.into()),
+            ("connect-seconds", self.postgresql.connect_seconds.into()),
+            ("statement-seconds", self.postgresql.statement_seconds.into()),
+        ])?;
         self.limits.check()?;
         let mut names = vec!["import-token"];
         for token in &self.tokens {
@@ -275,5 +268,29 @@ impl Settings {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zero_is_named() {
+        for (top, table, name) in [
+            ("nonce-seconds = 0", "", "nonce-seconds"),
+            ("", "[postgresql]\nstatement-seconds = 0", "statement-seconds"),
+        ] {
+            let text = format!(
+                "{top}\ndatabase = \"a\"\naccount-keys = []\nimport-token-file = \"b\"\n\
+                 page-password-file = \"c\"\nmodel = []\n{table}"
+            );
+            let settings: Settings = toml::from_str(&text).unwrap();
+            let found = settings.check();
+            assert!(
+                matches!(found, Err(SettingsError::ZeroLimit { name: zero }) if zero == name),
+                "{name}: {found:?}"
+            );
+        }
     }
 }

@@ -145,13 +145,27 @@ pub enum StoreError {
         reason: String,
     },
     /// The URL of the database cannot be used.
-    #[error("`database` in the settings is not a valid URL of a PostgreSQL database: {reason}")]
+    #[error("the URL of the PostgreSQL database is not valid: {reason}")]
     #[diagnostic(
         code("database-url-invalid"),
-        help("Set it to postgres://USER@HOST:PORT/NAME; docs/model-service.md lists the parameters")
+        help("Write it as postgres://USER@HOST:PORT/NAME; docs/model-service.md lists the parameters")
     )]
     DatabaseUrl {
         /// What is wrong with it.
+        reason: String,
+    },
+    /// The file of `sslrootcert` has no usable certificates.
+    #[error("cannot use the certificates in {}: {reason}", path.display())]
+    #[diagnostic(
+        code("database-certificates-invalid"),
+        help(
+            "Set `sslrootcert` in the URL of the database to a PEM file of the certificates that sign the server's"
+        )
+    )]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with them.
         reason: String,
     },
     /// A file for the connection to the database cannot be read.
@@ -162,7 +176,7 @@ pub enum StoreError {
     #[error("cannot connect to the PostgreSQL database: {reason}")]
     #[diagnostic(
         code("database-unreachable"),
-        help("Check `database` and its password in the settings, and that the server runs")
+        help("Check the URL of the database and the password, and that the server runs")
     )]
     Unreachable {
         /// What the system or the server said.
@@ -324,6 +338,7 @@ impl StoreError {
             | Self::BackupInvalid { .. }
             | Self::InUse { .. }
             | Self::DatabaseUrl { .. }
+            | Self::Certificates { .. }
             | Self::ConnectionFile(_)
             | Self::SchemaMissing { .. }
             | Self::SchemaExists { .. }

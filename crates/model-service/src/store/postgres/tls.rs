@@ -1,5 +1,6 @@
 //! TLS to the database.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub(super) fn connector(roots: Option<&Path>) -> Result<MakeRustlsConnect, Store
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| invalid(&error))?;
+        .map_err(|error| StoreError::Failed(error.to_string()))?;
     let config = match roots {
         Some(path) => builder.with_root_certificates(read(path)?),
         None => builder
@@ -34,6 +35,10 @@ pub(super) fn connector(roots: Option<&Path>) -> Result<MakeRustlsConnect, Store
 fn read(path: &Path) -> Result<RootCertStore, StoreError> {
     let text =
         files::read(path, MAX_CERTIFICATES).map_err(|error| StoreError::ConnectionFile(Arc::new(error)))?;
+    let invalid = |reason: &dyn Display| StoreError::Certificates {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    };
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&text) {
         let certificate = certificate.map_err(|error| invalid(&error))?;
@@ -41,13 +46,7 @@ fn read(path: &Path) -> Result<RootCertStore, StoreError> {
     }
     match store.is_empty() {
         false => Ok(store),
-        true => Err(invalid(&"`sslrootcert` has no certificate")),
-    }
-}
-
-fn invalid(reason: &dyn std::fmt::Display) -> StoreError {
-    StoreError::DatabaseUrl {
-        reason: reason.to_string(),
+        true => Err(invalid(&"the file has no certificate")),
     }
 }
 
