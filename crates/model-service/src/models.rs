@@ -28,6 +28,14 @@ pub(crate) fn concurrent_registrations() -> usize {
     REGISTRATIONS_PER_CORE * thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// The limits of the keys that sign serials.
+pub(crate) fn signing_limits(settings: &Settings) -> SigningLimits {
+    SigningLimits {
+        seconds: settings.limits.signature_seconds,
+        concurrent: concurrent_registrations(),
+    }
+}
+
 /// Why a model in the settings cannot be used.
 #[derive(Debug, Error, Diagnostic)]
 pub enum ModelsError {
@@ -190,10 +198,7 @@ impl Models {
             models: Vec::new(),
             signers: HashMap::new(),
         };
-        let limits = SigningLimits {
-            seconds: settings.limits.signature_seconds,
-            concurrent: concurrent_registrations(),
-        };
+        let limits = signing_limits(settings);
         for model in &settings.models {
             let source = &model.serial_key;
             let signer = match known.signers.get(source) {

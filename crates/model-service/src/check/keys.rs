@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use failure::Diagnostic;
 use jiff::Timestamp;
 use snap_assertions::types::AccountKey;
-use snap_assertions::{Assertion, SignError, SignOptions, Signer as _, Statement};
+use snap_assertions::{SignOptions, Signer as _};
 
 use super::report::CheckReport;
-use super::{CheckWarning, is_soon};
+use super::{CheckProblem, is_soon};
 use crate::account_keys::AccountKeys;
-use crate::models::{KnownModel, concurrent_registrations, known_model, open_signer};
-use crate::serial_keys::{SerialKeySource, SerialSigner, SigningLimits};
+use crate::models::{KnownModel, known_model, open_signer, signing_limits};
+use crate::registration::{SerialError, serial_statement};
+use crate::serial_keys::{SerialKeySource, SerialSigner};
 use crate::settings::{ModelSettings, Settings};
 
 pub(super) fn check(settings: &Settings, report: &mut CheckReport) {
@@ -23,7 +25,7 @@ pub(super) fn check(settings: &Settings, report: &mut CheckReport) {
         check_account_key(key, report);
     }
     if settings.models.is_empty() {
-        report.warning("models", &CheckWarning::NoModel);
+        report.warning("models", &CheckProblem::NoModel);
     }
     let signers = open_signers(settings, report);
     for model in &settings.models {
@@ -38,11 +40,11 @@ fn check_account_key(key: &AccountKey, report: &mut CheckReport) {
     let (account, id) = (key.account_id().to_owned(), key.public_key().id().to_owned());
     match key.until() {
         _ if !key.is_valid_at(Timestamp::now()) => {
-            let warning = CheckWarning::AccountKeyNotValid { account, key: id };
+            let warning = CheckProblem::AccountKeyNotValid { account, key: id };
             report.warning("account-keys", &warning);
         }
         Some(until) if is_soon(until) => {
-            let warning = CheckWarning::AccountKeyExpires {
+            let warning = CheckProblem::AccountKeyExpires {
                 account,
                 key: id,
                 until,
@@ -59,10 +61,7 @@ fn open_signers(
     settings: &Settings,
     report: &mut CheckReport,
 ) -> HashMap<SerialKeySource, Arc<SerialSigner>> {
-    let limits = SigningLimits {
-        seconds: settings.limits.signature_seconds,
-        concurrent: concurrent_registrations(),
-    };
+    let limits = signing_limits(settings);
     let mut signers = HashMap::new();
     let mut failed = Vec::new();
     for ModelSettings { serial_key, .. } in &settings.models {
@@ -96,13 +95,8 @@ fn check_model(
     };
     let name = format!("{}/{}", model.brand, model.name);
     let now = Timestamp::now();
-    match sample_serial(&model) {
-        Err(error) => return report.error("model", &error),
-        Ok(serial) => {
-            if let Err(error) = account_keys.verify(&serial, now) {
-                return report.error("model", &error);
-            }
-        }
+    if let Err(error) = check_serial(&model, account_keys) {
+        return report.error("model", error.as_ref());
     }
     let has_key = |account: &str| {
         let mut keys = account_keys.all();
@@ -110,7 +104,7 @@ fn check_model(
     };
     if !has_key(&model.brand) {
         let (brand, model) = (model.brand.clone(), name.clone());
-        report.error("model", &CheckWarning::NoBrandKey { brand, model });
+        report.error("model", &CheckProblem::NoBrandKey { brand, model });
     }
     for issuer in settings
         .issuers
@@ -119,41 +113,21 @@ fn check_model(
         .filter(|issuer| !has_key(issuer))
     {
         let (issuer, model) = (issuer.clone(), name.clone());
-        report.warning("model", &CheckWarning::NoIssuerKey { issuer, model });
+        report.warning("model", &CheckProblem::NoIssuerKey { issuer, model });
     }
     match model.authority == model.brand {
         true => report.good("model", format!("{name}, serials by the brand")),
         false => {
             let (account, model) = (model.authority.clone(), name);
-            report.warning("model", &CheckWarning::OtherAuthority { model, account });
+            report.warning("model", &CheckProblem::OtherAuthority { model, account });
         }
     }
 }
 
-/// A serial of the model, for nobody, to find out whether its account-key allows it.
-fn sample_serial(model: &KnownModel) -> Result<Assertion, SignError> {
-    let key = model.signer.public_key();
-    let seconds = Timestamp::now().as_second();
-    let mut headers = snap_assertions::Headers::new();
-    for (name, value) in [
-        ("type", "serial".to_owned()),
-        ("authority-id", model.authority.clone()),
-        ("brand-id", model.brand.clone()),
-        ("model", model.name.clone()),
-        ("serial", "check".to_owned()),
-        ("device-key", key.encode()),
-        ("device-key-sha3-384", key.id().to_owned()),
-        (
-            "timestamp",
-            Timestamp::from_second(seconds).unwrap_or_default().to_string(),
-        ),
-    ] {
-        // The names are valid.
-        let _ = headers.set(name, value);
-    }
-    let statement = Statement {
-        headers,
-        body: String::new(),
-    };
-    statement.sign(model.signer.as_ref(), &SignOptions::now())
+/// Signs a serial of the model, for nobody, and checks that its account-key allows it.
+fn check_serial(model: &KnownModel, account_keys: &AccountKeys) -> Result<(), Box<dyn Diagnostic>> {
+    let statement = serial_statement(model, "check", 0, model.signer.public_key());
+    let statement = statement.map_err(SerialError::from)?;
+    let serial = statement.sign(model.signer.as_ref(), &SignOptions::now())?;
+    Ok(account_keys.verify(&serial, Timestamp::now())?)
 }

@@ -22,9 +22,10 @@ use report::CheckReport;
 /// Keys and certificates that are valid for less time get a warning.
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// What a start accepts, but should be changed.
+/// What a start accepts, but should be changed: warnings, but for [`NoBrandKey`](Self::NoBrandKey),
+/// without which no device of the model is accepted.
 #[derive(Debug, Error, Diagnostic)]
-enum CheckWarning {
+enum CheckProblem {
     #[error("the account-key {key} of {account} is valid until {until}")]
     #[diagnostic(
         code("account-key-expires-soon"),
@@ -121,7 +122,7 @@ fn check_secrets(settings: &Settings, report: &mut CheckReport) {
 fn check_store(settings: &Settings, report: &mut CheckReport) {
     match Store::check_version(settings) {
         Ok((version, true)) => report.good("database", format!("version {version}")),
-        Ok((version, false)) => report.warning("database", &CheckWarning::Migrates { version }),
+        Ok((version, false)) => report.warning("database", &CheckProblem::Migrates { version }),
         Err(error) => report.error("database", &error),
     }
 }

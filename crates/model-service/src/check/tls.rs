@@ -7,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::report::CheckReport;
-use super::{CheckWarning, is_soon};
+use super::{CheckProblem, is_soon};
 use crate::http::check_tls;
 use crate::settings::Tls;
 
@@ -18,7 +18,7 @@ pub(super) fn check(tls: &Tls, report: &mut CheckReport) {
     // That of the service is the first one.
     let certificate = CertificateDer::from_pem_file(&tls.certificate).ok();
     match certificate.and_then(|certificate| not_after(&certificate).ok()) {
-        Some(until) if is_soon(until) => report.warning("tls", &CheckWarning::CertificateExpires { until }),
+        Some(until) if is_soon(until) => report.warning("tls", &CheckProblem::CertificateExpires { until }),
         Some(until) => report.good(
             "tls",
             format!("{}, valid until {until}", tls.certificate.display()),

@@ -9,4 +9,4 @@ mod stream;
 
 pub(crate) use error::RegistrationError;
 pub(crate) use registrar::{Registrar, RegistrationRequest};
-pub(crate) use serial::{Registration, SerialError};
+pub(crate) use serial::{Registration, SerialError, serial_statement};

@@ -6,7 +6,9 @@ use failure::Diagnostic;
 use identity_key::is_serial;
 use jiff::Timestamp;
 use snap_assertions::types::SerialRequest;
-use snap_assertions::{Headers, InvalidHeaderName, SignError, SignOptions, Signer as _, Statement};
+use snap_assertions::{
+    Headers, InvalidHeaderName, PublicKey, SignError, SignOptions, Signer as _, Statement,
+};
 use thiserror::Error;
 
 use crate::account_keys::AccountKeys;
@@ -332,30 +334,40 @@ impl Issuance<'_> {
     }
 
     fn sign(&self, number: &SerialNumber, revision: u64) -> Result<String, SerialError> {
-        let now = Timestamp::now();
-        let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let key = self.request.device_key();
-        let mut headers = Headers::new();
-        for (name, value) in [
-            ("type", "serial".to_owned()),
-            ("authority-id", self.model.authority.clone()),
-            ("revision", revision.to_string()),
-            ("brand-id", number.brand.clone()),
-            ("model", number.model.clone()),
-            ("serial", number.serial.clone()),
-            ("device-key", key.encode()),
-            ("device-key-sha3-384", key.id().to_owned()),
-            ("timestamp", seconds.to_string()),
-        ] {
-            headers.set(name, value)?;
-        }
-        let statement = Statement {
-            headers,
-            body: String::new(),
-        };
+        let statement = serial_statement(self.model, &number.serial, revision, key)?;
         let signed = statement.sign(self.model.signer.as_ref(), &SignOptions::now());
         Ok(signed?.to_string())
     }
+}
+
+/// A serial assertion of a model, to be signed.
+pub(crate) fn serial_statement(
+    model: &KnownModel,
+    serial: &str,
+    revision: u64,
+    device_key: &PublicKey,
+) -> Result<Statement, InvalidHeaderName> {
+    let now = Timestamp::now();
+    let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let mut headers = Headers::new();
+    for (name, value) in [
+        ("type", "serial".to_owned()),
+        ("authority-id", model.authority.clone()),
+        ("revision", revision.to_string()),
+        ("brand-id", model.brand.clone()),
+        ("model", model.name.clone()),
+        ("serial", serial.to_owned()),
+        ("device-key", device_key.encode()),
+        ("device-key-sha3-384", device_key.id().to_owned()),
+        ("timestamp", seconds.to_string()),
+    ] {
+        headers.set(name, value)?;
+    }
+    Ok(Statement {
+        headers,
+        body: String::new(),
+    })
 }
 
 fn log_issued(entry: &LogEntry, revision: u64) {
