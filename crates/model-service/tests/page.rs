@@ -7,7 +7,7 @@ mod common;
 use common::device::Device;
 use common::http::{Answer, Request};
 use common::page::{Visitor, log_in};
-use common::{Bench, PASSWORD};
+use common::{Bench, PASSWORD, on_postgres};
 use serde_json::json;
 
 /// The script of the page, the only one.
@@ -48,6 +48,25 @@ fn nothing_is_shown_without_a_login() {
     let answer = service.send(&Request::post("/import", ""));
     assert_eq!(answer.header("location"), Some("/login"));
     assert_eq!(service.get("/login").status, 200);
+}
+
+#[test]
+fn a_failure_of_the_database_is_not_shown_without_a_login() {
+    // SQLite has sessions and attempts in the memory of the process.
+    if !on_postgres() {
+        return;
+    }
+    let bench = Bench::new();
+    let service = bench.serve();
+    bench.execute("DROP TABLE sessions; DROP TABLE login_attempts");
+    let forged = Request::get("/").header("cookie", "session=forged");
+    for answer in [service.send(&forged), log_in(&service, PASSWORD)] {
+        assert_eq!(answer.status, 503);
+        assert!(answer.body.contains("[unavailable]"), "{answer:?}");
+        for detail in ["sessions", "login_attempts"] {
+            assert!(!answer.body.contains(detail), "{answer:?}");
+        }
+    }
 }
 
 #[test]

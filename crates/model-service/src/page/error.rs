@@ -4,7 +4,6 @@ use axum::extract::multipart::MultipartRejection;
 use failure::Diagnostic;
 use thiserror::Error;
 
-use crate::secret::RandomError;
 use crate::store::{CursorError, StoreError, WithdrawalError};
 
 /// Why the page refuses a request or cannot show what was asked for.
@@ -25,9 +24,6 @@ pub(super) enum PageError {
         help("Use the password in the file that `page-password-file` names in the settings")
     )]
     PasswordWrong,
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Random(#[from] RandomError),
     #[error("this form does not belong to your session")]
     #[diagnostic(code("form-stale"), help("Load the page again, and send the form once more"))]
     StaleForm,
