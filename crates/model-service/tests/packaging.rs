@@ -12,6 +12,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use common::hsm::until;
 use common::http::{Answer, Request};
 use common::{Bench, PROGRAM, serve_by};
 
@@ -73,7 +74,17 @@ fn free_address() -> SocketAddr {
 
 /// HAProxy with the packaged configuration, but without TLS and with the service as both replicas.
 fn proxy(bench: &Bench, service: SocketAddr) -> (Proxy, SocketAddr) {
-    let address = free_address();
+    let (proxy, devices, _) = proxy_with(bench, service, &[]);
+    (proxy, devices)
+}
+
+/// The same with other values, and the addresses of both frontends: of devices and of operators.
+fn proxy_with(
+    bench: &Bench,
+    service: SocketAddr,
+    values: &[(&str, &str)],
+) -> (Proxy, SocketAddr, SocketAddr) {
+    let (address, operators) = (free_address(), free_address());
     let packaged = fs::read_to_string(packaged("haproxy/haproxy.cfg")).unwrap();
     // As many as the limit of files allows.
     let packaged = packaged.replace("maxconn 8000", "maxconn 100");
@@ -81,7 +92,11 @@ fn proxy(bench: &Bench, service: SocketAddr) -> (Proxy, SocketAddr) {
     let mut configuration = packaged
         .replace(tls, "")
         .replace("bind :443", &format!("bind {address}"));
-    configuration = configuration.replace("bind 10.0.0.1:8443", &format!("bind {}", free_address()));
+    configuration = configuration.replace("bind 10.0.0.1:8443", &format!("bind {operators}"));
+    for (packaged, value) in values {
+        assert!(configuration.contains(packaged), "{packaged}");
+        configuration = configuration.replace(packaged, value);
+    }
     for replica in [
         "10.0.0.11:8650",
         "10.0.0.12:8650",
@@ -106,7 +121,7 @@ fn proxy(bench: &Bench, service: SocketAddr) -> (Proxy, SocketAddr) {
         .arg(&file)
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    (Proxy(command.spawn().unwrap()), address)
+    (Proxy(command.spawn().unwrap()), address, operators)
 }
 
 #[test]
@@ -151,4 +166,29 @@ fn haproxy_forwards_devices_and_names_them() {
         !log.contains("192.0.2.66") && !log.contains("chosen-by-the-client"),
         "{log}"
     );
+}
+
+/// Waits until HAProxy listens. It takes the replicas for ready until a check has failed.
+fn wait_for(address: SocketAddr) {
+    until(|| TcpStream::connect(address).is_ok());
+}
+
+#[test]
+fn haproxy_limits_requests_so_that_snapd_asks_again_for_a_nonce() {
+    let bench = Bench::with("trusted-proxies = [\"127.0.0.1/32\"]", "");
+    let service = bench.serve();
+    let (_proxy, address, _) = proxy_with(&bench, service.address, &[("gt 600", "gt 4")]);
+    wait_for(address);
+    for path in ["/v1/request-id", "/request-id", "/v1/request-id", "/v1/request-id"] {
+        assert_eq!(Request::post(path, "").send(address).status, 200, "{path}");
+    }
+    for (path, status) in [
+        ("/v1/request-id", 503),
+        ("/request-id", 503),
+        ("/v1/serial", 429),
+        ("/serial", 429),
+        ("/", 429),
+    ] {
+        assert_eq!(Request::post(path, "").send(address).status, status, "{path}");
+    }
 }
