@@ -12,9 +12,10 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use common::disk::on_a_small_disk;
 use common::hsm::until;
 use common::http::{Answer, Request};
-use common::{Bench, PROGRAM, serve_by};
+use common::{Bench, PROGRAM, on_postgres, serve_by};
 
 fn packaged(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -179,7 +180,12 @@ fn haproxy_limits_requests_so_that_snapd_asks_again_for_a_nonce() {
     let service = bench.serve();
     let (_proxy, address, _) = proxy_with(&bench, service.address, &[("gt 600", "gt 4")]);
     wait_for(address);
-    for path in ["/v1/request-id", "/request-id", "/v1/request-id", "/v1/request-id"] {
+    for path in [
+        "/v1/request-id",
+        "/request-id",
+        "/v1/request-id",
+        "/v1/request-id",
+    ] {
         assert_eq!(Request::post(path, "").send(address).status, 200, "{path}");
     }
     for (path, status) in [
@@ -191,4 +197,45 @@ fn haproxy_limits_requests_so_that_snapd_asks_again_for_a_nonce() {
     ] {
         assert_eq!(Request::post(path, "").send(address).status, status, "{path}");
     }
+}
+
+#[test]
+fn operators_reach_a_replica_that_is_not_ready() {
+    // The disk would not be that of the database.
+    if on_postgres() {
+        return;
+    }
+    let bench = Bench::new();
+    let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
+    let moved = settings.replace("database.sqlite", "disk/database.sqlite");
+    bench.write("settings.toml", moved.as_bytes());
+    let create = "\"$2\" init-store --config \"$3\" > /dev/null &&";
+    let (service, disk) = on_a_small_disk(&bench, "disk", "4m", create);
+    fs::write(disk.join("filler"), vec![0; 4 * 1024 * 1024]).unwrap_err();
+    until(|| service.get("/ready").status == 503);
+    let quick = [("inter 2s", "inter 50ms")];
+    let (_proxy, devices, operators) = proxy_with(&bench, service.address, &quick);
+    wait_for(devices);
+    // HAProxy's own answer, without the header of the service.
+    let nonce = Request::post("/v1/request-id", "");
+    until(|| {
+        let answer = nonce.send(devices);
+        answer.status == 503 && answer.header("x-request-id").is_none()
+    });
+    assert_eq!(Request::get("/login").send(operators).status, 200);
+}
+
+#[test]
+fn the_sockets_of_systemd_are_for_this_machine_alone() {
+    let unit = fs::read_to_string(packaged("systemd/model-service.socket")).unwrap();
+    let addresses: Vec<SocketAddr> = unit
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').strip_prefix("ListenStream="))
+        .map(|address| address.parse().unwrap())
+        .collect();
+    assert_eq!(addresses.len(), 2);
+    assert!(
+        addresses.iter().all(|address| address.ip().is_loopback()),
+        "{addresses:?}"
+    );
 }
