@@ -295,6 +295,32 @@ fn filters_select_and_wrong_ones_are_refused() {
 }
 
 #[test]
+fn wrong_fields_are_refused_on_a_page() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let visitor = Visitor::log_in(&service);
+    let form = |path: &str| Request::form(path, &[("other", "1")]);
+    let without_type = Request::post("/login", "password=x");
+    for request in [
+        Request::get("/identity"),
+        Request::get("/serials/detail?brand=brand-acme"),
+        Request::get("/identities?q=1&q=2"),
+        Request::get("/identities.csv?q=1&q=2"),
+        Request::get("/import?after=1&after=2"),
+        form("/identity"),
+        form("/serials/detail"),
+        form("/login"),
+        form("/logout"),
+        without_type,
+    ] {
+        let page = visitor.send(request.clone());
+        assert!((400..500).contains(&page.status), "{request:?}: {page:?}");
+        assert!(page.body.contains("[fields-invalid]"), "{request:?}: {page:?}");
+        assert!(page.body.ends_with("</html>"), "{page:?}");
+    }
+}
+
+#[test]
 fn lists_as_csv() {
     let bench = Bench::new();
     let service = bench.serve();

@@ -30,6 +30,9 @@ pub(super) enum PageError {
     #[error("the upload is not a form with a file: {0}")]
     #[diagnostic(code("form-invalid"), help("Use the form on the page"))]
     InvalidForm(MultipartRejection),
+    #[error("the address or the form is not valid: {reason}")]
+    #[diagnostic(code("fields-invalid"), help("Use the links and the forms of the page"))]
+    InvalidFields { reason: String },
     #[error("the file has no assertions")]
     #[diagnostic(
         code("import-empty"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, Form, State};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
 use failure::Diagnostic;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::attempts::LoginSource;
 use super::cookies::{KNOWN, SESSION};
 use super::error::PageError;
+use super::fields::Fields;
 use super::frame;
 use super::session::{self, Session};
 use super::state::Page;
@@ -48,7 +49,7 @@ pub(super) async fn login(
     State(page): State<Arc<Page>>,
     Extension(Peer(address)): Extension<Peer>,
     headers: HeaderMap,
-    Form(login): Form<Login>,
+    Fields(login): Fields<Login>,
 ) -> Response {
     let source = page.attempts.source(page.cookies.find(&headers, KNOWN), address);
     match page.attempts.take(&source).await {
@@ -96,7 +97,7 @@ pub(super) struct Logout {
 pub(super) async fn logout(
     session: Session,
     State(page): State<Arc<Page>>,
-    Form(form): Form<Logout>,
+    Fields(form): Fields<Logout>,
 ) -> Response {
     if !session.accepts(&form.csrf) {
         return frame::stale();

@@ -8,6 +8,7 @@ mod chart;
 mod cookies;
 mod csv;
 mod error;
+mod fields;
 mod filter;
 mod form;
 mod frame;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 
 use super::cells::{count, counted, foreign_up_to, sentence, time};
 use super::csv::NoFile;
 use super::error::PageError;
+use super::fields::Fields;
 use super::filter::{Filter, query};
 use super::list::{empty, respond};
 use super::session::Session;
@@ -26,7 +27,7 @@ const MAX_MESSAGE: usize = 1500;
 pub(super) async fn show(
     session: Session,
     State(page): State<Arc<Page>>,
-    Query(filter): Query<Filter>,
+    Fields(filter): Fields<Filter>,
 ) -> Response {
     respond(&session, TITLE, content(&page, &filter).await)
 }
@@ -34,7 +35,7 @@ pub(super) async fn show(
 pub(super) async fn download(
     _: Session,
     State(page): State<Arc<Page>>,
-    Query(filter): Query<Filter>,
+    Fields(filter): Fields<Filter>,
 ) -> Result<Response, NoFile> {
     let wanted = registrations::wanted(&filter)?;
     let groups = page.service.store.refusals_by_code(wanted).await?;
