@@ -4,9 +4,12 @@
 
 mod common;
 
+use std::any::Any;
+
 use common::device::Device;
 use common::http::{Answer, Request};
 use common::page::{Visitor, log_in};
+use common::postgres::Session;
 use common::{Bench, PASSWORD, on_postgres};
 use serde_json::json;
 
@@ -127,12 +130,45 @@ fn bodies_that_are_too_large_or_incomplete() {
         .header("content-type", form)
         .announced(100);
     let connection = std::net::TcpStream::connect(service.address).unwrap();
-    assert_eq!(request.send_over(connection, |_| {}).status, 408);
+    let late = request.send_over(connection, |_| {});
+    assert_eq!(late.status, 408);
+    assert!(late.body.contains("[timeout]"), "{late:?}");
     // An upload has its own limit, from the settings.
     let visitor = Visitor::log_in(&service);
     let csrf = visitor.csrf();
     assert_eq!(visitor.upload(&csrf, &"x".repeat(3_900_000)).status, 422);
     assert_eq!(visitor.upload(&csrf, &"x".repeat(4_000_001)).status, 413);
+}
+
+#[test]
+fn a_slow_answer_is_not_a_late_request() {
+    let bench = Bench::with("", "answer-seconds = 1");
+    let service = bench.serve();
+    let visitor = Visitor::log_in(&service);
+    let csrf = visitor.csrf();
+    let device = Device::new("p256");
+    bench.import_text(&device.identity());
+    let digest = device.digest();
+    let block = [
+        ("csrf", csrf.as_str()),
+        ("digest", &digest),
+        ("action", "block"),
+        ("reason", "lost"),
+    ];
+    // Only PostgreSQL has locks that readers wait for.
+    let (lock, requests): (Box<dyn Any>, _) = match bench.url() {
+        Some(url) => (
+            Box::new(Session::begin(&url, "LOCK TABLE nonces, imports")),
+            vec![Request::get("/nonces"), Request::get("/import")],
+        ),
+        None => (bench.lock_nonces(), vec![Request::form("/identity", &block)]),
+    };
+    for request in requests {
+        let answer = visitor.send(request);
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.body.contains("[answer-timeout]"), "{answer:?}");
+    }
+    drop(lock);
 }
 
 #[test]

@@ -9,9 +9,6 @@ use crate::store::{CursorError, StoreError, WithdrawalError};
 /// Why the page refuses a request or cannot show what was asked for.
 #[derive(Debug, Error, Diagnostic)]
 pub(super) enum PageError {
-    #[error("the request took too long")]
-    #[diagnostic(code("page-timeout"), help("Try again"))]
-    Timeout,
     #[error("too many wrong passwords came from your address")]
     #[diagnostic(
         code("too-many-passwords"),
