@@ -86,6 +86,7 @@ fn lists_with_filters() {
             &["issued"],
         ),
         ("/v1/refusals?lot=1", "outcome", &["serial-taken"]),
+        ("/v1/refusals?class=refused", "outcome", &["serial-taken"]),
         ("/v1/refusals?lot=2", "outcome", &[]),
         ("/v1/refusal-codes", "code", &["serial-taken"]),
         ("/v1/serials?held=true&serial=SN-1", "serial", &["SN-1"]),
@@ -106,6 +107,8 @@ fn lists_with_filters() {
         "/v1/identities?limit=1001",
         "/v1/identities?text=%00",
         "/v1/registrations?since=yesterday",
+        "/v1/refusals?class=issued",
+        "/v1/refusals?class=repeated",
         "/v1/statistics?days=0",
         "/v1/imports/x",
         "/v1/identities/%FF",
@@ -128,7 +131,10 @@ fn pages_follow_each_other() {
             (&list["total"], &list["total-is-exact"]),
             (&3.into(), &true.into())
         );
-        assert_eq!(list["before"], seen.len());
+        assert_eq!(
+            (&list["before"], &list["before-is-exact"]),
+            (&seen.len().into(), &true.into())
+        );
         let items = list["items"].as_array().unwrap();
         seen.extend(
             items
@@ -176,14 +182,19 @@ fn details_with_their_history() {
     let (bench, service, devices) = world();
     let release = ["brand-acme", "edge-box", "SN-1", "--reason", "replaced"];
     assert!(bench.run(&["serial", "release"], &release).status.success());
+    let block = [&devices[0].digest(), "--reason", "stolen"];
+    assert!(bench.run(&["identity", "block"], &block).status.success());
     let identity = read(&service, &format!("/v1/identities/{}", devices[0].digest())).json();
+    let since = identity["blocked"]["since"].as_str().unwrap();
+    assert!(since.parse::<jiff::Timestamp>().is_ok(), "{since}");
     assert_eq!(identity["identities"][0]["lot"], 1);
     let assertion = identity["identities"][0]["assertion"].as_str().unwrap();
     // Another signature of the same headers is another one.
     let headers = |assertion: &str| assertion.split("\n\n").next().unwrap().to_owned();
     assert_eq!(headers(assertion), headers(&devices[0].identity()));
-    assert_eq!(identity["changes"][0]["kind"], "serial-released");
-    assert_eq!(identity["changes"][0]["number"]["serial"], "SN-1");
+    assert_eq!(identity["changes"][0]["kind"], "identity-blocked");
+    assert_eq!(identity["changes"][1]["kind"], "serial-released");
+    assert_eq!(identity["changes"][1]["number"]["serial"], "SN-1");
     let serial = read(&service, "/v1/serials/brand-acme/edge-box/SN-1").json();
     assert_eq!(serial["device"], Value::Null);
     assert!(

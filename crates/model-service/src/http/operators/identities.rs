@@ -172,8 +172,8 @@ struct IdentityAssertion {
 /// Since when an identity is blocked, and why.
 #[derive(Serialize, ToSchema)]
 struct Block {
-    /// Seconds since the epoch
-    since: i64,
+    #[schema(format = DateTime)]
+    since: Option<String>,
     reason: String,
 }
 
@@ -201,7 +201,10 @@ impl IdentityDetail {
             key_digest: state.key_digest,
             identities: identities.collect(),
             serials: state.serials.into_iter().map(Number::from).collect(),
-            blocked: state.blocked.map(|(since, reason)| Block { since, reason }),
+            blocked: state.blocked.map(|(since, reason)| Block {
+                since: time(since),
+                reason,
+            }),
             changes: history.changes.into_iter().map(Change::from).collect(),
         }
     }

@@ -155,6 +155,8 @@ pub(super) struct Page<T> {
     total_is_exact: bool,
     /// How many of them are before this page
     before: u64,
+    /// False if more than `before` are before this page
+    before_is_exact: bool,
     /// The cursor of the next page; null on the last one
     next: Option<String>,
 }
@@ -167,6 +169,7 @@ impl<R, T: From<R>> From<Listing<R>> for Page<T> {
             total: count,
             total_is_exact: exact,
             before: listing.before.count,
+            before_is_exact: listing.before.exact,
             next: listing.next.map(|cursor| cursor.to_string()),
         }
     }

@@ -152,6 +152,11 @@ pub(super) async fn list_refusals(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    if matches!(query.class, Some(Class::Issued | Class::Repeated)) {
+        return Err(Refusal(RequestError::Address {
+            reason: "refusals have the class refused".to_owned(),
+        }));
+    }
     let view = query.view(uri, &headers)?;
     let filter = RegistrationFilter {
         class: Some(OutcomeClass::Refused),
