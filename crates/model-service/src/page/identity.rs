@@ -99,6 +99,7 @@ async fn registrations_of(page: &Page, digest: &str) -> Result<Listing<LoggedReg
     let first = PageRequest {
         after: None,
         limit: SHOWN as u32,
+        counted: true,
     };
     page.service.store.list_registrations(filter, first).await
 }

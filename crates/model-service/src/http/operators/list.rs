@@ -103,7 +103,11 @@ impl View {
         let after = cursor.map(Cursor::parse).transpose()?;
         let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
         Ok(Self {
-            page: PageRequest { after, limit },
+            page: PageRequest {
+                after,
+                limit,
+                counted: true,
+            },
             csv: match format {
                 Some(format) => format == Format::Csv,
                 None => accept.is_some_and(|accept| accept.contains("text/csv")),
