@@ -239,3 +239,16 @@ fn the_sockets_of_systemd_are_for_this_machine_alone() {
         "{addresses:?}"
     );
 }
+
+#[test]
+fn replicas_verify_the_certificate_of_postgresql() {
+    let settings = fs::read_to_string(packaged("haproxy/model-service.toml")).unwrap();
+    let database = settings
+        .lines()
+        .find(|line| line.starts_with("database = "))
+        .unwrap();
+    assert!(
+        database.contains("sslmode=verify-full&sslrootcert=/"),
+        "{database}"
+    );
+}
