@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -171,10 +171,40 @@ fn lists_as_csv() {
             .contains(",127.0.0.1,brand-acme,edge-box,SN-1,")
     );
     assert_eq!(lines.next(), None);
-    for list in ["identities", "registrations", "serials", "nonces", "imports"] {
-        let csv = read(&service, &format!("/v1/{list}?format=csv")).body;
-        assert!(csv.lines().count() > 1, "{csv}");
+    for list in [
+        "identities",
+        "registrations",
+        "refusals",
+        "serials",
+        "nonces",
+        "imports",
+    ] {
+        let table = read(&service, &format!("/v1/{list}?format=csv")).body;
+        let items = read(&service, &format!("/v1/{list}")).json();
+        assert_eq!(table_items(&table), text_items(&items), "{list}");
+        let empty = read(&service, &format!("/v1/{list}?format=csv&cursor=AAAAAAAAAAA")).body;
+        assert_eq!(empty.lines().collect::<Vec<_>>(), [table.lines().next().unwrap()]);
     }
+}
+
+/// The rows of a table by the names of its columns.
+fn table_items(table: &str) -> Vec<BTreeMap<String, String>> {
+    let mut reader = csv::Reader::from_reader(table.as_bytes());
+    reader.deserialize().map(Result::unwrap).collect()
+}
+
+/// The items of a list with their values as text.
+fn text_items(list: &Value) -> Vec<BTreeMap<String, String>> {
+    let text = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let items = list["items"].as_array().unwrap().iter();
+    let fields = items.map(|item| item.as_object().unwrap().iter());
+    fields
+        .map(|fields| fields.map(|(name, value)| (name.clone(), text(value))).collect())
+        .collect()
 }
 
 #[test]
@@ -209,6 +239,10 @@ fn details_with_their_history() {
     let statistics = read(&service, "/v1/statistics?days=2").json();
     assert_eq!(statistics["identities"], 3);
     assert_eq!(statistics["days"][1]["issued"], 1);
+    let refused = &read(&service, "/v1/refusal-codes").json()["items"][0];
+    assert_eq!(refused["first"], refused["last"]);
+    let message = read(&service, "/v1/refusals").json()["items"][0]["reason"].clone();
+    assert_eq!(refused["message"], message);
     for path in ["/v1/imports/9", "/v1/registrations/9"] {
         service.send(&get(path)).refused(404, "number-unknown");
     }

@@ -16,7 +16,7 @@ use super::session::Session;
 use super::state::Page;
 use super::table::table;
 use super::{csv, form, registrations};
-use crate::http::{self, CsvRow, write_csv};
+use crate::http::{RefusalCode, write_csv};
 use crate::store::RefusalCount;
 
 const TITLE: &str = "Refusals";
@@ -39,22 +39,8 @@ pub(super) async fn download(
 ) -> Result<Response, NoFile> {
     let wanted = registrations::wanted(&filter)?;
     let groups = page.service.store.refusals_by_code(wanted).await?;
+    let groups: Vec<_> = groups.into_iter().map(RefusalCode::from).collect();
     Ok(csv::file("refusals", write_csv(&groups, true)?.into()))
-}
-
-impl CsvRow for RefusalCount {
-    const HEADER: &'static [&'static str] = &["code", "count", "first", "last", "message"];
-
-    fn cells(&self) -> Vec<String> {
-        let [first, last] = [self.first, self.last].map(|time| http::time(time).unwrap_or_default());
-        vec![
-            self.code.clone(),
-            self.count.to_string(),
-            first,
-            last,
-            self.message.clone(),
-        ]
-    }
 }
 
 async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
