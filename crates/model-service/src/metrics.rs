@@ -67,14 +67,13 @@ pub(crate) struct Metrics {
     registrations: Family<OutcomeLabels, Counter>,
     phases: Family<PhaseLabels, Histogram>,
     imports: Family<OutcomeLabels, Counter>,
-    /// 0 after a serial could not be signed, until one is.
-    signer_ready: Gauge,
     stored: Stored,
 }
 
-/// What is read from the store for each scrape.
+/// What is read for each scrape.
 #[derive(Default)]
 struct Stored {
+    signer_ready: Gauge,
     store_ready: Gauge,
     running_imports: Gauge,
     identities: Count,
@@ -92,10 +91,8 @@ impl Metrics {
             // From 50 µs to 26 s.
             phases: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_05, 2.0, 20))),
             imports: Family::default(),
-            signer_ready: Gauge::default(),
             stored: Stored::default(),
         };
-        metrics.signer_ready.set(1);
         metrics.register();
         metrics
     }
@@ -120,8 +117,8 @@ impl Metrics {
         );
         registry.register(
             "signer_ready",
-            "0 after a serial could not be signed, until one is",
-            self.signer_ready.clone(),
+            "1 if all serial keys can sign",
+            self.stored.signer_ready.clone(),
         );
         registry.register(
             "store_ready",
@@ -199,8 +196,8 @@ impl Metrics {
         running_imports: usize,
         counts: Option<Counts>,
     ) {
-        self.signer_ready.set(signers_ready.into());
         let stored = &self.stored;
+        stored.signer_ready.set(signers_ready.into());
         stored.store_ready.set(ready.into());
         stored
             .running_imports

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -86,6 +86,7 @@ fn lists_with_filters() {
             &["issued"],
         ),
         ("/v1/refusals?lot=1", "outcome", &["serial-taken"]),
+        ("/v1/refusals?class=refused", "outcome", &["serial-taken"]),
         ("/v1/refusals?lot=2", "outcome", &[]),
         ("/v1/refusal-codes", "code", &["serial-taken"]),
         ("/v1/serials?held=true&serial=SN-1", "serial", &["SN-1"]),
@@ -106,6 +107,8 @@ fn lists_with_filters() {
         "/v1/identities?limit=1001",
         "/v1/identities?text=%00",
         "/v1/registrations?since=yesterday",
+        "/v1/refusals?class=issued",
+        "/v1/refusals?class=repeated",
         "/v1/statistics?days=0",
         "/v1/imports/x",
         "/v1/identities/%FF",
@@ -128,7 +131,10 @@ fn pages_follow_each_other() {
             (&list["total"], &list["total-is-exact"]),
             (&3.into(), &true.into())
         );
-        assert_eq!(list["before"], seen.len());
+        assert_eq!(
+            (&list["before"], &list["before-is-exact"]),
+            (&seen.len().into(), &true.into())
+        );
         let items = list["items"].as_array().unwrap();
         seen.extend(
             items
@@ -165,10 +171,40 @@ fn lists_as_csv() {
             .contains(",127.0.0.1,brand-acme,edge-box,SN-1,")
     );
     assert_eq!(lines.next(), None);
-    for list in ["identities", "registrations", "serials", "nonces", "imports"] {
-        let csv = read(&service, &format!("/v1/{list}?format=csv")).body;
-        assert!(csv.lines().count() > 1, "{csv}");
+    for list in [
+        "identities",
+        "registrations",
+        "refusals",
+        "serials",
+        "nonces",
+        "imports",
+    ] {
+        let table = read(&service, &format!("/v1/{list}?format=csv")).body;
+        let items = read(&service, &format!("/v1/{list}")).json();
+        assert_eq!(table_items(&table), text_items(&items), "{list}");
+        let empty = read(&service, &format!("/v1/{list}?format=csv&cursor=AAAAAAAAAAA")).body;
+        assert_eq!(empty.lines().collect::<Vec<_>>(), [table.lines().next().unwrap()]);
     }
+}
+
+/// The rows of a table by the names of its columns.
+fn table_items(table: &str) -> Vec<BTreeMap<String, String>> {
+    let mut reader = csv::Reader::from_reader(table.as_bytes());
+    reader.deserialize().map(Result::unwrap).collect()
+}
+
+/// The items of a list with their values as text.
+fn text_items(list: &Value) -> Vec<BTreeMap<String, String>> {
+    let text = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let items = list["items"].as_array().unwrap().iter();
+    let fields = items.map(|item| item.as_object().unwrap().iter());
+    fields
+        .map(|fields| fields.map(|(name, value)| (name.clone(), text(value))).collect())
+        .collect()
 }
 
 #[test]
@@ -176,14 +212,19 @@ fn details_with_their_history() {
     let (bench, service, devices) = world();
     let release = ["brand-acme", "edge-box", "SN-1", "--reason", "replaced"];
     assert!(bench.run(&["serial", "release"], &release).status.success());
+    let block = [&devices[0].digest(), "--reason", "stolen"];
+    assert!(bench.run(&["identity", "block"], &block).status.success());
     let identity = read(&service, &format!("/v1/identities/{}", devices[0].digest())).json();
+    let since = identity["blocked"]["since"].as_str().unwrap();
+    assert!(since.parse::<jiff::Timestamp>().is_ok(), "{since}");
     assert_eq!(identity["identities"][0]["lot"], 1);
     let assertion = identity["identities"][0]["assertion"].as_str().unwrap();
     // Another signature of the same headers is another one.
     let headers = |assertion: &str| assertion.split("\n\n").next().unwrap().to_owned();
     assert_eq!(headers(assertion), headers(&devices[0].identity()));
-    assert_eq!(identity["changes"][0]["kind"], "serial-released");
-    assert_eq!(identity["changes"][0]["number"]["serial"], "SN-1");
+    assert_eq!(identity["changes"][0]["kind"], "identity-blocked");
+    assert_eq!(identity["changes"][1]["kind"], "serial-released");
+    assert_eq!(identity["changes"][1]["number"]["serial"], "SN-1");
     let serial = read(&service, "/v1/serials/brand-acme/edge-box/SN-1").json();
     assert_eq!(serial["device"], Value::Null);
     assert!(
@@ -198,6 +239,10 @@ fn details_with_their_history() {
     let statistics = read(&service, "/v1/statistics?days=2").json();
     assert_eq!(statistics["identities"], 3);
     assert_eq!(statistics["days"][1]["issued"], 1);
+    let refused = &read(&service, "/v1/refusal-codes").json()["items"][0];
+    assert_eq!(refused["first"], refused["last"]);
+    let message = read(&service, "/v1/refusals").json()["items"][0]["reason"].clone();
+    assert_eq!(refused["message"], message);
     for path in ["/v1/imports/9", "/v1/registrations/9"] {
         service.send(&get(path)).refused(404, "number-unknown");
     }

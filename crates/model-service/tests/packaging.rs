@@ -12,8 +12,10 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use common::disk::on_a_small_disk;
+use common::hsm::until;
 use common::http::{Answer, Request};
-use common::{Bench, PROGRAM, serve_by};
+use common::{Bench, PROGRAM, on_postgres, serve_by};
 
 fn packaged(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -73,7 +75,17 @@ fn free_address() -> SocketAddr {
 
 /// HAProxy with the packaged configuration, but without TLS and with the service as both replicas.
 fn proxy(bench: &Bench, service: SocketAddr) -> (Proxy, SocketAddr) {
-    let address = free_address();
+    let (proxy, devices, _) = proxy_with(bench, service, &[]);
+    (proxy, devices)
+}
+
+/// The same with other values, and the addresses of both frontends: of devices and of operators.
+fn proxy_with(
+    bench: &Bench,
+    service: SocketAddr,
+    values: &[(&str, &str)],
+) -> (Proxy, SocketAddr, SocketAddr) {
+    let (address, operators) = (free_address(), free_address());
     let packaged = fs::read_to_string(packaged("haproxy/haproxy.cfg")).unwrap();
     // As many as the limit of files allows.
     let packaged = packaged.replace("maxconn 8000", "maxconn 100");
@@ -81,7 +93,11 @@ fn proxy(bench: &Bench, service: SocketAddr) -> (Proxy, SocketAddr) {
     let mut configuration = packaged
         .replace(tls, "")
         .replace("bind :443", &format!("bind {address}"));
-    configuration = configuration.replace("bind 10.0.0.1:8443", &format!("bind {}", free_address()));
+    configuration = configuration.replace("bind 10.0.0.1:8443", &format!("bind {operators}"));
+    for (packaged, value) in values {
+        assert!(configuration.contains(packaged), "{packaged}");
+        configuration = configuration.replace(packaged, value);
+    }
     for replica in [
         "10.0.0.11:8650",
         "10.0.0.12:8650",
@@ -106,7 +122,7 @@ fn proxy(bench: &Bench, service: SocketAddr) -> (Proxy, SocketAddr) {
         .arg(&file)
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    (Proxy(command.spawn().unwrap()), address)
+    (Proxy(command.spawn().unwrap()), address, operators)
 }
 
 #[test]
@@ -150,5 +166,89 @@ fn haproxy_forwards_devices_and_names_them() {
     assert!(
         !log.contains("192.0.2.66") && !log.contains("chosen-by-the-client"),
         "{log}"
+    );
+}
+
+/// Waits until HAProxy listens. It takes the replicas for ready until a check has failed.
+fn wait_for(address: SocketAddr) {
+    until(|| TcpStream::connect(address).is_ok());
+}
+
+#[test]
+fn haproxy_limits_requests_so_that_snapd_asks_again_for_a_nonce() {
+    let bench = Bench::with("trusted-proxies = [\"127.0.0.1/32\"]", "");
+    let service = bench.serve();
+    let (_proxy, address, _) = proxy_with(&bench, service.address, &[("gt 600", "gt 4")]);
+    wait_for(address);
+    for path in [
+        "/v1/request-id",
+        "/request-id",
+        "/v1/request-id",
+        "/v1/request-id",
+    ] {
+        assert_eq!(Request::post(path, "").send(address).status, 200, "{path}");
+    }
+    for (path, status) in [
+        ("/v1/request-id", 503),
+        ("/request-id", 503),
+        ("/v1/serial", 429),
+        ("/serial", 429),
+        ("/", 429),
+    ] {
+        assert_eq!(Request::post(path, "").send(address).status, status, "{path}");
+    }
+}
+
+#[test]
+fn operators_reach_a_replica_that_is_not_ready() {
+    // The disk would not be that of the database.
+    if on_postgres() {
+        return;
+    }
+    let bench = Bench::new();
+    let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
+    let moved = settings.replace("database.sqlite", "disk/database.sqlite");
+    bench.write("settings.toml", moved.as_bytes());
+    let create = "\"$2\" init-store --config \"$3\" > /dev/null &&";
+    let (service, disk) = on_a_small_disk(&bench, "disk", "4m", create);
+    fs::write(disk.join("filler"), vec![0; 4 * 1024 * 1024]).unwrap_err();
+    until(|| service.get("/ready").status == 503);
+    let quick = [("inter 2s", "inter 50ms")];
+    let (_proxy, devices, operators) = proxy_with(&bench, service.address, &quick);
+    wait_for(devices);
+    // HAProxy's own answer, without the header of the service.
+    let nonce = Request::post("/v1/request-id", "");
+    until(|| {
+        let answer = nonce.send(devices);
+        answer.status == 503 && answer.header("x-request-id").is_none()
+    });
+    assert_eq!(Request::get("/login").send(operators).status, 200);
+}
+
+#[test]
+fn the_sockets_of_systemd_are_for_this_machine_alone() {
+    let unit = fs::read_to_string(packaged("systemd/model-service.socket")).unwrap();
+    let addresses: Vec<SocketAddr> = unit
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').strip_prefix("ListenStream="))
+        .map(|address| address.parse().unwrap())
+        .collect();
+    assert_eq!(addresses.len(), 2);
+    assert!(
+        addresses.iter().all(|address| address.ip().is_loopback()),
+        "{addresses:?}"
+    );
+}
+
+#[test]
+fn replicas_verify_the_certificate_of_postgresql() {
+    let settings = fs::read_to_string(packaged("haproxy/model-service.toml")).unwrap();
+    let database = settings
+        .lines()
+        .find(|line| line.starts_with("database = "))
+        .unwrap();
+    assert!(
+        database.contains("sslmode=verify-full&sslrootcert=/"),
+        "{database}"
     );
 }

@@ -4,10 +4,13 @@
 
 mod common;
 
+use std::any::Any;
+
 use common::device::Device;
 use common::http::{Answer, Request};
 use common::page::{Visitor, log_in};
-use common::{Bench, PASSWORD};
+use common::postgres::Session;
+use common::{Bench, PASSWORD, on_postgres};
 use serde_json::json;
 
 /// The script of the page, the only one.
@@ -48,6 +51,25 @@ fn nothing_is_shown_without_a_login() {
     let answer = service.send(&Request::post("/import", ""));
     assert_eq!(answer.header("location"), Some("/login"));
     assert_eq!(service.get("/login").status, 200);
+}
+
+#[test]
+fn a_failure_of_the_database_is_not_shown_without_a_login() {
+    // SQLite has sessions and attempts in the memory of the process.
+    if !on_postgres() {
+        return;
+    }
+    let bench = Bench::new();
+    let service = bench.serve();
+    bench.execute("DROP TABLE sessions; DROP TABLE login_attempts");
+    let forged = Request::get("/").header("cookie", "session=forged");
+    for answer in [service.send(&forged), log_in(&service, PASSWORD)] {
+        assert_eq!(answer.status, 503);
+        assert!(answer.body.contains("[unavailable]"), "{answer:?}");
+        for detail in ["sessions", "login_attempts"] {
+            assert!(!answer.body.contains(detail), "{answer:?}");
+        }
+    }
 }
 
 #[test]
@@ -108,12 +130,45 @@ fn bodies_that_are_too_large_or_incomplete() {
         .header("content-type", form)
         .announced(100);
     let connection = std::net::TcpStream::connect(service.address).unwrap();
-    assert_eq!(request.send_over(connection, |_| {}).status, 408);
+    let late = request.send_over(connection, |_| {});
+    assert_eq!(late.status, 408);
+    assert!(late.body.contains("[timeout]"), "{late:?}");
     // An upload has its own limit, from the settings.
     let visitor = Visitor::log_in(&service);
     let csrf = visitor.csrf();
     assert_eq!(visitor.upload(&csrf, &"x".repeat(3_900_000)).status, 422);
     assert_eq!(visitor.upload(&csrf, &"x".repeat(4_000_001)).status, 413);
+}
+
+#[test]
+fn a_slow_answer_is_not_a_late_request() {
+    let bench = Bench::with("", "answer-seconds = 1");
+    let service = bench.serve();
+    let visitor = Visitor::log_in(&service);
+    let csrf = visitor.csrf();
+    let device = Device::new("p256");
+    bench.import_text(&device.identity());
+    let digest = device.digest();
+    let block = [
+        ("csrf", csrf.as_str()),
+        ("digest", &digest),
+        ("action", "block"),
+        ("reason", "lost"),
+    ];
+    // Only PostgreSQL has locks that readers wait for.
+    let (lock, requests): (Box<dyn Any>, _) = match bench.url() {
+        Some(url) => (
+            Box::new(Session::begin(&url, "LOCK TABLE nonces, imports")),
+            vec![Request::get("/nonces"), Request::get("/import")],
+        ),
+        None => (bench.lock_nonces(), vec![Request::form("/identity", &block)]),
+    };
+    for request in requests {
+        let answer = visitor.send(request);
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.body.contains("[answer-timeout]"), "{answer:?}");
+    }
+    drop(lock);
 }
 
 #[test]
@@ -272,6 +327,32 @@ fn filters_select_and_wrong_ones_are_refused() {
         let page = visitor.get(path);
         assert_eq!(page.status, 400, "{path}");
         assert!(page.body.contains(&format!("[{code}]")), "{path}");
+    }
+}
+
+#[test]
+fn wrong_fields_are_refused_on_a_page() {
+    let bench = Bench::new();
+    let service = bench.serve();
+    let visitor = Visitor::log_in(&service);
+    let form = |path: &str| Request::form(path, &[("other", "1")]);
+    let without_type = Request::post("/login", "password=x");
+    for request in [
+        Request::get("/identity"),
+        Request::get("/serials/detail?brand=brand-acme"),
+        Request::get("/identities?q=1&q=2"),
+        Request::get("/identities.csv?q=1&q=2"),
+        Request::get("/import?after=1&after=2"),
+        form("/identity"),
+        form("/serials/detail"),
+        form("/login"),
+        form("/logout"),
+        without_type,
+    ] {
+        let page = visitor.send(request.clone());
+        assert!((400..500).contains(&page.status), "{request:?}: {page:?}");
+        assert!(page.body.contains("[fields-invalid]"), "{request:?}: {page:?}");
+        assert!(page.body.ends_with("</html>"), "{page:?}");
     }
 }
 

@@ -107,7 +107,9 @@ pub(crate) enum RequestError {
     #[error("nothing is at this address")]
     #[diagnostic(
         code("not-found"),
-        help("Send POST to /v1/request-id, /v1/serial or /v1/hardware-identities, or open / in a browser")
+        help(
+            "Set `device-service.url` to http://HOST:PORT/v1/; the page, imports and the API are at `operator-listen` if the settings of the model service have it"
+        )
     )]
     NotFound,
     #[error("this address does not support the method {method}")]

@@ -25,7 +25,7 @@ pub(crate) use client::TrustedProxies;
 pub(crate) use error::RequestError;
 pub(crate) use import::{import_result, start_import};
 pub(crate) use operators::{
-    CsvRow, IdentityItem, ImportItem, NonceItem, RegistrationItem, SerialItem, time, write_csv,
+    CsvRow, IdentityItem, ImportItem, NonceItem, RefusalCode, RegistrationItem, SerialItem, write_csv,
 };
 pub(crate) use peer::Peer;
 pub(crate) use router::routers;

@@ -67,7 +67,9 @@ pub enum ServeError {
     #[error("cannot listen on {address}: {reason}")]
     #[diagnostic(
         code("cannot-listen"),
-        help("Check `listen` in the settings, and that no other program uses the port")
+        help(
+            "Check `listen` and `operator-listen` in the settings, and that no other program uses the port"
+        )
     )]
     Listen {
         /// The address in the settings.

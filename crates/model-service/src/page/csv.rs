@@ -69,7 +69,11 @@ pub(super) fn file(name: &str, content: Body) -> Response {
 }
 
 fn part(after: Option<Cursor>) -> PageRequest {
-    PageRequest { after, limit: ROWS }
+    PageRequest {
+        after,
+        limit: ROWS,
+        counted: false,
+    }
 }
 
 fn lines<R, T: From<R> + CsvRow>(listing: Listing<R>, header: bool) -> io::Result<Vec<u8>> {

@@ -4,15 +4,11 @@ use axum::extract::multipart::MultipartRejection;
 use failure::Diagnostic;
 use thiserror::Error;
 
-use crate::secret::RandomError;
 use crate::store::{CursorError, StoreError, WithdrawalError};
 
 /// Why the page refuses a request or cannot show what was asked for.
 #[derive(Debug, Error, Diagnostic)]
 pub(super) enum PageError {
-    #[error("the request took too long")]
-    #[diagnostic(code("page-timeout"), help("Try again"))]
-    Timeout,
     #[error("too many wrong passwords came from your address")]
     #[diagnostic(
         code("too-many-passwords"),
@@ -25,15 +21,15 @@ pub(super) enum PageError {
         help("Use the password in the file that `page-password-file` names in the settings")
     )]
     PasswordWrong,
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Random(#[from] RandomError),
     #[error("this form does not belong to your session")]
     #[diagnostic(code("form-stale"), help("Load the page again, and send the form once more"))]
     StaleForm,
     #[error("the upload is not a form with a file: {0}")]
     #[diagnostic(code("form-invalid"), help("Use the form on the page"))]
     InvalidForm(MultipartRejection),
+    #[error("the address or the form is not valid: {reason}")]
+    #[diagnostic(code("fields-invalid"), help("Use the links and the forms of the page"))]
+    InvalidFields { reason: String },
     #[error("the file has no assertions")]
     #[diagnostic(
         code("import-empty"),

@@ -101,6 +101,7 @@ impl Filter {
         Ok(PageRequest {
             after: after.transpose()?,
             limit: ROWS,
+            counted: true,
         })
     }
 }

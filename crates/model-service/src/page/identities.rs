@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 
 use super::cells::{digest, foreign, outcome, time};
 use super::csv::NoFile;
 use super::error::PageError;
+use super::fields::Fields;
 use super::filter::{Filter, some};
 use super::identity::address;
 use super::imports::lot_link;
@@ -31,7 +32,7 @@ const STATES: [(&str, &str); 4] = [
 pub(super) async fn show(
     session: Session,
     State(page): State<Arc<Page>>,
-    Query(filter): Query<Filter>,
+    Fields(filter): Fields<Filter>,
 ) -> Response {
     respond(&session, TITLE, content(&page, &filter).await)
 }
@@ -39,7 +40,7 @@ pub(super) async fn show(
 pub(super) async fn download(
     _: Session,
     State(page): State<Arc<Page>>,
-    Query(filter): Query<Filter>,
+    Fields(filter): Fields<Filter>,
 ) -> Result<Response, NoFile> {
     let (wanted, service) = (wanted(&filter)?, Arc::clone(&page.service));
     csv::download::<_, IdentityItem, _, _>("identities", move |part| {

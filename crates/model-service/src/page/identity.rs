@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::Form;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -12,6 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::cells::{digest, foreign, foreign_up_to, outcome, shortened, time};
 use super::error::PageError;
+use super::fields::Fields;
 use super::filter::query;
 use super::history::{self, SHOWN, changes};
 use super::imports::lot_link;
@@ -63,7 +63,7 @@ struct Known {
 pub(super) async fn show(
     session: Session,
     State(page): State<Arc<Page>>,
-    Query(wanted): Query<Wanted>,
+    Fields(wanted): Fields<Wanted>,
 ) -> Response {
     let digest = wanted.digest.as_str();
     let requests = match registrations_of(&page, digest).await {
@@ -99,6 +99,7 @@ async fn registrations_of(page: &Page, digest: &str) -> Result<Listing<LoggedReg
     let first = PageRequest {
         after: None,
         limit: SHOWN as u32,
+        counted: true,
     };
     page.service.store.list_registrations(filter, first).await
 }
@@ -106,7 +107,7 @@ async fn registrations_of(page: &Page, digest: &str) -> Result<Listing<LoggedReg
 pub(super) async fn change(
     session: Session,
     State(page): State<Arc<Page>>,
-    Form(form): Form<Change>,
+    Fields(form): Fields<Change>,
 ) -> Response {
     if !session.accepts(&form.csrf) {
         return frame::stale();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::multipart::{Field, Multipart, MultipartError};
-use axum::extract::{FromRequest as _, Query, Request, State};
+use axum::extract::{FromRequest as _, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::cells::{count, foreign, outcome};
 use super::error::PageError;
+use super::fields::Fields;
 use super::filter::Filter;
 use super::session::Session;
 use super::state::Page;
@@ -33,7 +34,7 @@ const MAX_TOKEN: usize = 1024;
 pub(super) async fn show(
     session: Session,
     State(page): State<Arc<Page>>,
-    Query(filter): Query<Filter>,
+    Fields(filter): Fields<Filter>,
 ) -> Response {
     let content = imports::list(&page, &filter).await;
     let content = content.map(|imports| html! { (form_markup(&session)) (imports) });

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, Form, State};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
+use failure::Diagnostic;
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::attempts::LoginSource;
 use super::cookies::{KNOWN, SESSION};
 use super::error::PageError;
+use super::fields::Fields;
 use super::frame;
 use super::session::{self, Session};
 use super::state::Page;
-use crate::http::Peer;
+use crate::http::{Peer, RequestError, log_detail};
 
 const TITLE: &str = "Log in";
 
@@ -22,7 +24,7 @@ pub(super) async fn form() -> Response {
     frame::bare(TITLE, &form_markup(None)).into_response()
 }
 
-fn form_markup(error: Option<&PageError>) -> Markup {
+fn form_markup(error: Option<&dyn Diagnostic>) -> Markup {
     html! {
         @if let Some(error) = error {
             (frame::problem(error))
@@ -47,7 +49,7 @@ pub(super) async fn login(
     State(page): State<Arc<Page>>,
     Extension(Peer(address)): Extension<Peer>,
     headers: HeaderMap,
-    Form(login): Form<Login>,
+    Fields(login): Fields<Login>,
 ) -> Response {
     let source = page.attempts.source(page.cookies.find(&headers, KNOWN), address);
     match page.attempts.take(&source).await {
@@ -64,17 +66,18 @@ pub(super) async fn login(
         .unwrap_or_else(|error| unavailable(&error))
 }
 
-fn unavailable(error: &PageError) -> Response {
-    tracing::error!(code = failure::code(error), "{error}");
+/// The response without what the database said: nobody is logged in.
+fn unavailable(error: &RequestError) -> Response {
+    log_detail(error);
     not_logged_in(StatusCode::SERVICE_UNAVAILABLE, error)
 }
 
-fn not_logged_in(status: StatusCode, error: &PageError) -> Response {
+fn not_logged_in(status: StatusCode, error: &dyn Diagnostic) -> Response {
     (status, frame::bare(TITLE, &form_markup(Some(error)))).into_response()
 }
 
 /// Starts a session, and makes the browser a known one.
-async fn logged_in(page: &Page, source: &LoginSource) -> Result<Response, PageError> {
+async fn logged_in(page: &Page, source: &LoginSource) -> Result<Response, RequestError> {
     page.attempts.put_back(source).await?;
     let session = session::start(&page.service.store).await?;
     let cookies = [
@@ -94,7 +97,7 @@ pub(super) struct Logout {
 pub(super) async fn logout(
     session: Session,
     State(page): State<Arc<Page>>,
-    Form(form): Form<Logout>,
+    Fields(form): Fields<Logout>,
 ) -> Response {
     if !session.accepts(&form.csrf) {
         return frame::stale();

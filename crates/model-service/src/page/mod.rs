@@ -8,6 +8,7 @@ mod chart;
 mod cookies;
 mod csv;
 mod error;
+mod fields;
 mod filter;
 mod form;
 mod frame;
@@ -39,7 +40,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use tokio::time::timeout;
 
-use error::PageError;
+use crate::http::RequestError;
 pub(crate) use state::Page;
 pub(crate) use state::{PageStartError, check_password};
 
@@ -51,7 +52,7 @@ const MAX_FORM: usize = 16 * 1024;
 
 /// The addresses of the page.
 pub(crate) fn routes(page: Page) -> Router {
-    let time = Duration::from_secs(page.service.limits.request_seconds.into());
+    let time = Duration::from_secs(page.service.limits.answer_seconds.into());
     let short = Router::new()
         .route("/", get(overview::show))
         .route("/identities", get(identities::show))
@@ -66,6 +67,7 @@ pub(crate) fn routes(page: Page) -> Router {
         .route(serial::ADDRESS, get(serial::show).post(serial::release))
         .route("/nonces", get(nonces::show))
         .route("/nonces.csv", get(nonces::download))
+        .route("/import", get(import::show))
         .route("/imports.csv", get(imports::download))
         .route("/login", get(login::form).post(login::login))
         .route("/logout", post(login::logout))
@@ -76,9 +78,9 @@ pub(crate) fn routes(page: Page) -> Router {
         )
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(middleware::from_fn_with_state(time, limit_time));
-    // It has its own limits.
+    // It has a limit on its pauses alone.
     let import = Router::new()
-        .route("/import", get(import::show).post(import::upload))
+        .route("/import", post(import::upload))
         .layer(DefaultBodyLimit::disable());
     short
         .merge(import)
@@ -87,9 +89,12 @@ pub(crate) fn routes(page: Page) -> Router {
 }
 
 async fn limit_time(State(time): State<Duration>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
     timeout(time, next.run(request)).await.unwrap_or_else(|_| {
-        let problem = frame::problem(&PageError::Timeout);
-        (StatusCode::REQUEST_TIMEOUT, frame::bare("Too late", &problem)).into_response()
+        let seconds = time.as_secs();
+        tracing::error!(path, "no answer after {seconds} s");
+        let problem = frame::problem(&RequestError::AnswerTimeout { seconds });
+        (StatusCode::SERVICE_UNAVAILABLE, frame::bare("Too late", &problem)).into_response()
     })
 }
 

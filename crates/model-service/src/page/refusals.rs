@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 
 use super::cells::{count, counted, foreign_up_to, sentence, time};
 use super::csv::NoFile;
 use super::error::PageError;
+use super::fields::Fields;
 use super::filter::{Filter, query};
 use super::list::{empty, respond};
 use super::session::Session;
 use super::state::Page;
 use super::table::table;
 use super::{csv, form, registrations};
-use crate::http::{self, CsvRow, write_csv};
+use crate::http::{RefusalCode, write_csv};
 use crate::store::RefusalCount;
 
 const TITLE: &str = "Refusals";
@@ -26,7 +27,7 @@ const MAX_MESSAGE: usize = 1500;
 pub(super) async fn show(
     session: Session,
     State(page): State<Arc<Page>>,
-    Query(filter): Query<Filter>,
+    Fields(filter): Fields<Filter>,
 ) -> Response {
     respond(&session, TITLE, content(&page, &filter).await)
 }
@@ -34,26 +35,12 @@ pub(super) async fn show(
 pub(super) async fn download(
     _: Session,
     State(page): State<Arc<Page>>,
-    Query(filter): Query<Filter>,
+    Fields(filter): Fields<Filter>,
 ) -> Result<Response, NoFile> {
     let wanted = registrations::wanted(&filter)?;
     let groups = page.service.store.refusals_by_code(wanted).await?;
+    let groups: Vec<_> = groups.into_iter().map(RefusalCode::from).collect();
     Ok(csv::file("refusals", write_csv(&groups, true)?.into()))
-}
-
-impl CsvRow for RefusalCount {
-    const HEADER: &'static [&'static str] = &["code", "count", "first", "last", "message"];
-
-    fn cells(&self) -> Vec<String> {
-        let [first, last] = [self.first, self.last].map(|time| http::time(time).unwrap_or_default());
-        vec![
-            self.code.clone(),
-            self.count.to_string(),
-            first,
-            last,
-            self.message.clone(),
-        ]
-    }
 }
 
 async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {

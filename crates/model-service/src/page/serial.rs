@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Form;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::cells::{digest, foreign, foreign_up_to, time};
 use super::error::PageError;
+use super::fields::Fields;
 use super::filter::query;
 use super::history::{self, SHOWN, changes};
 use super::session::Session;
@@ -50,7 +50,7 @@ impl From<Wanted> for SerialNumber {
 pub(super) async fn show(
     session: Session,
     State(page): State<Arc<Page>>,
-    Query(wanted): Query<Wanted>,
+    Fields(wanted): Fields<Wanted>,
 ) -> Response {
     let number = SerialNumber::from(wanted);
     match find(&page, &number).await {
@@ -70,7 +70,7 @@ async fn find(page: &Page, number: &SerialNumber) -> Result<SerialHistory, PageE
 pub(super) async fn release(
     session: Session,
     State(page): State<Arc<Page>>,
-    Form(form): Form<Release>,
+    Fields(form): Fields<Release>,
 ) -> Response {
     if !session.accepts(&form.csrf) {
         return frame::stale();

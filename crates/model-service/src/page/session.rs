@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::error::PageError;
+use crate::http::RequestError;
 use crate::secret::{equal_in_constant_time, random_token};
 use crate::store::{Store, StoreError};
 
@@ -29,7 +29,7 @@ impl Session {
 }
 
 /// Starts a session and returns its cookie.
-pub(super) async fn start(store: &Store) -> Result<String, PageError> {
+pub(super) async fn start(store: &Store) -> Result<String, RequestError> {
     let cookie = random_token()?;
     store.start_session(&hash(&cookie), &random_token()?).await?;
     Ok(cookie)

@@ -11,9 +11,9 @@ use thiserror::Error;
 
 use super::attempts::LoginAttempts;
 use super::cookies::{Cookies, SESSION};
-use super::error::PageError;
 use super::frame;
 use super::session::{self, Session};
+use crate::http::{RequestError, log_detail};
 use crate::secret::{Secret, SecretError};
 use crate::service::Service;
 use crate::settings::Settings;
@@ -74,8 +74,10 @@ impl FromRequestParts<Arc<Page>> for Session {
             Ok(Some(session)) => Ok(session),
             Ok(None) => Err(Redirect::to("/login").into_response()),
             Err(error) => {
-                tracing::error!(code = failure::code(&error), "{error}");
-                let problem = frame::problem(&PageError::from(error));
+                // Not what the database said: nobody is logged in.
+                let error = RequestError::from(error);
+                log_detail(&error);
+                let problem = frame::problem(&error);
                 Err((
                     StatusCode::SERVICE_UNAVAILABLE,
                     frame::bare("Model service", &problem),

@@ -321,6 +321,7 @@ fn refused_requests_do_not_push_out_issued_ones() {
     let page = PageRequest {
         after: None,
         limit: 100,
+        counted: false,
     };
     let rows = wait(
         world

@@ -4,15 +4,14 @@ use std::borrow::Cow;
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
 
 use crate::http::RequestError;
 
-/// A row of a table.
-pub(crate) trait CsvRow {
-    /// The names of the columns.
+/// A row of a table: a struct without nested values.
+pub(crate) trait CsvRow: Serialize {
+    /// The names of the columns, also of a table without rows.
     const HEADER: &'static [&'static str];
-
-    fn cells(&self) -> Vec<String>;
 }
 
 /// A response with a table.
@@ -27,8 +26,23 @@ pub(crate) fn write_csv<T: CsvRow>(rows: &[T], header: bool) -> Result<Vec<u8>, 
     if header {
         writer.write_record(T::HEADER)?;
     }
+    for record in csv::ReaderBuilder::new()
+        .has_headers(false)
+        .from_reader(serialized(rows)?.as_slice())
+        .records()
+    {
+        writer.write_record(record?.iter().map(|cell| inert(cell).into_owned()))?;
+    }
+    Ok(writer.into_inner().map_err(|error| error.into_error())?)
+}
+
+/// The rows as serde sees them.
+fn serialized<T: CsvRow>(rows: &[T]) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::WriterBuilder::new()
+        .has_headers(false)
+        .from_writer(Vec::new());
     for row in rows {
-        writer.write_record(row.cells().iter().map(|cell| inert(cell).into_owned()))?;
+        writer.serialize(row)?;
     }
     Ok(writer.into_inner().map_err(|error| error.into_error())?)
 }
@@ -47,23 +61,15 @@ fn inert(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// The cell of a value that may be missing.
-pub(super) fn optional(value: Option<&impl ToString>) -> String {
-    value.map(ToString::to_string).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[derive(Serialize)]
     struct Pair(&'static str, &'static str);
 
     impl CsvRow for Pair {
         const HEADER: &'static [&'static str] = &["a", "b"];
-
-        fn cells(&self) -> Vec<String> {
-            vec![self.0.to_owned(), self.1.to_owned()]
-        }
     }
 
     #[test]

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::changes::{Change, in_thread};
-use super::csv::{CsvRow, optional};
-use super::list::{Page, Time, list_query, range};
+use super::csv::CsvRow;
+use super::list::{List, Page, Time, list_query, range};
 use super::serials::Number;
 use super::{Reader, time};
-use crate::http::query::{Parameters, Segments};
+use crate::http::query::Segments;
 use crate::http::status::{Refusal, json};
 use crate::service::Service;
 use crate::store::{IdentityEntry, IdentityFilter, IdentityHistory, IdentityState};
@@ -93,22 +93,6 @@ impl CsvRow for IdentityItem {
         "blocked",
         "registered",
     ];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.issuer.clone(),
-            self.digest.clone(),
-            self.key_digest.clone(),
-            self.revision.to_string(),
-            self.hardware_id.clone(),
-            self.hardware_name.clone(),
-            self.manufacturer.clone(),
-            optional(self.imported.as_ref()),
-            self.lot.to_string(),
-            self.blocked.to_string(),
-            self.registered.to_string(),
-        ]
-    }
 }
 
 /// Lists hardware identities
@@ -116,12 +100,8 @@ impl CsvRow for IdentityItem {
     params(IdentityQuery), responses((status = OK, body = inline(Page<IdentityItem>))))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    _: Reader,
-    Parameters(query): Parameters<IdentityQuery>,
-    uri: Uri,
-    headers: HeaderMap,
+    List { query, view }: List<IdentityQuery>,
 ) -> Result<Response, Refusal> {
-    let view = query.view(uri, &headers)?;
     let filter = IdentityFilter {
         text: query.text,
         hardware_name: query.hardware_name,
@@ -172,8 +152,8 @@ struct IdentityAssertion {
 /// Since when an identity is blocked, and why.
 #[derive(Serialize, ToSchema)]
 struct Block {
-    /// Seconds since the epoch
-    since: i64,
+    #[schema(format = DateTime)]
+    since: Option<String>,
     reason: String,
 }
 
@@ -201,7 +181,10 @@ impl IdentityDetail {
             key_digest: state.key_digest,
             identities: identities.collect(),
             serials: state.serials.into_iter().map(Number::from).collect(),
-            blocked: state.blocked.map(|(since, reason)| Block { since, reason }),
+            blocked: state.blocked.map(|(since, reason)| Block {
+                since: time(since),
+                reason,
+            }),
             changes: history.changes.into_iter().map(Change::from).collect(),
         }
     }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::csv::{CsvRow, optional};
-use super::list::{Page, Time, list_query, range};
+use super::csv::CsvRow;
+use super::list::{List, Page, Time, list_query, range};
 use super::{Reader, time};
 use crate::http::RequestError;
-use crate::http::query::{Parameters, Segments};
+use crate::http::query::Segments;
 use crate::http::status::{Refusal, json};
 use crate::service::Service;
 use crate::store::{Import, ImportFilter};
@@ -66,19 +66,6 @@ impl CsvRow for ImportItem {
     const HEADER: &'static [&'static str] = &[
         "number", "time", "by", "name", "new", "replaced", "present", "older",
     ];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.number.to_string(),
-            optional(self.time.as_ref()),
-            self.by.clone(),
-            self.name.clone(),
-            self.new.to_string(),
-            self.replaced.to_string(),
-            self.present.to_string(),
-            self.older.to_string(),
-        ]
-    }
 }
 
 /// Lists imports
@@ -86,12 +73,8 @@ impl CsvRow for ImportItem {
     params(ImportQuery), responses((status = OK, body = inline(Page<ImportItem>))))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    _: Reader,
-    Parameters(query): Parameters<ImportQuery>,
-    uri: Uri,
-    headers: HeaderMap,
+    List { query, view }: List<ImportQuery>,
 ) -> Result<Response, Refusal> {
-    let view = query.view(uri, &headers)?;
     let filter = ImportFilter {
         number: None,
         time: range(query.since, query.until),

@@ -1,14 +1,22 @@
 //! Lists with filters, as JSON or CSV, page by page.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::Reader;
 use super::csv::{self, CsvRow};
 use crate::http::RequestError;
-use crate::http::status::json;
+use crate::http::query::Parameters;
+use crate::http::status::{Refusal, json};
+use crate::service::Service;
 use crate::store::{Cursor, Listing, PageRequest, TimeRange, Total};
 
 /// Rows of a page without `limit`, and the most.
@@ -62,23 +70,40 @@ macro_rules! list_query {
             format: Option<$crate::http::operators::list::Format>,
         }
 
-        impl $name {
+        impl $crate::http::operators::list::Paged for $name {
             fn view(
                 &self,
-                uri: axum::http::Uri,
-                headers: &axum::http::HeaderMap,
+                parts: &axum::http::request::Parts,
             ) -> Result<$crate::http::operators::list::View, $crate::http::RequestError> {
-                $crate::http::operators::list::View::new(
-                    self.cursor.as_deref(),
-                    self.limit,
-                    self.format,
-                    (uri, headers),
-                )
+                $crate::http::operators::list::View::new(self.cursor.as_deref(), self.limit, self.format, parts)
             }
         }
     };
 }
 pub(super) use list_query;
+
+/// The query of a list.
+pub(super) trait Paged: DeserializeOwned + Send {
+    /// The page that is wanted, and its form.
+    fn view(&self, parts: &Parts) -> Result<View, RequestError>;
+}
+
+/// A request for a list with a token that permits reading.
+pub(super) struct List<Q> {
+    pub(super) query: Q,
+    pub(super) view: View,
+}
+
+impl<Q: Paged> FromRequestParts<Arc<Service>> for List<Q> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Refusal> {
+        Reader::from_request_parts(parts, service).await?;
+        let Parameters(query) = Parameters::<Q>::from_request_parts(parts, service).await?;
+        let view = query.view(parts)?;
+        Ok(Self { query, view })
+    }
+}
 
 /// The page that is wanted, and its form.
 pub(super) struct View {
@@ -92,7 +117,7 @@ impl View {
         cursor: Option<&str>,
         limit: Option<u32>,
         format: Option<Format>,
-        (uri, headers): (Uri, &HeaderMap),
+        parts: &Parts,
     ) -> Result<Self, RequestError> {
         let limit = limit.unwrap_or(DEFAULT_ROWS);
         if limit == 0 || limit > MAX_ROWS {
@@ -101,19 +126,26 @@ impl View {
             });
         }
         let after = cursor.map(Cursor::parse).transpose()?;
-        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        let accept = parts
+            .headers
+            .get(header::ACCEPT)
+            .and_then(|value| value.to_str().ok());
         Ok(Self {
-            page: PageRequest { after, limit },
+            page: PageRequest {
+                after,
+                limit,
+                counted: true,
+            },
             csv: match format {
                 Some(format) => format == Format::Csv,
                 None => accept.is_some_and(|accept| accept.contains("text/csv")),
             },
-            uri,
+            uri: parts.uri.clone(),
         })
     }
 
     /// The response with a page of a list.
-    pub(super) fn response<R, T: From<R> + Serialize + CsvRow>(
+    pub(super) fn response<R, T: From<R> + CsvRow>(
         &self,
         listing: Listing<R>,
     ) -> Result<Response, RequestError> {
@@ -155,6 +187,8 @@ pub(super) struct Page<T> {
     total_is_exact: bool,
     /// How many of them are before this page
     before: u64,
+    /// False if more than `before` are before this page
+    before_is_exact: bool,
     /// The cursor of the next page; null on the last one
     next: Option<String>,
 }
@@ -167,6 +201,7 @@ impl<R, T: From<R>> From<Listing<R>> for Page<T> {
             total: count,
             total_is_exact: exact,
             before: listing.before.count,
+            before_is_exact: listing.before.exact,
             next: listing.next.map(|cursor| cursor.to_string()),
         }
     }

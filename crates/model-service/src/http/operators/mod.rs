@@ -25,6 +25,7 @@ pub(crate) use self::imports::ImportItem;
 pub(crate) use self::nonces::NonceItem;
 pub(crate) use self::registrations::RegistrationItem;
 pub(crate) use self::serials::SerialItem;
+pub(crate) use self::statistics::RefusalCode;
 use super::authorization::authorize;
 use super::error::RequestError;
 use super::peer::Peer;
@@ -67,7 +68,7 @@ impl FromRequestParts<Arc<Service>> for Reader {
 }
 
 /// RFC 3339; `None` for a time that is not known.
-pub(crate) fn time(seconds: i64) -> Option<String> {
+fn time(seconds: i64) -> Option<String> {
     let known = Some(seconds).filter(|seconds| *seconds > 0);
     known
         .and_then(|seconds| Timestamp::from_second(seconds).ok())

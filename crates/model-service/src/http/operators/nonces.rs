@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::csv::{CsvRow, optional};
-use super::list::{Page, list_query};
-use super::{Reader, time};
-use crate::http::query::Parameters;
+use super::csv::CsvRow;
+use super::list::{List, Page, list_query};
+use super::time;
 use crate::http::status::Refusal;
 use crate::service::Service;
 use crate::store::{NonceEntry, NonceFilter, NonceStatus};
@@ -23,16 +21,6 @@ enum Status {
     Open,
     Used,
     Expired,
-}
-
-impl Status {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Used => "used",
-            Self::Expired => "expired",
-        }
-    }
 }
 
 list_query! {
@@ -76,16 +64,6 @@ impl From<NonceEntry> for NonceItem {
 
 impl CsvRow for NonceItem {
     const HEADER: &'static [&'static str] = &["id", "beginning", "issued", "expires", "status"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.id.to_string(),
-            self.beginning.clone(),
-            optional(self.issued.as_ref()),
-            optional(self.expires.as_ref()),
-            self.status.name().to_owned(),
-        ]
-    }
 }
 
 /// Lists nonces that are kept
@@ -93,12 +71,8 @@ impl CsvRow for NonceItem {
     params(NonceQuery), responses((status = OK, body = inline(Page<NonceItem>))))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    _: Reader,
-    Parameters(query): Parameters<NonceQuery>,
-    uri: Uri,
-    headers: HeaderMap,
+    List { query, view }: List<NonceQuery>,
 ) -> Result<Response, Refusal> {
-    let view = query.view(uri, &headers)?;
     let status = query.status.map(|status| match status {
         Status::Open => NonceStatus::Open,
         Status::Used => NonceStatus::Used,

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::csv::{CsvRow, optional};
-use super::list::{Page, Time, list_query, range};
+use super::csv::CsvRow;
+use super::list::{List, Page, Time, list_query, range};
 use super::{Reader, time};
 use crate::http::RequestError;
-use crate::http::query::{Parameters, Segments};
+use crate::http::query::Segments;
 use crate::http::status::{Refusal, json};
 use crate::service::Service;
 use crate::store::{LoggedRegistration, OutcomeClass, RegistrationFilter};
@@ -108,20 +108,6 @@ impl CsvRow for RegistrationItem {
     const HEADER: &'static [&'static str] = &[
         "id", "time", "address", "brand-id", "model", "serial", "device", "outcome", "reason",
     ];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.id.to_string(),
-            optional(self.time.as_ref()),
-            self.address.clone(),
-            self.brand_id.clone(),
-            self.model.clone(),
-            self.serial.clone(),
-            self.device.clone(),
-            self.outcome.clone(),
-            self.reason.clone(),
-        ]
-    }
 }
 
 /// Lists registrations in the log, refused ones too
@@ -129,12 +115,8 @@ impl CsvRow for RegistrationItem {
     params(RegistrationQuery), responses((status = OK, body = inline(Page<RegistrationItem>))))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    _: Reader,
-    Parameters(query): Parameters<RegistrationQuery>,
-    uri: Uri,
-    headers: HeaderMap,
+    List { query, view }: List<RegistrationQuery>,
 ) -> Result<Response, Refusal> {
-    let view = query.view(uri, &headers)?;
     let listing = service
         .store
         .list_registrations(query.filter(), view.page)
@@ -147,12 +129,13 @@ pub(super) async fn list(
     params(RegistrationQuery), responses((status = OK, body = inline(Page<RegistrationItem>))))]
 pub(super) async fn list_refusals(
     State(service): State<Arc<Service>>,
-    _: Reader,
-    Parameters(query): Parameters<RegistrationQuery>,
-    uri: Uri,
-    headers: HeaderMap,
+    List { query, view }: List<RegistrationQuery>,
 ) -> Result<Response, Refusal> {
-    let view = query.view(uri, &headers)?;
+    if matches!(query.class, Some(Class::Issued | Class::Repeated)) {
+        return Err(Refusal(RequestError::Address {
+            reason: "refusals have the class refused".to_owned(),
+        }));
+    }
     let filter = RegistrationFilter {
         class: Some(OutcomeClass::Refused),
         ..query.filter()

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::changes::Change;
-use super::csv::{CsvRow, optional};
-use super::list::{Page, Time, list_query, range};
+use super::csv::CsvRow;
+use super::list::{List, Page, Time, list_query, range};
 use super::{Reader, time};
 use crate::http::RequestError;
-use crate::http::query::{Parameters, Segments};
+use crate::http::query::Segments;
 use crate::http::status::{Refusal, json};
 use crate::service::Service;
 use crate::store::{IssuedAssertion, SerialEntry, SerialFilter, SerialHistory, SerialNumber};
@@ -98,18 +98,6 @@ impl CsvRow for SerialItem {
         "issued",
         "device-key",
     ];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.brand_id.clone(),
-            self.model.clone(),
-            self.serial.clone(),
-            optional(self.device.as_ref()),
-            self.revision.to_string(),
-            optional(self.issued.as_ref()),
-            self.device_key.clone(),
-        ]
-    }
 }
 
 /// Lists serials, ordered by their last assertion
@@ -117,12 +105,8 @@ impl CsvRow for SerialItem {
     params(SerialQuery), responses((status = OK, body = inline(Page<SerialItem>))))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    _: Reader,
-    Parameters(query): Parameters<SerialQuery>,
-    uri: Uri,
-    headers: HeaderMap,
+    List { query, view }: List<SerialQuery>,
 ) -> Result<Response, Refusal> {
-    let view = query.view(uri, &headers)?;
     let filter = SerialFilter {
         brand: query.brand_id,
         model: query.model,

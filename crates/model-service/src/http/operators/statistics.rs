@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::csv::CsvRow;
 use super::list::{Time, range};
 use super::{Reader, time};
 use crate::http::RequestError;
@@ -130,12 +131,21 @@ pub(super) struct RefusalQuery {
 
 /// Refusals in the log with the same code.
 #[derive(Serialize, ToSchema)]
-struct RefusalCode {
+pub(crate) struct RefusalCode {
     code: String,
     count: u64,
+    /// The time of the first one
+    #[schema(format = DateTime)]
+    first: Option<String>,
     /// The time of the last one
     #[schema(format = DateTime)]
     last: Option<String>,
+    /// Cause and advice of the last one
+    message: String,
+}
+
+impl CsvRow for RefusalCode {
+    const HEADER: &'static [&'static str] = &["code", "count", "first", "last", "message"];
 }
 
 /// Refusals in the log by code, most frequent first.
@@ -149,7 +159,9 @@ impl From<RefusalCount> for RefusalCode {
         Self {
             code: counted.code,
             count: counted.count,
+            first: time(counted.first),
             last: time(counted.last),
+            message: counted.message,
         }
     }
 }

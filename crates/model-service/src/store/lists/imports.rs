@@ -82,6 +82,7 @@ impl Store {
         let page = PageRequest {
             after: None,
             limit: 1,
+            counted: false,
         };
         Ok(self.list_imports(filter, page).await?.rows.pop())
     }

@@ -65,6 +65,8 @@ pub(crate) struct PageRequest {
     pub(crate) after: Option<Cursor>,
     /// The most rows.
     pub(crate) limit: u32,
+    /// Whether the rows that match are counted, which takes longer than reading a page.
+    pub(crate) counted: bool,
 }
 
 /// A number of rows.
@@ -76,6 +78,12 @@ pub(crate) struct Total {
 }
 
 impl Total {
+    /// That of rows that were not counted.
+    const UNKNOWN: Self = Self {
+        count: 0,
+        exact: false,
+    };
+
     fn counted(count: u64) -> Self {
         Self {
             count: count.min(MAX_COUNTED),
@@ -89,7 +97,7 @@ impl Total {
 pub(crate) struct Listing<T> {
     /// Newest first.
     pub(crate) rows: Vec<T>,
-    /// All rows that match.
+    /// All rows that match; unknown if they are not counted, as is all that follows but `next`.
     pub(crate) total: Total,
     /// The rows that match and are before this page.
     pub(crate) before: Total,
@@ -161,24 +169,34 @@ impl ListQuery {
         (sql, conditions.values)
     }
 
-    /// A page of the rows that [`rows`](Self::rows) gave, with counts that [`count`](Self::count)
-    /// gave and the id that [`previous`](Self::previous) gave.
-    pub(super) fn listing<T: Row>(
-        mut rows: Vec<T>,
-        page: PageRequest,
-        total: u64,
-        before: u64,
-        previous: Option<i64>,
-    ) -> Listing<T> {
+    /// A page of the rows that [`rows`](Self::rows) gave, without counts.
+    pub(super) fn uncounted<T: Row>(mut rows: Vec<T>, page: PageRequest) -> Listing<T> {
         let limit = page.limit as usize;
         let more = rows.len() > limit;
         rows.truncate(limit);
         Listing {
             next: rows.last().filter(|_| more).map(|row| Cursor(row.id())),
             rows,
+            total: Total::UNKNOWN,
+            before: Total::UNKNOWN,
+            previous: None,
+        }
+    }
+
+    /// The page with counts that [`count`](Self::count) gave and the id that
+    /// [`previous`](Self::previous) gave.
+    pub(super) fn listing<T: Row>(
+        rows: Vec<T>,
+        page: PageRequest,
+        total: u64,
+        before: u64,
+        previous: Option<i64>,
+    ) -> Listing<T> {
+        Listing {
             total: Total::counted(total),
             before: Total::counted(before),
             previous: previous.map(Cursor),
+            ..Self::uncounted(rows, page)
         }
     }
 }

@@ -120,6 +120,7 @@ impl Store {
         let page = PageRequest {
             after: None,
             limit: 1,
+            counted: false,
         };
         Ok(self.list_registrations(filter, page).await?.rows.pop())
     }

@@ -115,7 +115,11 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn first(limit: u32) -> PageRequest {
-    PageRequest { after: None, limit }
+    PageRequest {
+        after: None,
+        limit,
+        counted: true,
+    }
 }
 
 #[test]
@@ -219,6 +223,7 @@ fn pages_follow_each_other_whatever_is_stored_meanwhile() {
     let next = list(PageRequest {
         after: page.next,
         limit: 2,
+        counted: true,
     });
     assert_eq!(next.rows[0].digest, "text-a");
     assert_eq!(
@@ -226,6 +231,31 @@ fn pages_follow_each_other_whatever_is_stored_meanwhile() {
         (1, exactly(4), exactly(3))
     );
     assert!(next.next.is_none());
+}
+
+#[test]
+fn rows_are_counted_only_on_request() {
+    let world = World::new();
+    let list = |after, counted| {
+        let page = PageRequest {
+            after,
+            limit: 1,
+            counted,
+        };
+        wait(world.store.list_identities(IdentityFilter::default(), page)).unwrap()
+    };
+    let mut after = None;
+    loop {
+        let (counted, uncounted) = (list(after, true), list(after, false));
+        assert_eq!(counted.rows[0].digest, uncounted.rows[0].digest);
+        assert_eq!(counted.next, uncounted.next);
+        assert_eq!((counted.total, uncounted.total), (exactly(3), Total::UNKNOWN));
+        assert_eq!(uncounted.before, Total::UNKNOWN);
+        if counted.next.is_none() {
+            break;
+        }
+        after = counted.next;
+    }
 }
 
 #[test]
@@ -378,6 +408,7 @@ fn nonces_are_listed_by_status() {
     let next = PageRequest {
         after: page.next,
         limit: 1,
+        counted: true,
     };
     let next = wait(world.store.list_nonces(NonceFilter::default(), next)).unwrap();
     assert_eq!(

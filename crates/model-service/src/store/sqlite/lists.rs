@@ -77,6 +77,9 @@ pub(super) fn list<T: lists::Row>(
         .prepare_cached(&sql)?
         .query_map(params_from_iter(values), read)?
         .collect::<Result<_, _>>()?;
+    if !page.counted {
+        return Ok(ListQuery::uncounted(rows, page));
+    }
     let count = |(sql, values): (String, Vec<Value>)| {
         let mut statement = transaction.prepare_cached(&sql)?;
         statement.query_row(params_from_iter(values), |row| row.get(0))
