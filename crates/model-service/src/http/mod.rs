@@ -17,7 +17,6 @@ mod query;
 mod rate;
 mod router;
 mod server;
-mod spawn;
 mod state;
 mod status;
 

@@ -2,6 +2,10 @@
 
 use super::{Backend, Store, StoreError};
 
+/// How long an expired nonce is kept, in seconds, so that a late request gets "expired" and not
+/// "unknown".
+pub(super) const KEPT_AFTER_EXPIRY: i64 = 24 * 60 * 60;
+
 /// The result of consuming a nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NonceState {

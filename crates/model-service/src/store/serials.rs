@@ -3,7 +3,7 @@
 use super::{Backend, Event, LogEntry, Store, StoreError};
 
 /// Begins the name of a device with a hardware identity.
-const IDENTITY_DEVICE: &str = "hardware-id-key ";
+pub(super) const IDENTITY_DEVICE: &str = "hardware-id-key ";
 
 /// A serial, unique within its model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,7 +75,7 @@ impl IssuedSerial {
 
     /// The digest of the key's DER bytes of the device's hardware identity, if it has one.
     pub(super) fn identity(&self) -> Option<&str> {
-        self.device.strip_prefix(IDENTITY_DEVICE)
+        identity_of(&self.device)
     }
 }
 
@@ -93,6 +93,11 @@ pub(crate) enum IssueOutcome {
 /// The name of the device with a hardware identity, by the digest of the key's DER bytes.
 pub(crate) fn identity_device(key_digest: &str) -> String {
     format!("{IDENTITY_DEVICE}{key_digest}")
+}
+
+/// The digest of the key's DER bytes, if the device has a hardware identity.
+pub(crate) fn identity_of(device: &str) -> Option<&str> {
+    device.strip_prefix(IDENTITY_DEVICE)
 }
 
 impl Store {

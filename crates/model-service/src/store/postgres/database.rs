@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use deadpool_postgres::Object;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 use super::batches::Batches;
 use super::connections::{Connections, Repeat, Work};
 use super::migrations::{self, SchemaState};
-use super::readiness::LastProbe;
 use super::url::Target;
 use super::{identities, log, nonces, serials};
 use crate::settings::PostgresqlSettings;
+use crate::store::readiness::LastProbe;
 use crate::store::{Assignment, AssignmentQuery, IssueOutcome, NonceState, StoreError, StoredIdentity};
 
 /// The threads that talk to the database.
@@ -36,7 +36,7 @@ struct Inner {
     issues: Batches<serials::Issue, IssueOutcome>,
     entries: Batches<log::Entry, ()>,
     ended: watch::Receiver<bool>,
-    last_probe: Mutex<LastProbe>,
+    last_probe: LastProbe,
 }
 
 impl Drop for Inner {
@@ -128,7 +128,7 @@ impl PostgresStore {
             runtime: Some(runtime),
             connections,
             ended: has_ended,
-            last_probe: Mutex::default(),
+            last_probe: LastProbe::default(),
         };
         Ok((target, Self(Arc::new(store))))
     }
@@ -179,7 +179,7 @@ impl PostgresStore {
         &self.0.entries
     }
 
-    pub(super) fn last_probe(&self) -> &Mutex<LastProbe> {
+    pub(super) fn last_probe(&self) -> &LastProbe {
         &self.0.last_probe
     }
 

@@ -11,6 +11,7 @@ mod connections;
 mod database;
 mod identities;
 mod import;
+mod ledger;
 mod lists;
 mod log;
 mod migrations;
