@@ -15,6 +15,7 @@ pub mod browsing;
 pub mod campaign;
 pub mod device;
 pub mod disk;
+pub mod haproxy;
 pub mod hostility;
 pub mod hsm;
 pub mod http;
