@@ -21,11 +21,12 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// How much longer this process waits for a statement than the database lets it run.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What every connection sets. All statements find their rows by an index, but the planner may
-/// think that a table is small when it plans, and keeps the plan. A statement sees what was committed
+/// What every connection sets. All statements find their rows by an index, one by one, but the
+/// planner may think that a table is small when it plans, and keeps the plan. A statement sees what was committed
 /// before it, as `record_issues` needs to see blocks. A commit is on the disk before it is
 /// acknowledged. Both hold whatever the default of the server or the role is.
-const SESSION: &str = "SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan;
+const SESSION: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+    SET jit = off; SET plan_cache_mode = force_generic_plan;
     SET default_transaction_isolation = 'read committed';
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';";
 

@@ -6,7 +6,10 @@ use refinery::{Migration, Runner};
 use crate::store::StoreError;
 
 /// The migrations, in their order.
-const MIGRATIONS: &[(&str, &str)] = &[("V1__tables", include_str!("schema/V1__tables.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("V1__tables", include_str!("schema/V1__tables.sql")),
+    ("V2__log_by_index", include_str!("schema/V2__log_by_index.sql")),
+];
 /// The version after all migrations.
 pub(super) const LATEST: u32 = MIGRATIONS.len() as u32;
 /// The key of the lock that one process has while it migrates.

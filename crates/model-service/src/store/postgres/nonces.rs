@@ -29,8 +29,9 @@ const ISSUE: &str = "
     ), oldest AS MATERIALIZED (
         SELECT id, expires FROM nonces ORDER BY id LIMIT $4
     ), expired AS MATERIALIZED (
-        SELECT n.id FROM nonces n JOIN oldest USING (id) WHERE oldest.expires < epoch_seconds() - $5
-        FOR UPDATE OF n SKIP LOCKED
+        SELECT id FROM nonces
+        WHERE id = ANY (ARRAY(SELECT o.id FROM oldest o WHERE o.expires < epoch_seconds() - $5))
+        FOR UPDATE SKIP LOCKED
     )
     DELETE FROM nonces WHERE id = ANY (ARRAY(SELECT id FROM beyond UNION ALL SELECT id FROM expired))";
 

@@ -19,18 +19,21 @@ const RECORD: &str =
     "SELECT place, outcome FROM record_issues($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
     $13, $14, $15, $16, $17)";
 
-/// In the order of the queries.
+/// In the order of the queries. A device and a serial have few rows, so that their indices need not
+/// find the brand and the model too: the planner could choose the index of the other for these alone.
 const ASSIGNMENTS: &str = "
     SELECT held.serial, holder.device, last.revision, last.text
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
         WITH ORDINALITY AS q (brand, model, device, wanted, device_key, sign_key, place)
     LEFT JOIN LATERAL (
         SELECT s.serial FROM serials s
-        WHERE s.device = q.device AND s.brand = q.brand AND s.model = q.model LIMIT 1
+        WHERE s.device = q.device AND (s.brand, s.model) IS NOT DISTINCT FROM (q.brand, q.model) LIMIT 1
     ) AS held ON true
     LEFT JOIN LATERAL (
         SELECT s.device FROM serials s
-        WHERE s.serial = q.wanted AND s.brand = q.brand AND s.model = q.model AND held.serial IS NULL LIMIT 1
+        WHERE s.serial = q.wanted AND (s.brand, s.model) IS NOT DISTINCT FROM (q.brand, q.model)
+            AND held.serial IS NULL
+        LIMIT 1
     ) AS holder ON true
     LEFT JOIN LATERAL (
         SELECT i.revision, CASE WHEN i.device_key = q.device_key AND i.sign_key = q.sign_key THEN i.text END AS text
