@@ -166,14 +166,13 @@ pub(crate) fn run(arguments: &SignArguments) -> Result<(), ToolError> {
     let signer = arguments.signer.open()?;
     let batch = arguments.proof.open_batch()?;
     // With proofs it is locked before they are checked, so that no device is proven twice at once.
-    let early = match &arguments.proof.ledger() {
-        Some(of_batch) => open_ledger(arguments, Some(of_batch))?,
-        None => None,
+    let of_batch = arguments.proof.ledger();
+    let early = match arguments.proof.needs_record() {
+        true => open_ledger(arguments, of_batch.as_ref())?,
+        false => None,
     };
     let recorded = early.as_ref().map(Ledger::path);
-    let proofs = arguments
-        .proof
-        .checks(batch, recorded, arguments.revision.is_some())?;
+    let proofs = arguments.proof.checks(batch, recorded, arguments.revision)?;
     let checked = thread::scope(|scope| {
         // For its first signature aws-lc collects randomness, for 30 ms on one core.
         let _ = thread::Builder::new().spawn_scoped(scope, || rand::fill(&mut [0]));
@@ -256,7 +255,8 @@ impl CheckedExports {
             for problem in &export.problems {
                 failure::report(&show(&inputs, location), problem);
             }
-            let proof = proof.map(|proof| compared.compare(proof, location, |first| show(&inputs, first)));
+            let proof =
+                proof.map(|proof| compared.compare(proof, &export, location, |first| show(&inputs, first)));
             let proof = match proof {
                 Some(Err(problem)) => {
                     failure::report(&show(&inputs, location), &problem);

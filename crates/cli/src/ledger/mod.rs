@@ -6,6 +6,7 @@
 mod chain;
 mod command;
 mod error;
+mod reader;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -19,6 +20,7 @@ use serde_json::value::RawValue;
 use chain::{Head, Link, sha256};
 pub(crate) use command::{LedgerArguments, run};
 pub(crate) use error::LedgerError;
+pub(crate) use reader::LedgerReader;
 
 use crate::recorded_output::SignedExport;
 

@@ -9,7 +9,7 @@ use files::FileError;
 use miette::Diagnostic;
 use residency::{
     Answer, AnswerError, ClaimedIdentity, CredentialError, EvidenceError, EvidenceMessage, LARGEST_EVIDENCE,
-    LARGEST_MESSAGE, MessageError, VerifiedEvidence,
+    LARGEST_MESSAGE, MessageError, VerifiedEvidence, names,
 };
 use serde::Serialize;
 use thiserror::Error;
@@ -67,22 +67,24 @@ impl ProofArguments {
         self.batch.as_deref().map(Batch::open).transpose()
     }
 
+    /// Returns true if the exports are compared with the proofs in the ledger.
+    pub(crate) fn needs_record(&self) -> bool {
+        self.require_proof || self.allow_unproven
+    }
+
     /// The checks against the batch, and against the proofs in the ledger, which it reads.
     pub(crate) fn checks(
         &self,
         batch: Option<Batch>,
         ledger: Option<&Path>,
-        is_revision: bool,
+        revision: Option<u64>,
     ) -> Result<(ProofChecks, ProofComparison), ToolError> {
-        let recorded = match (&batch, ledger) {
-            (Some(_), Some(ledger)) => RecordedProofs::read(ledger)?,
-            _ => RecordedProofs::default(),
-        };
+        let recorded = ledger.map(RecordedProofs::read).transpose()?.unwrap_or_default();
         let allow_unproven = self.allow_unproven;
         let comparison = ProofComparison {
             batch: batch.as_ref().map(|batch| batch.id.clone()).unwrap_or_default(),
             allow_unproven,
-            is_revision,
+            revision,
             recorded,
             keys: SeenKeys::default(),
         };
@@ -139,20 +141,37 @@ pub(crate) enum ProofProblem {
         help("Export again the device that has this TPM, and take the other off the line")
     )]
     DuplicateTpm { first: String },
-    #[error("line {line} of the ledger has this {subject} for another device or key")]
+    #[error("line {line} of the ledger has this TPM for another device or key")]
     #[diagnostic(
         code("tpm-recorded"),
         help(
             "Find out which device has this TPM; if the hardware id in the ledger was wrong, sign with another --ledger"
         )
     )]
-    RecordedForOther { line: u64, subject: &'static str },
-    #[error("line {line} of the ledger has a proof of this device")]
+    TpmRecorded { line: u64 },
+    #[error("line {line} of the ledger has a proof of this identity key for another device or TPM")]
+    #[diagnostic(
+        code("identity-key-recorded"),
+        help(
+            "Find out which device has this key; if the hardware id in the ledger was wrong, sign with another --ledger"
+        )
+    )]
+    KeyRecorded { line: u64 },
+    #[error("line {line} of the ledger has a proof of this device, with the revision {revision}")]
     #[diagnostic(
         code("proof-recorded"),
-        help("Use the assertion that was signed then, or sign another with --revision N")
+        help(
+            "Use the assertion that was signed then; if that run failed or its output is lost, sign with \
+             --revision {next}"
+        )
     )]
-    Recorded { line: u64 },
+    Recorded {
+        line: u64,
+        /// The highest one in the ledger.
+        revision: u64,
+        /// The lowest one that is accepted.
+        next: u64,
+    },
 }
 
 /// The endorsement keys of a batch, each of which is the TPM of one device.
@@ -230,8 +249,8 @@ pub(crate) struct ProofChecks {
 pub(crate) struct ProofComparison {
     batch: String,
     allow_unproven: bool,
-    /// A second assertion for a device is wanted.
-    is_revision: bool,
+    /// Of a second assertion for a device, if one is wanted.
+    revision: Option<u64>,
     recorded: RecordedProofs,
     keys: SeenKeys,
 }
@@ -280,14 +299,12 @@ impl ProofComparison {
     pub(crate) fn compare(
         &mut self,
         checked: Checked,
+        export: &CheckedExport,
         location: Location,
         show: impl Fn(Location) -> String,
     ) -> Result<String, ProofProblem> {
         let Some(proven) = checked? else {
-            return Ok(match self.allow_unproven {
-                true => UNPROVEN.to_owned(),
-                false => String::new(),
-            });
+            return self.compare_unproven(export);
         };
         let evidence = &proven.evidence;
         let key = evidence.endorsement_key_sha256();
@@ -302,8 +319,22 @@ impl ProofComparison {
         };
         let (ek, name) = (&members.ek_sha256, &members.key_name);
         self.recorded
-            .compare(ek, name, &proven.hardware_id, self.is_revision)?;
+            .compare(ek, name, &proven.hardware_id, self.revision)?;
         // Strings can always be written.
         Ok(serde_json::to_string(&members).unwrap_or_default())
+    }
+
+    /// Compares an export without a proof: its key may be one that another device has proven.
+    fn compare_unproven(&self, export: &CheckedExport) -> Result<String, ProofProblem> {
+        if !self.allow_unproven {
+            return Ok(String::new());
+        }
+        if let Some((hardware_id, key)) = &export.identity {
+            for name in names(key) {
+                self.recorded
+                    .compare_unproven(&hex::encode(name), hardware_id, self.revision)?;
+            }
+        }
+        Ok(UNPROVEN.to_owned())
     }
 }
