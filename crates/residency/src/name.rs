@@ -20,8 +20,12 @@ const CURVE_P384: u16 = 0x0004;
 /// The Names that a key of template version 1 with this public half can have.
 ///
 /// There are two if a coordinate starts with a zero byte: some TPMs leave leading zeros out, and hash
-/// the shorter form.
+/// the shorter form. There is none for an RSA key with another exponent than 65537, which the
+/// template does not make.
 pub fn names(key: &IdentityPublicKey) -> Vec<Vec<u8>> {
+    if key.has_unusual_exponent() {
+        return Vec::new();
+    }
     let mut names = vec![name(key.kind(), key.unique())];
     let short = without_leading_zeros(key.unique());
     if short != *key.unique() {
