@@ -1,7 +1,8 @@
 //! `hardware-identity challenge`: challenges for the TPMs of a batch of exports with evidence.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -188,6 +189,15 @@ pub(crate) fn run(arguments: &ChallengeArguments) -> Result<(), ToolError> {
     }
 }
 
+/// Two exports of a run would have one challenge, and one answer.
+#[derive(Debug, Error, Diagnostic)]
+#[error("another export of this run has the same file name")]
+#[diagnostic(
+    code("duplicate-export-name"),
+    help("Give the files different names, also in different directories, and put one export into each file")
+)]
+struct DuplicateExportName;
+
 /// A challenge as JSON, and the SHA-256 of its endorsement key.
 type Made = Result<(String, [u8; 32]), ProofProblem>;
 
@@ -237,8 +247,13 @@ impl ChallengeRun<'_> {
                 self.refused += 1;
             }
             Some(Ok(json)) if export.problems.is_empty() => {
-                self.output.write(inputs.get(location.input as usize), &json)?;
-                self.challenged += 1;
+                match self.output.write(inputs.get(location.input as usize), &json)? {
+                    true => self.challenged += 1,
+                    false => {
+                        failure::report(&place, &DuplicateExportName);
+                        self.refused += 1;
+                    }
+                }
             }
             _ => self.refused += 1,
         }
@@ -267,13 +282,20 @@ impl ChallengeOutput {
         })
     }
 
-    fn write(&self, input: Option<&Input>, json: &str) -> Result<(), OutputError> {
+    /// Returns false if this run has written a challenge of this name. Those of earlier runs are
+    /// replaced at the end.
+    fn write(&self, input: Option<&Input>, json: &str) -> Result<bool, OutputError> {
         let name = match input {
             Some(Input::File(path)) => path.with_extension("challenge.json"),
             _ => PathBuf::new(),
         };
         let file = self.new.path().join(name.file_name().unwrap_or_default());
-        fs::write(&file, json).map_err(|reason| unwritable(&self.directory, reason))
+        let written = File::create_new(file).and_then(|mut file| file.write_all(json.as_bytes()));
+        match written {
+            Ok(()) => Ok(true),
+            Err(reason) if reason.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(reason) => Err(unwritable(&self.directory, reason)),
+        }
     }
 
     fn finish(self) -> Result<(), OutputError> {

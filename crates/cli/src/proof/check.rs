@@ -51,8 +51,9 @@ pub(crate) struct ProofArguments {
         help_heading = "Proof of TPMs"
     )]
     answers: Option<PathBuf>,
-    /// Sign exports without an answer too, and mark them in the ledger; a wrong answer is still refused
-    #[arg(long, help_heading = "Proof of TPMs")]
+    /// Sign exports without an answer too, and mark them in the ledger; a wrong answer is still refused.
+    /// Needs --require-proof or --ledger
+    #[arg(long, requires = "record", help_heading = "Proof of TPMs")]
     allow_unproven: bool,
 }
 
@@ -138,7 +139,10 @@ pub(crate) enum ProofProblem {
     #[error("another device has the same TPM (first at {first})")]
     #[diagnostic(
         code("duplicate-tpm"),
-        help("Export again the device that has this TPM, and take the other off the line")
+        help(
+            "Find out which device has this TPM, and take the other off the line; with --keep-going, the first \
+             is accepted"
+        )
     )]
     DuplicateTpm { first: String },
     #[error("line {line} of the ledger has this TPM for another device or key")]
