@@ -10,6 +10,7 @@ mod record_directory;
 mod warning;
 
 use identity_key::{DigestForm, IdentityPublicKey, KeyKind};
+use zeroize::Zeroizing;
 
 pub use error::{IdentityError, RecordError};
 pub use record::Record;
@@ -78,7 +79,7 @@ impl HardwareIdentity {
         endorsement_key: &EndorsementKey,
         blob: &[u8],
         encrypted_secret: &[u8],
-    ) -> Result<Vec<u8>, TpmError> {
+    ) -> Result<Zeroizing<Vec<u8>>, TpmError> {
         tpm.activate_credential(&self.key, endorsement_key, blob, encrypted_secret)
     }
 

@@ -380,6 +380,63 @@ fn a_certificate_that_is_not_for_this_tpm() {
     );
 }
 
+/// Indices that other software has defined, with a password.
+#[test]
+fn nv_indices_that_cannot_be_read() {
+    let ca = Ca::new();
+    let device = LineDevice::new(&ca, "SN-1");
+    let station = Station::new(&ca);
+    let locked = |index: &str| {
+        let define = ["tpm2_nvdefine", "-C", "o", "-s", "8", "-p", "secret", "-a"];
+        let attributes = ["ownerwrite|authread|authwrite|no_da", index];
+        device.tpm.tpm2(&[&define[..], &attributes].concat()).unwrap();
+        let write = ["tpm2_nvwrite", "-C", index, "-P", "secret", "-i", "-", index];
+        let content = device.path("nv");
+        fs::write(&content, [0; 8]).unwrap();
+        device
+            .tpm
+            .tpm2(&write.map(|word| if word == "-" { &content } else { word }))
+            .unwrap();
+    };
+    // In the chain, and in the place of a certificate.
+    locked("0x01c00100");
+    locked("0x01c0000a");
+    let warned = device.export(&station.path("exports"), &[]);
+    assert!(warned.status.success(), "{}", stderr(&warned));
+    assert_eq!(codes(&warned), ["nv-index-unreadable", "nv-index-unreadable"]);
+    succeeded(&station.challenge("batch", &[]));
+    succeeded(&station.activate(&device));
+    succeeded(&station.sign("batch", &[]));
+}
+
+#[test]
+fn several_challenges_on_a_device() {
+    let (_ca, devices, station) = two_devices();
+    succeeded(&station.challenge("batch", &[]));
+    let path = |id: &str| station.path(&format!("challenges/{id}.challenge.json"));
+    let [own, other] = ["SN-1", "SN-2"].map(path);
+    let activate = |challenges: &[&std::path::Path]| {
+        let answer = station.path("answers/SN-1.answer.json");
+        let paths = challenges
+            .iter()
+            .map(|path| path.to_str().unwrap())
+            .collect::<Vec<_>>();
+        let output = ["activate", "--output", answer.to_str().unwrap()];
+        devices[0].tool(&[&output[..], &paths].concat())
+    };
+    succeeded(&activate(&[&other, &own]));
+    // A damaged one of another device.
+    fs::write(&other, "{").unwrap();
+    let warned = activate(&[&other, &own]);
+    assert!(warned.status.success(), "{}", stderr(&warned));
+    assert_eq!(codes(&warned), ["message-malformed"]);
+    failed(&activate(&[&other]), 1, &["message-malformed"]);
+    // One of an earlier batch.
+    let copy = station.path("copy.json");
+    fs::copy(&own, &copy).unwrap();
+    failed(&activate(&[&own, &copy]), 1, &["challenge-duplicate"]);
+}
+
 #[test]
 fn an_authorisation_of_the_endorsement_hierarchy() {
     let ca = Ca::new();

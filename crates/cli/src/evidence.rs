@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use hardware_identity::identity::IdentityError;
-use hardware_identity::tpm::Tpm;
+use hardware_identity::tpm::{Tpm, TpmError};
 use identity_key::IdentityPublicKey;
 use miette::Diagnostic;
 use residency::{CertificateError, EkCertificate, EkEvidence, EkTemplate, Evidence, certificates_in};
@@ -47,6 +47,12 @@ pub(crate) enum EvidenceWarning {
         help("Ask the maker of the TPM which template the certificate is for; another certificate is tried")
     )]
     OtherKey { index: NvIndex, template: EkTemplate },
+    #[error("the NV index {index} is left out: {reason}")]
+    #[diagnostic(
+        code("nv-index-unreadable"),
+        help("If it has a certificate that the station needs, let its content be read without a password")
+    )]
+    NotRead { index: NvIndex, reason: TpmError },
     #[error("the evidence has no EK certificate, only the endorsement key of the template {0}")]
     #[diagnostic(
         code("ek-certificate-missing"),
@@ -67,19 +73,19 @@ impl fmt::Display for NvIndex {
 
 /// Evidence and what the line should know about it.
 #[derive(Debug, Default)]
-pub(crate) struct Collected {
+pub(crate) struct CollectedEvidence {
     evidence: Option<Evidence>,
     warnings: Vec<EvidenceWarning>,
     wanted: Option<EkTemplate>,
 }
 
-impl Collected {
+impl CollectedEvidence {
     /// Reads EK certificates, the preferred one first, until the TPM makes the certified key; with
     /// `template` only that one. Without a certificate, the evidence is the key itself.
     pub(crate) fn read(tpm: &mut Tpm<'_>, template: Option<EkTemplate>) -> Result<Self, IdentityError> {
-        let mut collected = Collected {
+        let mut collected = CollectedEvidence {
             wanted: template,
-            ..Collected::default()
+            ..CollectedEvidence::default()
         };
         let wanted: &[EkTemplate] = match &template {
             Some(template) => std::slice::from_ref(template),
@@ -91,7 +97,7 @@ impl Collected {
             .filter(|template| indices.contains(&template.nv_index()))
         {
             if let Some(key) = collected.certified_key(tpm, template)? {
-                let chain = read_chain(tpm, &indices)?;
+                let chain = collected.chain(tpm, &indices)?;
                 collected.evidence = Some(Evidence::Endorsement {
                     keys: vec![key],
                     chain,
@@ -125,7 +131,7 @@ impl Collected {
         template: EkTemplate,
     ) -> Result<Option<EkEvidence>, IdentityError> {
         let index = NvIndex(template.nv_index());
-        let Some(content) = tpm.read_nv(index.0)? else {
+        let Some(content) = self.content(tpm, index)? else {
             return Ok(None);
         };
         let certificate = match EkCertificate::read(&content) {
@@ -151,6 +157,27 @@ impl Collected {
             public_key: None,
         }))
     }
+
+    fn chain(&mut self, tpm: &mut Tpm<'_>, indices: &[u32]) -> Result<Vec<Vec<u8>>, IdentityError> {
+        let of_chain = indices.iter().filter(|&&index| index >= FIRST_OF_CHAIN);
+        let mut contents = Vec::new();
+        for &index in of_chain.take(LONGEST_CHAIN) {
+            contents.extend(self.content(tpm, NvIndex(index))?);
+        }
+        Ok(certificates_in(contents.iter().map(Vec::as_slice)))
+    }
+
+    /// The content of an NV index, `None` with a warning if the TPM does not let it be read. Other
+    /// certificates may be enough.
+    fn content(&mut self, tpm: &mut Tpm<'_>, index: NvIndex) -> Result<Option<Vec<u8>>, IdentityError> {
+        match tpm.read_nv(index.0) {
+            Err(reason @ TpmError::Failed { .. }) => {
+                self.warnings.push(EvidenceWarning::NotRead { index, reason });
+                Ok(None)
+            }
+            read => Ok(read?),
+        }
+    }
 }
 
 fn uncertified(template: EkTemplate, key: &IdentityPublicKey) -> Evidence {
@@ -174,13 +201,4 @@ fn derive(tpm: &mut Tpm<'_>, template: EkTemplate) -> Result<Option<IdentityPubl
     let public = IdentityPublicKey::of_device(template.kind(), key.unique().clone());
     tpm.flush_endorsement_key(key)?;
     Ok(public.ok())
-}
-
-fn read_chain(tpm: &mut Tpm<'_>, indices: &[u32]) -> Result<Vec<Vec<u8>>, IdentityError> {
-    let of_chain = indices.iter().filter(|&&index| index >= FIRST_OF_CHAIN);
-    let mut contents = Vec::new();
-    for &index in of_chain.take(LONGEST_CHAIN) {
-        contents.extend(tpm.read_nv(index)?);
-    }
-    Ok(certificates_in(contents.iter().map(Vec::as_slice)))
 }

@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::device::LocalDevice;
 use crate::error::{PROGRAM, ToolError};
-use crate::evidence::{Collected, NoEndorsementKey};
+use crate::evidence::{CollectedEvidence, NoEndorsementKey};
 use crate::output;
 use crate::signing_key::SignerArguments;
 use crate::signing_rules::{self, UnsafeIdentity};
@@ -133,7 +133,7 @@ pub(crate) fn run(arguments: &ExportArguments, json: bool) -> Result<(), ToolErr
     let device = LocalDevice::read(json)?;
     let (identity, evidence) = device.open(|tpm, identity| {
         let evidence = match &arguments.with_evidence {
-            Some(_) => Some(Collected::read(tpm, arguments.ek_template)?),
+            Some(_) => Some(CollectedEvidence::read(tpm, arguments.ek_template)?),
             None => None,
         };
         Ok((identity.clone(), evidence))
@@ -181,7 +181,7 @@ impl ExportArguments {
 /// Writes the evidence, before the export: an export that is there has its evidence.
 fn write_evidence(
     file: &Path,
-    evidence: Collected,
+    evidence: CollectedEvidence,
     statement: &Statement,
     identity: &identity::HardwareIdentity,
 ) -> Result<(), ToolError> {

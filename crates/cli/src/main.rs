@@ -12,6 +12,7 @@ mod export;
 mod export_batch;
 mod export_checks;
 mod export_reader;
+mod fingerprint;
 mod issuer_key;
 mod ledger;
 mod output;

@@ -17,7 +17,7 @@ use crate::nv::cut_certificate;
 /// id-ce-extKeyUsage, RFC 5280 section 4.2.1.12.
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 /// tcg-kp-EKCertificate (TCG EK Credential Profile, section 3.2).
-const EK_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.8.1");
+pub(crate) const EK_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.8.1");
 /// id-RSAES-OAEP, RFC 4055 section 4.1. Some manufacturers give it as the algorithm of an RSA key.
 const RSAES_OAEP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.7");
 

@@ -11,11 +11,8 @@ use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use thiserror::Error;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
-use crate::certificate::{EkCertificate, Fields};
+use crate::certificate::{EK_CERTIFICATE, EkCertificate, Fields};
 use crate::nv::cut_certificate;
-
-/// tcg-kp-EKCertificate, 2.23.133.8.1, as encoded.
-const EK_CERTIFICATE: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
 
 /// A file is not a certificate that can be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Diagnostic)]
@@ -166,7 +163,7 @@ impl TrustedRoots {
                 &self.anchors,
                 &intermediates,
                 UnixTime::since_unix_epoch(time),
-                KeyUsage::required_if_present(EK_CERTIFICATE),
+                KeyUsage::required_if_present(EK_CERTIFICATE.as_bytes()),
                 None,
                 None,
             )

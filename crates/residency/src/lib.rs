@@ -22,6 +22,7 @@ mod certificate;
 mod chain;
 mod credential;
 mod ek_list;
+mod marshal;
 mod message;
 mod name;
 mod nv;

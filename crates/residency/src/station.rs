@@ -29,7 +29,10 @@ pub enum EvidenceError {
     #[error("the evidence is for the hardware id {found:?}")]
     #[diagnostic(
         code("evidence-for-other-device"),
-        help("Put the evidence of a device beside its own export, or export the device again with evidence")
+        help(
+            "Put the evidence of a device beside its own export, one export per file, or export the device again with \
+             evidence"
+        )
     )]
     HardwareId {
         /// The hardware id in the evidence.

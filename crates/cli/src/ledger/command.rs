@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use ledger_chain::{ChainReader, Head};
 use serde_json::json;
 
-use super::chain::Head;
-use super::reader::LedgerReader;
+use super::error::LedgerError;
 use crate::error::ToolError;
 use crate::output;
 
@@ -41,9 +41,9 @@ cut off at its end, or whose last line was changed, is a valid chain too.";
 
 pub(crate) fn run(arguments: &LedgerArguments, json: bool) -> Result<(), ToolError> {
     let LedgerCommand::Verify(arguments) = &arguments.command;
-    let mut reader = LedgerReader::default();
+    let mut reader = ChainReader::default();
     for file in &arguments.files {
-        reader.read(file, |_| Ok(()))?;
+        reader.read(file, |_| Ok(())).map_err(LedgerError::Chain)?;
     }
     let Head { sequence, hash } = reader.into_head();
     let text = match json {

@@ -15,12 +15,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use thiserror::Error;
 
-use super::batch::Batch;
-use super::check::{ProofProblem, SeenKeys, evidence_for};
+use super::batch::ProofBatch;
+use super::check::{ProofProblem, add_endorsement_key, evidence_for};
 use crate::error::ToolError;
 use crate::export_batch::{check_exports, show};
 use crate::export_checks::{BatchChecks, CheckedExport, Defaults};
 use crate::export_reader::{Input, InputError, Location};
+use crate::fingerprint::UniqueFingerprints;
 use crate::output::{OutputError, unwritable};
 use crate::signals;
 use crate::signed_output::move_files;
@@ -154,14 +155,14 @@ impl ChallengeFailure {
 }
 
 pub(crate) fn run(arguments: &ChallengeArguments) -> Result<(), ToolError> {
-    let batch = Batch::open_or_create(&arguments.batch, &arguments.trust)?;
+    let batch = ProofBatch::open_or_create(&arguments.batch, &arguments.trust)?;
     let inputs = Input::all(&arguments.inputs).map_err(ChallengeFailure::Input)?;
     let stop = signals::stop_flag()?;
     let mut run = ChallengeRun {
         inputs: &inputs,
         output: ChallengeOutput::create(&arguments.output_dir)?,
         checks: BatchChecks::default(),
-        keys: SeenKeys::default(),
+        keys: UniqueFingerprints::default(),
         stop: &stop,
         challenged: 0,
         refused: 0,
@@ -199,9 +200,9 @@ pub(crate) fn run(arguments: &ChallengeArguments) -> Result<(), ToolError> {
 struct DuplicateExportName;
 
 /// A challenge as JSON, and the SHA-256 of its endorsement key.
-type Made = Result<(String, [u8; 32]), ProofProblem>;
+type ChallengeResult = Result<(String, [u8; 32]), ProofProblem>;
 
-fn make_challenge(batch: &Batch, input: &Input, export: &CheckedExport) -> Made {
+fn make_challenge(batch: &ProofBatch, input: &Input, export: &CheckedExport) -> ChallengeResult {
     let (identity, message) = evidence_for(input, export)?;
     let evidence = batch.station.verify(identity, &message)?;
     let challenge = batch.station.challenge(identity, &evidence)?;
@@ -213,7 +214,7 @@ struct ChallengeRun<'a> {
     inputs: &'a [Input],
     output: ChallengeOutput,
     checks: BatchChecks,
-    keys: SeenKeys,
+    keys: UniqueFingerprints,
     stop: &'a AtomicBool,
     challenged: u64,
     refused: u64,
@@ -224,7 +225,7 @@ impl ChallengeRun<'_> {
         &mut self,
         location: Location,
         mut export: CheckedExport,
-        made: Option<Made>,
+        made: Option<ChallengeResult>,
     ) -> Result<(), ToolError> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(signals::Interrupted.into());
@@ -235,7 +236,7 @@ impl ChallengeRun<'_> {
             .compare(&mut export, location, |first| show(inputs, first));
         let made: Option<Result<String, ProofProblem>> = made.map(|made| {
             let (json, key) = made?;
-            self.keys.add(&key, location, |first| show(inputs, first))?;
+            add_endorsement_key(&mut self.keys, &key, location, |first| show(inputs, first))?;
             Ok(json)
         });
         for problem in &export.problems {

@@ -1,7 +1,5 @@
 //! The proof of each export that `sign --require-proof` signs.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,11 +12,12 @@ use residency::{
 use serde::Serialize;
 use thiserror::Error;
 
-use super::batch::{Batch, BatchError, ledger_in};
+use super::batch::{BatchError, ProofBatch, ledger_in};
 use super::record::RecordedProofs;
 use crate::error::ToolError;
 use crate::export_checks::CheckedExport;
 use crate::export_reader::{Input, Location};
+use crate::fingerprint::{Fingerprint, UniqueFingerprints};
 
 /// The proof of an assertion in the ledger that was signed without one.
 pub(crate) const UNPROVEN: &str = "\"none\"";
@@ -64,8 +63,8 @@ impl ProofArguments {
     }
 
     /// Opens the batch, if the command line names one.
-    pub(crate) fn open_batch(&self) -> Result<Option<Batch>, BatchError> {
-        self.batch.as_deref().map(Batch::open).transpose()
+    pub(crate) fn open_batch(&self) -> Result<Option<ProofBatch>, BatchError> {
+        self.batch.as_deref().map(ProofBatch::open).transpose()
     }
 
     /// Returns true if the exports are compared with the proofs in the ledger.
@@ -76,7 +75,7 @@ impl ProofArguments {
     /// The checks against the batch, and against the proofs in the ledger, which it reads.
     pub(crate) fn checks(
         &self,
-        batch: Option<Batch>,
+        batch: Option<ProofBatch>,
         ledger: Option<&Path>,
         revision: Option<u64>,
     ) -> Result<(ProofChecks, ProofComparison), ToolError> {
@@ -87,7 +86,7 @@ impl ProofArguments {
             allow_unproven,
             revision,
             recorded,
-            keys: SeenKeys::default(),
+            keys: UniqueFingerprints::default(),
         };
         let checks = ProofChecks {
             batch,
@@ -104,13 +103,15 @@ pub(crate) enum ProofProblem {
     #[error("no evidence can be beside an export on stdin")]
     #[diagnostic(
         code("evidence-on-stdin"),
-        help("Pass the exports as files or directories, with the evidence beside them")
+        help("Pass the exports as files or directories, one export per file, with the evidence beside them")
     )]
     Stdin,
     #[error("the export has no evidence: {} does not exist", .0.display())]
     #[diagnostic(
         code("evidence-missing"),
-        help("Export the device with --with-evidence, and put both files into one directory")
+        help(
+            "Export the device with --with-evidence, one export per file, and put both files into one directory"
+        )
     )]
     NoEvidence(PathBuf),
     #[error("the device has not answered its challenge: {} does not exist", .0.display())]
@@ -178,29 +179,17 @@ pub(crate) enum ProofProblem {
     },
 }
 
-/// The endorsement keys of a batch, each of which is the TPM of one device.
-#[derive(Debug, Default)]
-pub(super) struct SeenKeys(HashMap<[u8; 16], Location>);
-
-impl SeenKeys {
-    /// Adds the SHA-256 of the next endorsement key; `show` names a location.
-    pub(super) fn add(
-        &mut self,
-        key: &[u8; 32],
-        location: Location,
-        show: impl Fn(Location) -> String,
-    ) -> Result<(), ProofProblem> {
-        let mut fingerprint = [0; 16];
-        fingerprint.copy_from_slice(&key[..16]);
-        match self.0.entry(fingerprint) {
-            Entry::Occupied(first) => Err(ProofProblem::DuplicateTpm {
-                first: show(*first.get()),
-            }),
-            Entry::Vacant(entry) => {
-                entry.insert(location);
-                Ok(())
-            }
-        }
+/// Adds an endorsement key, of which this is the SHA-256, to those of the batch; `show` names a
+/// location.
+pub(super) fn add_endorsement_key(
+    keys: &mut UniqueFingerprints,
+    key: &[u8; 32],
+    location: Location,
+    show: impl Fn(Location) -> String,
+) -> Result<(), ProofProblem> {
+    match keys.add(Fingerprint::of_digest(key), location) {
+        None => Ok(()),
+        Some(first) => Err(ProofProblem::DuplicateTpm { first: show(first) }),
     }
 }
 
@@ -244,7 +233,7 @@ pub(crate) struct Proven {
 
 /// The checks of a run of `sign` that need no other export.
 pub(crate) struct ProofChecks {
-    batch: Option<Batch>,
+    batch: Option<ProofBatch>,
     answers: PathBuf,
     allow_unproven: bool,
 }
@@ -256,15 +245,15 @@ pub(crate) struct ProofComparison {
     /// Of a second assertion for a device, if one is wanted.
     revision: Option<u64>,
     recorded: RecordedProofs,
-    keys: SeenKeys,
+    keys: UniqueFingerprints,
 }
 
 /// What the checks in parallel found: a proof, nothing to check, or a problem.
-pub(crate) type Checked = Result<Option<Proven>, ProofProblem>;
+pub(crate) type ProofCheck = Result<Option<Proven>, ProofProblem>;
 
 impl ProofChecks {
     /// The checks of one export that need no other.
-    pub(crate) fn check(&self, input: &Input, export: &CheckedExport) -> Checked {
+    pub(crate) fn check(&self, input: &Input, export: &CheckedExport) -> ProofCheck {
         let Some(batch) = &self.batch else {
             return Ok(None);
         };
@@ -302,7 +291,7 @@ impl ProofComparison {
     /// nothing is to be recorded.
     pub(crate) fn compare(
         &mut self,
-        checked: Checked,
+        checked: ProofCheck,
         export: &CheckedExport,
         location: Location,
         show: impl Fn(Location) -> String,
@@ -312,7 +301,7 @@ impl ProofComparison {
         };
         let evidence = &proven.evidence;
         let key = evidence.endorsement_key_sha256();
-        self.keys.add(&key, location, show)?;
+        add_endorsement_key(&mut self.keys, &key, location, show)?;
         let members = ProofMembers {
             batch: &self.batch,
             template: evidence.template.name(),

@@ -3,16 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use serde::{Deserialize, Deserializer};
-use sha2::{Digest as _, Sha256};
+use ledger_chain::{Activation, ChainReader, SignedLine};
 
 use super::check::ProofProblem;
-use crate::ledger::{LedgerError, LedgerReader};
+use crate::fingerprint::Fingerprint;
+use crate::ledger::LedgerError;
 
-/// The first half of a SHA-256 digest, which keeps the memory small: 150 bytes for each proof.
-type Fingerprint = [u8; 16];
-
-/// The endorsement keys and identity keys in the ledger.
+/// The endorsement keys and identity keys in the ledger: 150 bytes for each proof.
 #[derive(Debug, Default)]
 pub(super) struct RecordedProofs {
     proofs: Vec<RecordedProof>,
@@ -32,52 +29,14 @@ struct RecordedProof {
     device: Fingerprint,
 }
 
-/// The members of a line that the record needs.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct RecordedLine {
-    sequence: u64,
-    hardware_id: String,
-    revision: u64,
-    /// Absent if no proof was asked for.
-    #[serde(default, deserialize_with = "present")]
-    proof: Option<ProofMember>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ProofMember {
-    Activation(Activation),
-    /// Signed without a proof.
-    Unproven(Unproven),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Activation {
-    ek_sha256: String,
-    key_name: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Unproven {
-    None,
-}
-
-/// Reads a member that has to have a value if it is there: null is none.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ProofMember>, D::Error> {
-    ProofMember::deserialize(deserializer).map(Some)
-}
-
 impl RecordedProofs {
     /// Reads a ledger, and checks its chain on the way: a proof that was changed or removed must not
     /// count as none.
     pub(super) fn read(ledger: &Path) -> Result<Self, LedgerError> {
         let mut recorded = RecordedProofs::default();
-        LedgerReader::default().read(ledger, |line| {
-            let line: RecordedLine = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-            if let Some(ProofMember::Activation(proof)) = &line.proof {
+        ChainReader::default().read(ledger, |line| {
+            let line = SignedLine::read(line).map_err(|error| error.to_string())?;
+            if let Some(proof) = line.activation() {
                 recorded.add(&line, proof);
             }
             Ok(())
@@ -85,24 +44,24 @@ impl RecordedProofs {
         Ok(recorded)
     }
 
-    fn add(&mut self, line: &RecordedLine, proof: &Activation) {
+    fn add(&mut self, line: &SignedLine, proof: &Activation) {
         let (ek, name) = (&proof.ek_sha256, &proof.key_name);
-        let device = fingerprint(&[ek, name, &line.hardware_id]);
+        let device = Fingerprint::of_strings(&[ek, name, &line.hardware_id]);
         let earlier = self.find(name).filter(|earlier| earlier.device == device);
         let index = self.proofs.len();
         self.proofs.push(RecordedProof {
             line: line.sequence,
             revision: line.revision.max(earlier.map_or(0, |earlier| earlier.revision)),
-            hardware_id: fingerprint(&[&line.hardware_id]),
+            hardware_id: Fingerprint::of_strings(&[&line.hardware_id]),
             device,
         });
         for key in [ek, name] {
-            self.by_key.insert(fingerprint(&[key]), index);
+            self.by_key.insert(Fingerprint::of_strings(&[key]), index);
         }
     }
 
     fn find(&self, key: &str) -> Option<RecordedProof> {
-        let index = self.by_key.get(&fingerprint(&[key]))?;
+        let index = self.by_key.get(&Fingerprint::of_strings(&[key]))?;
         self.proofs.get(*index).copied()
     }
 
@@ -115,7 +74,7 @@ impl RecordedProofs {
         hardware_id: &str,
         revision: Option<u64>,
     ) -> Result<(), ProofProblem> {
-        let this = fingerprint(&[ek, name, hardware_id]);
+        let this = Fingerprint::of_strings(&[ek, name, hardware_id]);
         if let Some(proof) = self.find(ek) {
             let line = proof.line;
             proof.check(proof.device == this, ProofProblem::TpmRecorded { line }, revision)?;
@@ -131,7 +90,7 @@ impl RecordedProofs {
         hardware_id: &str,
         revision: Option<u64>,
     ) -> Result<(), ProofProblem> {
-        let this = fingerprint(&[hardware_id]);
+        let this = Fingerprint::of_strings(&[hardware_id]);
         self.compare_key(name, |proof| proof.hardware_id == this, revision)
     }
 
@@ -161,16 +120,4 @@ impl RecordedProof {
             }),
         }
     }
-}
-
-fn fingerprint(parts: &[&str]) -> Fingerprint {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part);
-        // In none of the parts.
-        hash.update([0]);
-    }
-    let mut fingerprint = [0; 16];
-    fingerprint.copy_from_slice(&hash.finalize()[..16]);
-    fingerprint
 }
