@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use failure::Status;
 use hardware_identity::config::{MissingSettings, Settings};
+use hardware_identity::evidence::{CollectedEvidence, EvidenceMessage, NoEndorsementKey};
 use hardware_identity::export::Export;
 use hardware_identity::hardware_id::{HardwareIdError, HardwareIdSource};
 use hardware_identity::identity;
 use hardware_identity::time::utc_now;
 use identity_key::{DigestForm, IdentityKeyError};
 use miette::Diagnostic;
-use residency::{EkTemplate, EvidenceMessage};
+use residency::EkTemplate;
 use snap_assertions::types::HardwareIdentity;
 use snap_assertions::{HeaderError, InvalidStatement, SignError, SignOptions, Statement};
 use thiserror::Error;
 
 use crate::device::LocalDevice;
 use crate::error::{PROGRAM, ToolError};
-use crate::evidence::{CollectedEvidence, NoEndorsementKey};
 use crate::output;
 use crate::signing_key::SignerArguments;
 use crate::signing_rules::{self, UnsafeIdentity};
@@ -185,15 +185,20 @@ fn write_evidence(
     statement: &Statement,
     identity: &identity::HardwareIdentity,
 ) -> Result<(), ToolError> {
+    let message = evidence_message(evidence, statement, identity)?;
+    Ok(output::write(Some(file), &message.document())?)
+}
+
+fn evidence_message(
+    evidence: CollectedEvidence,
+    statement: &Statement,
+    identity: &identity::HardwareIdentity,
+) -> Result<EvidenceMessage, ExportFailure> {
     let hardware_id = statement.headers.get_str("hardware-id").unwrap_or_default();
-    let message = EvidenceMessage {
-        hardware_id: hardware_id.to_owned(),
-        key_name: identity.record.name.as_bytes().to_vec(),
-        evidence: evidence
-            .into_evidence(PROGRAM)
-            .map_err(ExportFailure::NoEvidence)?,
-    };
-    Ok(output::write(Some(file), &message.to_json())?)
+    let evidence = evidence
+        .into_evidence(PROGRAM)
+        .map_err(ExportFailure::NoEvidence)?;
+    Ok(EvidenceMessage::new(hardware_id, identity, evidence))
 }
 
 /// The statement, after all checks of snapd, the model service and the issuer's station.

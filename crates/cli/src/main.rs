@@ -7,7 +7,6 @@ mod check_gadget;
 mod completions;
 mod device;
 mod error;
-mod evidence;
 mod export;
 mod export_batch;
 mod export_checks;
