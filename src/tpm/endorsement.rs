@@ -14,6 +14,7 @@ use tss_esapi::structures::{
     CapabilityData, Digest, DigestList, EncryptedSecret, IdObject, Nonce, Public, SymmetricDefinition,
 };
 use tss_esapi::traits::UnMarshall;
+use zeroize::Zeroizing;
 
 use super::connection::Tpm;
 use super::error::{Hierarchy, TpmError};
@@ -214,7 +215,7 @@ impl Tpm<'_> {
         endorsement_key: &EndorsementKey,
         blob: &[u8],
         encrypted_secret: &[u8],
-    ) -> Result<Vec<u8>, TpmError> {
+    ) -> Result<Zeroizing<Vec<u8>>, TpmError> {
         let blob = IdObject::try_from(blob).map_err(credential_error)?;
         let encrypted_secret = EncryptedSecret::try_from(encrypted_secret).map_err(credential_error)?;
         let activate = |tpm: &mut Self, session| {
@@ -284,9 +285,9 @@ impl Tpm<'_> {
     }
 }
 
-fn secret(activated: TssResult<Digest>) -> Result<Vec<u8>, TpmError> {
+fn secret(activated: TssResult<Digest>) -> Result<Zeroizing<Vec<u8>>, TpmError> {
     activated
-        .map(|secret| secret.value().to_vec())
+        .map(|secret| Zeroizing::new(secret.value().to_vec()))
         .map_err(credential_error)
 }
 
@@ -332,5 +333,33 @@ fn credential_error(error: tss_esapi::Error) -> TpmError {
         // A size that no credential has.
         | None => TpmError::CredentialRefused(describe(error)),
         _ => failed("TPM2_ActivateCredential")(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use residency::EkTemplate;
+
+    use super::*;
+
+    fn contains(area: &[u8], part: &[u8]) -> bool {
+        area.windows(part.len()).any(|window| window == part)
+    }
+
+    /// The policies in the templates are those that a session here fulfils.
+    #[test]
+    fn the_templates_have_these_policies() {
+        assert!(contains(&EkTemplate::L1.public_area(), &POLICY_A_SHA256));
+        assert!(contains(&EkTemplate::L2.public_area(), &POLICY_A_SHA256));
+        // TPM2_PolicyOR (TPM 2.0 Library part 3, section 23.6): zeros, TPM_CC_PolicyOR, the branches.
+        let or = |size, a: &[u8], c: &[u8]| [&vec![0; size], &[0, 0, 1, 0x71][..], a, c].concat();
+        let sha256 = identity_key::Hash::Sha256.digest(&or(32, &POLICY_A_SHA256, &POLICY_C_SHA256));
+        for template in [EkTemplate::H1, EkTemplate::H2] {
+            assert!(contains(&template.public_area(), &sha256), "{template}");
+        }
+        let sha384 = identity_key::Hash::Sha384.digest(&or(48, &POLICY_A_SHA384, &POLICY_C_SHA384));
+        for template in [EkTemplate::H3, EkTemplate::H6] {
+            assert!(contains(&template.public_area(), &sha384), "{template}");
+        }
     }
 }

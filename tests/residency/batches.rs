@@ -205,8 +205,67 @@ fn unproven_exports_are_signed_only_if_wanted_and_marked() {
         1,
         &["evidence-on-stdin", "exports-refused"],
     );
-    let usage = station.tool(&["sign", "--key", "issuer.pem", "--require-proof", "exports"]);
-    failed(&usage, 2, &["usage"]);
+    // Unproven exports that nothing would mark.
+    for flag in ["--require-proof", "--allow-unproven"] {
+        let usage = station.tool(&["sign", "--key", "issuer.pem", flag, "exports"]);
+        failed(&usage, 2, &["usage"]);
+    }
+}
+
+#[test]
+fn the_ledger_of_a_batch_is_used_with_a_warning() {
+    let ca = Ca::new();
+    let device = LineDevice::new(&ca, "SN-1");
+    let station = Station::new(&ca);
+    station.export(&device, &[]);
+    succeeded(&station.challenge("batch", &[]));
+    succeeded(&station.activate(&device));
+    let signed = station.sign_without_ledger("batch", &[]);
+    assert!(signed.status.success(), "{}", stderr(&signed));
+    assert_eq!(codes(&signed), ["ledger-of-one-batch"]);
+    assert_eq!(station.ledger("batch/ledger.jsonl").len(), 1);
+    // Without its key, nothing can be signed or challenged as a part of the batch.
+    fs::remove_file(station.path("batch/key")).unwrap();
+    failed(&station.sign("batch", &[]), 1, &["file-unreadable"]);
+    failed(&station.challenge("batch", &[]), 1, &["file-unreadable"]);
+}
+
+#[test]
+fn exports_with_one_file_name() {
+    let ca = Ca::new();
+    let devices = ["SN-1", "SN-2"].map(|id| LineDevice::new(&ca, id));
+    let station = Station::new(&ca);
+    station.export(&devices[0], &[]);
+    let challenged = |further: &[&str]| {
+        let arguments = ["challenge", "--batch", "batch", "--ek-roots", "roots"];
+        let all = [
+            &arguments[..],
+            &["--output-dir", "challenges", "exports"],
+            further,
+        ]
+        .concat();
+        station.tool(&all)
+    };
+    succeeded(&challenged(&[]));
+    fs::create_dir(station.path("more")).unwrap();
+    for end in ["json", "evidence.json"] {
+        station.export(&devices[1], &[]);
+        let [from, to] = [format!("exports/SN-2.{end}"), format!("more/SN-1.{end}")];
+        fs::rename(station.path(&from), station.path(&to)).unwrap();
+    }
+    fs::remove_file(station.path("exports/SN-2.json")).unwrap();
+    failed(
+        &challenged(&["more"]),
+        1,
+        &["duplicate-export-name", "devices-refused"],
+    );
+    // The first one keeps its challenge, which replaces that of the earlier run.
+    failed(
+        &challenged(&["more", "--keep-going"]),
+        1,
+        &["duplicate-export-name", "devices-left-out"],
+    );
+    succeeded(&station.activate(&devices[0]));
 }
 
 #[test]

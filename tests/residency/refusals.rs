@@ -154,8 +154,82 @@ fn swapped_wrong_and_late_answers() {
     // Replayed.
     let recorded = "proof-recorded";
     failed(&sign("batch"), 1, &[recorded, recorded, "exports-refused"]);
-    // A second assertion for the same devices has to be asked for.
-    succeeded(&station.sign("batch", &["--ledger", "ledger.jsonl", "--revision", "2"]));
+    // A second assertion for the same devices has to be asked for, with a higher revision.
+    let revised =
+        |revision: &str| station.sign("batch", &["--ledger", "ledger.jsonl", "--revision", revision]);
+    succeeded(&revised("2"));
+    failed(&revised("1"), 1, &[recorded, recorded, "exports-refused"]);
+    failed(&revised("2"), 1, &[recorded, recorded, "exports-refused"]);
+    succeeded(&revised("3"));
+}
+
+/// A key that a device has proven is not signed for another one, even without a proof.
+#[test]
+fn unproven_exports_with_a_proven_key() {
+    let ca = Ca::new();
+    let device = LineDevice::new(&ca, "SN-1");
+    let station = Station::new(&ca);
+    station.export(&device, &[]);
+    succeeded(&station.challenge("batch", &[]));
+    succeeded(&station.activate(&device));
+    succeeded(&station.sign("batch", &["--ledger", "ledger.jsonl"]));
+    fs::remove_file(station.path("answers/SN-1.answer.json")).unwrap();
+    let in_batch = |further: &[&str]| {
+        let always = ["--allow-unproven", "--ledger", "ledger.jsonl"];
+        station.sign("batch", &[&always, further].concat())
+    };
+    let without_batch = |further: &[&str]| {
+        let always = [
+            "sign",
+            "--key",
+            "issuer.pem",
+            "--allow-unproven",
+            "--ledger",
+            "ledger.jsonl",
+        ];
+        station.tool(&[&always[..], &["exports"], further].concat())
+    };
+    let refused = ["proof-recorded", "exports-refused"];
+    failed(&in_batch(&[]), 1, &refused);
+    failed(&without_batch(&[]), 1, &refused);
+    succeeded(&in_batch(&["--revision", "1"]));
+    station.change("exports/SN-1.json", |export| {
+        export["hardware-id"] = json!("SN-2")
+    });
+    let refused = ["identity-key-recorded", "exports-refused"];
+    failed(&in_batch(&["--revision", "2"]), 1, &refused);
+    failed(&without_batch(&["--revision", "2"]), 1, &refused);
+    assert_eq!(station.ledger("ledger.jsonl").len(), 2);
+}
+
+/// A ledger whose proofs cannot be read does not count as one without proofs.
+#[test]
+fn ledgers_with_changed_proofs() {
+    let (_ca, devices, station) = two_devices();
+    succeeded(&station.challenge("batch", &[]));
+    devices
+        .iter()
+        .for_each(|device| succeeded(&station.activate(device)));
+    let sign = || station.sign("batch", &["--ledger", "ledger.jsonl"]);
+    succeeded(&sign());
+    succeeded(&station.sign("batch", &["--ledger", "ledger.jsonl", "--revision", "1"]));
+    let path = station.path("ledger.jsonl");
+    let original = fs::read_to_string(&path).unwrap();
+    let (before_last, last) = original.trim_end().rsplit_once('\n').unwrap();
+    let (before, _) = last.split_once("\"proof\":").unwrap();
+    for wrong in ["null", "\"None\"", "{}", "1", "{\"key-name\":\"000b\"}"] {
+        // The chain does not show a change of the last line.
+        let changed = format!("{before_last}\n{before}\"proof\":{wrong}}}\n");
+        fs::write(&path, changed).unwrap();
+        failed(&sign(), 1, &["ledger-chain-broken"]);
+    }
+    // The first line of four.
+    let changed = original.replacen("SN-1", "SN-3", 1);
+    fs::write(&path, changed).unwrap();
+    failed(&sign(), 1, &["ledger-chain-broken"]);
+    fs::write(&path, &original).unwrap();
+    let recorded = "proof-recorded";
+    failed(&sign(), 1, &[recorded, recorded, "exports-refused"]);
 }
 
 #[test]
@@ -304,6 +378,63 @@ fn a_certificate_that_is_not_for_this_tpm() {
         2,
         &["usage"],
     );
+}
+
+/// Indices that other software has defined, with a password.
+#[test]
+fn nv_indices_that_cannot_be_read() {
+    let ca = Ca::new();
+    let device = LineDevice::new(&ca, "SN-1");
+    let station = Station::new(&ca);
+    let locked = |index: &str| {
+        let define = ["tpm2_nvdefine", "-C", "o", "-s", "8", "-p", "secret", "-a"];
+        let attributes = ["ownerwrite|authread|authwrite|no_da", index];
+        device.tpm.tpm2(&[&define[..], &attributes].concat()).unwrap();
+        let write = ["tpm2_nvwrite", "-C", index, "-P", "secret", "-i", "-", index];
+        let content = device.path("nv");
+        fs::write(&content, [0; 8]).unwrap();
+        device
+            .tpm
+            .tpm2(&write.map(|word| if word == "-" { &content } else { word }))
+            .unwrap();
+    };
+    // In the chain, and in the place of a certificate.
+    locked("0x01c00100");
+    locked("0x01c0000a");
+    let warned = device.export(&station.path("exports"), &[]);
+    assert!(warned.status.success(), "{}", stderr(&warned));
+    assert_eq!(codes(&warned), ["nv-index-unreadable", "nv-index-unreadable"]);
+    succeeded(&station.challenge("batch", &[]));
+    succeeded(&station.activate(&device));
+    succeeded(&station.sign("batch", &[]));
+}
+
+#[test]
+fn several_challenges_on_a_device() {
+    let (_ca, devices, station) = two_devices();
+    succeeded(&station.challenge("batch", &[]));
+    let path = |id: &str| station.path(&format!("challenges/{id}.challenge.json"));
+    let [own, other] = ["SN-1", "SN-2"].map(path);
+    let activate = |challenges: &[&std::path::Path]| {
+        let answer = station.path("answers/SN-1.answer.json");
+        let paths = challenges
+            .iter()
+            .map(|path| path.to_str().unwrap())
+            .collect::<Vec<_>>();
+        let output = ["activate", "--output", answer.to_str().unwrap()];
+        devices[0].tool(&[&output[..], &paths].concat())
+    };
+    succeeded(&activate(&[&other, &own]));
+    // A damaged one of another device.
+    fs::write(&other, "{").unwrap();
+    let warned = activate(&[&other, &own]);
+    assert!(warned.status.success(), "{}", stderr(&warned));
+    assert_eq!(codes(&warned), ["message-malformed"]);
+    failed(&activate(&[&other]), 1, &["message-malformed"]);
+    // One of an earlier batch.
+    let copy = station.path("copy.json");
+    fs::copy(&own, &copy).unwrap();
+    failed(&activate(&[&own, &copy]), 1, &["challenge-duplicate"]);
 }
 
 #[test]

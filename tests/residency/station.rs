@@ -84,7 +84,17 @@ impl Station {
         self.tool(&[&arguments, further].concat())
     }
 
+    /// Signs the batch with the ledger in its directory, unless `further` names another.
     pub(crate) fn sign(&self, batch: &str, further: &[&str]) -> Output {
+        let of_batch = format!("{batch}/ledger.jsonl");
+        let ledger = match further.contains(&"--ledger") {
+            true => vec![],
+            false => vec!["--ledger", &of_batch],
+        };
+        self.sign_without_ledger(batch, &[&ledger, further].concat())
+    }
+
+    pub(crate) fn sign_without_ledger(&self, batch: &str, further: &[&str]) -> Output {
         let arguments = [
             "sign",
             "--key",

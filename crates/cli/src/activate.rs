@@ -11,7 +11,7 @@ use residency::{Answer, Challenge, EkTemplate, LARGEST_MESSAGE, MessageError, an
 use thiserror::Error;
 
 use crate::device::LocalDevice;
-use crate::error::ToolError;
+use crate::error::{PROGRAM, ToolError};
 use crate::output;
 
 /// Answer the challenge of the issuer's station: prove that the identity key lives in this TPM
@@ -45,6 +45,12 @@ pub(crate) enum ActivateFailure {
         )
     )]
     OtherKey(String),
+    #[error("both {} and {} are for the key of this device", first.display(), second.display())]
+    #[diagnostic(
+        code("challenge-duplicate"),
+        help("Pass only the challenge of the batch that is to be signed, and remove the other")
+    )]
+    Duplicate { first: PathBuf, second: PathBuf },
     #[error("this TPM makes no endorsement key of the template {0}")]
     #[diagnostic(
         code("challenge-template-unsupported"),
@@ -56,21 +62,41 @@ pub(crate) enum ActivateFailure {
 impl ActivateFailure {
     pub(crate) fn status(&self) -> Status {
         match self {
-            ActivateFailure::Message { .. } => Status::BadInput,
+            ActivateFailure::Message { .. } | ActivateFailure::Duplicate { .. } => Status::BadInput,
             ActivateFailure::OtherKey(_) | ActivateFailure::Template(_) => Status::Device,
         }
     }
 }
 
 pub(crate) fn run(arguments: &ActivateArguments, json: bool) -> Result<(), ToolError> {
-    let challenges = arguments
-        .challenges
-        .iter()
-        .map(|path| read(path))
-        .collect::<Result<Vec<_>, _>>()?;
+    let challenges = read_all(&arguments.challenges)?;
     let device = LocalDevice::read(json)?;
     let answer = device.open(|tpm, identity| answer(tpm, identity, &challenges))??;
     Ok(output::write(arguments.output.as_deref(), &answer.to_json())?)
+}
+
+/// The challenges that can be read. A damaged one is skipped with a warning, as it may be that of
+/// another device.
+///
+/// # Errors
+/// If none can be read, that of the first.
+fn read_all(paths: &[PathBuf]) -> Result<Vec<(&Path, Challenge)>, ToolError> {
+    let mut challenges = Vec::new();
+    let mut damaged = Vec::new();
+    for path in paths {
+        match read(path) {
+            Ok(challenge) => challenges.push((path.as_path(), challenge)),
+            Err(error) => damaged.push(error),
+        }
+    }
+    let mut damaged = damaged.into_iter();
+    if challenges.is_empty()
+        && let Some(first) = damaged.next()
+    {
+        return Err(first);
+    }
+    damaged.for_each(|error| failure::warn(PROGRAM, &error));
+    Ok(challenges)
 }
 
 fn read(path: &Path) -> Result<Challenge, ToolError> {
@@ -85,15 +111,19 @@ fn read(path: &Path) -> Result<Challenge, ToolError> {
 fn answer(
     tpm: &mut Tpm<'_>,
     identity: &HardwareIdentity,
-    challenges: &[Challenge],
+    challenges: &[(&Path, Challenge)],
 ) -> Result<Result<Answer, ActivateFailure>, IdentityError> {
     let name = &identity.record.name;
-    let ours = challenges
+    let mut ours = challenges
         .iter()
-        .find(|challenge| challenge.key_name == name.as_bytes());
-    let Some(challenge) = ours else {
+        .filter(|(_, challenge)| challenge.key_name == name.as_bytes());
+    let Some((path, challenge)) = ours.next() else {
         return Ok(Err(ActivateFailure::OtherKey(name.to_string())));
     };
+    if let Some((second, _)) = ours.next() {
+        let [first, second] = [path, second].map(|path| path.to_path_buf());
+        return Ok(Err(ActivateFailure::Duplicate { first, second }));
+    }
     let template = challenge.template;
     let Some(key) = tpm.derive_endorsement_key(&template.public_area())? else {
         return Ok(Err(ActivateFailure::Template(template)));

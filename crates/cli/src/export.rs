@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use failure::Status;
 use hardware_identity::config::{MissingSettings, Settings};
+use hardware_identity::evidence::{CollectedEvidence, EvidenceMessage, NoEndorsementKey};
 use hardware_identity::export::Export;
 use hardware_identity::hardware_id::{HardwareIdError, HardwareIdSource};
 use hardware_identity::identity;
 use hardware_identity::time::utc_now;
 use identity_key::{DigestForm, IdentityKeyError};
 use miette::Diagnostic;
-use residency::{EkTemplate, EvidenceMessage};
+use residency::EkTemplate;
 use snap_assertions::types::HardwareIdentity;
 use snap_assertions::{HeaderError, InvalidStatement, SignError, SignOptions, Statement};
 use thiserror::Error;
 
 use crate::device::LocalDevice;
 use crate::error::{PROGRAM, ToolError};
-use crate::evidence::{Collected, NoEndorsementKey};
 use crate::output;
 use crate::signing_key::SignerArguments;
 use crate::signing_rules::{self, UnsafeIdentity};
@@ -133,7 +133,7 @@ pub(crate) fn run(arguments: &ExportArguments, json: bool) -> Result<(), ToolErr
     let device = LocalDevice::read(json)?;
     let (identity, evidence) = device.open(|tpm, identity| {
         let evidence = match &arguments.with_evidence {
-            Some(_) => Some(Collected::read(tpm, arguments.ek_template)?),
+            Some(_) => Some(CollectedEvidence::read(tpm, arguments.ek_template)?),
             None => None,
         };
         Ok((identity.clone(), evidence))
@@ -181,19 +181,24 @@ impl ExportArguments {
 /// Writes the evidence, before the export: an export that is there has its evidence.
 fn write_evidence(
     file: &Path,
-    evidence: Collected,
+    evidence: CollectedEvidence,
     statement: &Statement,
     identity: &identity::HardwareIdentity,
 ) -> Result<(), ToolError> {
+    let message = evidence_message(evidence, statement, identity)?;
+    Ok(output::write(Some(file), &message.document())?)
+}
+
+fn evidence_message(
+    evidence: CollectedEvidence,
+    statement: &Statement,
+    identity: &identity::HardwareIdentity,
+) -> Result<EvidenceMessage, ExportFailure> {
     let hardware_id = statement.headers.get_str("hardware-id").unwrap_or_default();
-    let message = EvidenceMessage {
-        hardware_id: hardware_id.to_owned(),
-        key_name: identity.record.name.as_bytes().to_vec(),
-        evidence: evidence
-            .into_evidence(PROGRAM)
-            .map_err(ExportFailure::NoEvidence)?,
-    };
-    Ok(output::write(Some(file), &message.to_json())?)
+    let evidence = evidence
+        .into_evidence(PROGRAM)
+        .map_err(ExportFailure::NoEvidence)?;
+    Ok(EvidenceMessage::new(hardware_id, identity, evidence))
 }
 
 /// The statement, after all checks of snapd, the model service and the issuer's station.

@@ -1,18 +1,15 @@
 //! The checks on a batch of exports before anything is signed. A model service would refuse the same
 //! exports later.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use identity_key::IdentityPublicKey;
 use jiff::Timestamp;
 use miette::Diagnostic;
-use sha2::{Digest as _, Sha256};
 use snap_assertions::types::HardwareIdentity;
 use snap_assertions::{DigestForm, HeaderError, InvalidHeaderName, Statement};
 use thiserror::Error;
 
 use crate::export_reader::{Location, UnreadableReason};
+use crate::fingerprint::{Fingerprint, UniqueFingerprints};
 use crate::signing_rules::{self, UnsafeIdentity};
 
 /// The headers that an export may have.
@@ -118,9 +115,6 @@ struct UniqueValues {
     form: DigestForm,
 }
 
-/// The first half of a SHA-256 digest, which keeps the memory of a large batch small.
-type Fingerprint = [u8; 16];
-
 impl CheckedExport {
     /// Checks the JSON of an export.
     pub(crate) fn new(json: &str, defaults: &Defaults) -> Self {
@@ -161,8 +155,8 @@ impl CheckedExport {
         let weak = signing_rules::check_key(identity.key().public_key());
         self.problems.extend(weak.err().map(ExportProblem::Unsafe));
         self.unique = Some(UniqueValues {
-            hardware_id: fingerprint(identity.hardware_id().as_bytes()),
-            key: fingerprint(identity.key().public_key().der()),
+            hardware_id: Fingerprint::of(identity.hardware_id().as_bytes()),
+            key: Fingerprint::of(identity.key().public_key().der()),
             form: identity.digest_form(),
         });
         let key = identity.key().public_key().clone();
@@ -210,18 +204,12 @@ fn check_timestamp(statement: &Statement) -> Result<(), ExportProblem> {
     }
 }
 
-fn fingerprint(bytes: &[u8]) -> Fingerprint {
-    let mut fingerprint = [0; 16];
-    fingerprint.copy_from_slice(&Sha256::digest(bytes)[..16]);
-    fingerprint
-}
-
 /// The checks that compare the exports of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct BatchChecks {
     form: Option<(DigestForm, Location)>,
-    hardware_ids: HashMap<Fingerprint, Location>,
-    keys: HashMap<Fingerprint, Location>,
+    hardware_ids: UniqueFingerprints,
+    keys: UniqueFingerprints,
 }
 
 impl BatchChecks {
@@ -248,28 +236,13 @@ impl BatchChecks {
                 first: show(first),
             });
         }
-        if let Some(first) = insert_new(&mut self.hardware_ids, unique.hardware_id, location) {
+        if let Some(first) = self.hardware_ids.add(unique.hardware_id, location) {
             let first = show(first);
             export.problems.push(ExportProblem::DuplicateHardwareId { first });
         }
-        if let Some(first) = insert_new(&mut self.keys, unique.key, location) {
+        if let Some(first) = self.keys.add(unique.key, location) {
             let first = show(first);
             export.problems.push(ExportProblem::DuplicateKey { first });
-        }
-    }
-}
-
-/// Returns the location of the first export with the same value.
-fn insert_new(
-    seen: &mut HashMap<Fingerprint, Location>,
-    value: Fingerprint,
-    location: Location,
-) -> Option<Location> {
-    match seen.entry(value) {
-        Entry::Occupied(first) => Some(*first.get()),
-        Entry::Vacant(vacant) => {
-            vacant.insert(location);
-            None
         }
     }
 }

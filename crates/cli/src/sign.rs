@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use aws_lc_rs::rand;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use failure::Status;
 use jiff::Timestamp;
 use miette::Diagnostic;
@@ -39,6 +39,8 @@ const SIGN_GROUP: usize = 1;
 /// Sign exports: make hardware-identity assertions of them
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
+// Either has a ledger, the mark of exports without a proof.
+#[command(group = ArgGroup::new("record").args(["require_proof", "ledger"]).multiple(true))]
 pub(crate) struct SignArguments {
     #[command(flatten)]
     signer: SignerArguments,
@@ -151,6 +153,15 @@ impl SignFailure {
 )]
 struct DerForm;
 
+/// Other batches do not read the ledger of this one.
+#[derive(Debug, Error, Diagnostic)]
+#[error("the proofs are recorded in {}, with which no other batch is compared", .0.display())]
+#[diagnostic(
+    code("ledger-of-one-batch"),
+    help("Name one --ledger for all batches, so that a TPM or a key is not accepted in two of them")
+)]
+struct LedgerOfOneBatch(PathBuf);
+
 /// The reader of stdout has got a part of the result.
 #[derive(Debug, Error, Diagnostic)]
 #[error("the result on stdout is incomplete")]
@@ -166,14 +177,13 @@ pub(crate) fn run(arguments: &SignArguments) -> Result<(), ToolError> {
     let signer = arguments.signer.open()?;
     let batch = arguments.proof.open_batch()?;
     // With proofs it is locked before they are checked, so that no device is proven twice at once.
-    let early = match &arguments.proof.ledger() {
-        Some(of_batch) => open_ledger(arguments, Some(of_batch))?,
-        None => None,
+    let of_batch = arguments.proof.ledger();
+    let early = match arguments.proof.needs_record() {
+        true => open_ledger(arguments, of_batch.as_ref())?,
+        false => None,
     };
     let recorded = early.as_ref().map(Ledger::path);
-    let proofs = arguments
-        .proof
-        .checks(batch, recorded, arguments.revision.is_some())?;
+    let proofs = arguments.proof.checks(batch, recorded, arguments.revision)?;
     let checked = thread::scope(|scope| {
         // For its first signature aws-lc collects randomness, for 30 ms on one core.
         let _ = thread::Builder::new().spawn_scoped(scope, || rand::fill(&mut [0]));
@@ -189,6 +199,9 @@ pub(crate) fn run(arguments: &SignArguments) -> Result<(), ToolError> {
     }
     if checked.form == DigestForm::Der {
         failure::warn(PROGRAM, &DerForm);
+    }
+    if let (None, Some(of_batch)) = (&arguments.ledger, of_batch) {
+        failure::warn(PROGRAM, &LedgerOfOneBatch(of_batch));
     }
     let options = SignOptions {
         time: seconds,
@@ -256,7 +269,8 @@ impl CheckedExports {
             for problem in &export.problems {
                 failure::report(&show(&inputs, location), problem);
             }
-            let proof = proof.map(|proof| compared.compare(proof, location, |first| show(&inputs, first)));
+            let proof =
+                proof.map(|proof| compared.compare(proof, &export, location, |first| show(&inputs, first)));
             let proof = match proof {
                 Some(Err(problem)) => {
                     failure::report(&show(&inputs, location), &problem);

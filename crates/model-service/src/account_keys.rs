@@ -1,6 +1,5 @@
 //! Trusted account-keys: those in the files that the settings name.
 
-use std::collections::HashMap;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use failure::Diagnostic;
 use files::FileError;
 use jiff::Timestamp;
-use snap_assertions::types::AccountKey;
+use snap_assertions::types::{AccountKey, LatestAccountKeys};
 use snap_assertions::{Assertion, DecodeError, Decoder, HeaderError, VerifyError};
 use thiserror::Error;
 
@@ -81,13 +80,13 @@ impl LastVerified {
 }
 
 /// Account-keys by key id.
-pub(crate) struct AccountKeys(HashMap<String, AccountKey>);
+pub(crate) struct AccountKeys(LatestAccountKeys);
 
 impl AccountKeys {
     /// Reads files of account-keys. Other assertions in them are ignored. The highest revision of an
     /// account-key counts, wherever it is.
     pub(crate) fn read(paths: &[PathBuf]) -> Result<Self, AccountKeysError> {
-        let mut keys = HashMap::new();
+        let mut keys = LatestAccountKeys::default();
         for path in paths {
             read_file(path, &mut keys)?;
         }
@@ -101,7 +100,7 @@ impl AccountKeys {
 
     /// All account-keys, in no order.
     pub(crate) fn all(&self) -> impl Iterator<Item = &AccountKey> {
-        self.0.values()
+        self.0.all()
     }
 
     /// Checks that a trusted key of the assertion's authority signed it, is valid at `now`, and may
@@ -132,7 +131,7 @@ impl AccountKeys {
     }
 }
 
-fn read_file(path: &Path, keys: &mut HashMap<String, AccountKey>) -> Result<(), AccountKeysError> {
+fn read_file(path: &Path, keys: &mut LatestAccountKeys) -> Result<(), AccountKeysError> {
     let mut found = false;
     for assertion in Decoder::new(BufReader::new(files::open(path)?)) {
         let assertion = assertion.map_err(|reason| AccountKeysError::NotAssertions {
@@ -147,11 +146,7 @@ fn read_file(path: &Path, keys: &mut HashMap<String, AccountKey>) -> Result<(), 
             reason,
         })?;
         found = true;
-        let id = key.public_key().id();
-        // As in snapd's database, the first of equal revisions stays.
-        if keys.get(id).is_none_or(|known| known.revision() < key.revision()) {
-            keys.insert(id.to_owned(), key);
-        }
+        keys.insert(key);
     }
     if found {
         return Ok(());

@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use der::asn1::{AnyRef, GeneralizedTime, ObjectIdentifier, UtcTime};
 use der::{Decode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _};
-use identity_key::{Hash, IdentityPublicKey, KeyKind, Unique};
+use identity_key::{IdentityPublicKey, KeyKind, Unique};
 use miette::Diagnostic;
 use spki::SubjectPublicKeyInfoRef;
 use thiserror::Error;
 
+use crate::digest::sha256;
 use crate::nv::cut_certificate;
 
 /// id-ce-extKeyUsage, RFC 5280 section 4.2.1.12.
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 /// tcg-kp-EKCertificate (TCG EK Credential Profile, section 3.2).
-const EK_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.8.1");
+pub(crate) const EK_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.8.1");
 /// id-RSAES-OAEP, RFC 4055 section 4.1. Some manufacturers give it as the algorithm of an RSA key.
 const RSAES_OAEP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.7");
 
@@ -85,7 +86,7 @@ impl EkCertificate {
 
     /// SHA-256 of the DER, in hexadecimal digits.
     pub fn sha256(&self) -> String {
-        hex::encode(Hash::Sha256.digest(&self.der))
+        hex::encode(sha256(&self.der))
     }
 
     /// The start of the validity, since 1970.

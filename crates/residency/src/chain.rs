@@ -4,18 +4,15 @@ use std::ptr;
 use std::time::Duration;
 
 use der::DateTime;
-use identity_key::Hash;
 use miette::Diagnostic;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use thiserror::Error;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
-use crate::certificate::{EkCertificate, Fields};
+use crate::certificate::{EK_CERTIFICATE, EkCertificate, Fields};
+use crate::digest::sha256;
 use crate::nv::cut_certificate;
-
-/// tcg-kp-EKCertificate, 2.23.133.8.1, as encoded.
-const EK_CERTIFICATE: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
 
 /// A file is not a certificate that can be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Diagnostic)]
@@ -84,8 +81,8 @@ pub enum VerificationError {
 /// The certificates of the makers of TPMs that a station trusts.
 #[derive(Debug, Default)]
 pub struct TrustedRoots {
-    /// In DER, one for each anchor.
-    roots: Vec<CertificateDer<'static>>,
+    /// SHA-256 of each anchor's certificate, in hexadecimal digits.
+    roots: Vec<String>,
     anchors: Vec<TrustAnchor<'static>>,
     intermediates: Vec<CertificateDer<'static>>,
 }
@@ -128,7 +125,7 @@ impl TrustedRoots {
             }
             let anchor = anchor_from_trusted_cert(&der).map_err(|error| malformed(&error))?;
             trusted.anchors.push(anchor.to_owned());
-            trusted.roots.push(der);
+            trusted.roots.push(hex::encode(sha256(&der)));
         }
         Ok(trusted)
     }
@@ -166,14 +163,14 @@ impl TrustedRoots {
                 &self.anchors,
                 &intermediates,
                 UnixTime::since_unix_epoch(time),
-                KeyUsage::required_if_present(EK_CERTIFICATE),
+                KeyUsage::required_if_present(EK_CERTIFICATE.as_bytes()),
                 None,
                 None,
             )
             .map_err(refusal)?;
         let mut trusted = self.roots.iter().zip(&self.anchors);
         let root = trusted.find(|(_, anchor)| ptr::eq(*anchor, path.anchor()));
-        root.map(|(root, _)| hex::encode(Hash::Sha256.digest(root)))
+        root.map(|(root, _)| root.clone())
             .ok_or(VerificationError::Untrusted)
     }
 }

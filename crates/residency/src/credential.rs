@@ -19,6 +19,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::EkTemplate;
+use crate::marshal::sized;
 
 /// The use of the seed. RSA's OAEP takes it with a zero byte, and so do the key derivations.
 const IDENTITY: &[u8] = b"IDENTITY\0";
@@ -182,12 +183,6 @@ fn digest_length(hash: Hash) -> usize {
 
 fn zeros(length: usize) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(vec![0; length])
-}
-
-/// A TPM2B. All of them here are shorter than 100 bytes.
-fn sized(bytes: &[u8]) -> Vec<u8> {
-    let size = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-    [&size.to_be_bytes()[..], bytes].concat()
 }
 
 #[cfg(test)]

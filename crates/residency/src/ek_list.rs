@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use identity_key::{Hash, IdentityPublicKey, is_hardware_id};
+use identity_key::{IdentityPublicKey, is_hardware_id};
 use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::certificate::EkCertificate;
+use crate::digest::sha256;
 
 /// The number of hexadecimal digits of SHA-256.
 const DIGEST_DIGITS: usize = 64;
@@ -78,8 +79,11 @@ pub struct EkList {
 impl EkList {
     /// Reads CSV (RFC 4180). A line has a SHA-256 or a serial number, in hexadecimal digits that
     /// colons may separate, and optionally a hardware id. The SHA-256 is that of the
-    /// SubjectPublicKeyInfo or of the certificate, both in DER. The first line may be a heading; `#`
-    /// starts a comment.
+    /// SubjectPublicKeyInfo or of the certificate, both in DER. The first line may be a heading, whose
+    /// first column has no digit; `#` starts a comment.
+    ///
+    /// A serial number is one of any issuer that the station trusts: two makers may give the same one
+    /// to different TPMs. A digest names one TPM.
     ///
     /// # Errors
     /// [`EkListError`].
@@ -100,15 +104,20 @@ impl EkList {
     }
 
     fn add(&mut self, line: u64, is_first: bool, record: &csv::StringRecord) -> Result<(), EkListError> {
-        let Some(id) = key_id(record.get(0).unwrap_or_default()) else {
-            // A heading.
-            return match is_first {
+        let key = record.get(0).unwrap_or_default();
+        let Some(id) = key_id(key) else {
+            // A digest with a typing error is not a heading.
+            let is_heading = is_first && !key.bytes().any(|byte| byte.is_ascii_digit());
+            return match is_heading {
                 true => Ok(()),
                 false => Err(malformed(line, "neither a SHA-256 nor a serial number")),
             };
         };
         let hardware_id = record.get(1).filter(|id| !id.is_empty());
-        if record.len() > 2 || hardware_id.is_some_and(|id| !is_hardware_id(id)) {
+        if record.len() > 2 {
+            return Err(malformed(line, "more than two columns"));
+        }
+        if hardware_id.is_some_and(|id| !is_hardware_id(id)) {
             return Err(malformed(line, "not a hardware id"));
         }
         match self.entries.entry(id) {
@@ -132,7 +141,7 @@ impl EkList {
         is_verified: bool,
         hardware_id: &str,
     ) -> Result<(), NotListed> {
-        let digest = hex::encode(Hash::Sha256.digest(key.der()));
+        let digest = hex::encode(sha256(key.der()));
         let certificate_digest = certificate.map(EkCertificate::sha256);
         let verified = certificate.filter(|_| is_verified);
         let serial = verified.map(|certificate| serial_digits(certificate.serial()));
@@ -200,9 +209,12 @@ mod tests {
 
     #[test]
     fn wrong_lines_are_named() {
-        let digest = "ab".repeat(32);
+        let digest = "a1".repeat(32);
         for (text, line) in [
             ("ek\nxyz\n".to_owned(), 2),
+            // Not headings.
+            (format!("{digest}g,SN-1\n"), 1),
+            (format!("0x{digest}\n"), 1),
             (format!("{digest},SN-1,more\n"), 1),
             (format!("{digest},\u{7f}\n"), 1),
             (format!("{}\n{digest}0\n", digest), 2),

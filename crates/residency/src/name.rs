@@ -1,27 +1,25 @@
 //! The Name of a hardware identity key (TPM 2.0 Library part 1, section 16): nameAlg, then the hash of
 //! the public area. It covers every byte of the template, so its attributes too.
 
-use identity_key::{Hash, IdentityPublicKey, KeyKind, Unique};
+use identity_key::{IdentityPublicKey, KeyKind, Unique};
+
+use crate::digest::digest;
+use crate::marshal::{
+    ALG_ECC, ALG_ECDSA, ALG_NULL, ALG_RSA, ALG_RSASSA, CURVE_P256, CURVE_P384, algorithm, sized,
+};
 
 /// fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, noDA, sign: those of template version 1.
 const ATTRIBUTES: u32 = 0x0004_0472;
 
-/// TPM_ALG_ID, TPM_ECC_CURVE (TPM 2.0 Library part 2, sections 6.3 and 6.4).
-const ALG_RSA: u16 = 0x0001;
-const ALG_SHA256: u16 = 0x000b;
-const ALG_SHA384: u16 = 0x000c;
-const ALG_NULL: u16 = 0x0010;
-const ALG_RSASSA: u16 = 0x0014;
-const ALG_ECDSA: u16 = 0x0018;
-const ALG_ECC: u16 = 0x0023;
-const CURVE_P256: u16 = 0x0003;
-const CURVE_P384: u16 = 0x0004;
-
 /// The Names that a key of template version 1 with this public half can have.
 ///
 /// There are two if a coordinate starts with a zero byte: some TPMs leave leading zeros out, and hash
-/// the shorter form.
+/// the shorter form. There is none for an RSA key with another exponent than 65537, which the
+/// template does not make.
 pub fn names(key: &IdentityPublicKey) -> Vec<Vec<u8>> {
+    if key.has_unusual_exponent() {
+        return Vec::new();
+    }
     let mut names = vec![name(key.kind(), key.unique())];
     let short = without_leading_zeros(key.unique());
     if short != *key.unique() {
@@ -31,8 +29,8 @@ pub fn names(key: &IdentityPublicKey) -> Vec<Vec<u8>> {
 }
 
 fn name(kind: KeyKind, unique: &Unique) -> Vec<u8> {
-    let digest = kind.hash().digest(&public_area(kind, unique));
-    [&algorithm(kind.hash()).to_be_bytes()[..], &digest].concat()
+    let digest = digest(kind.hash(), &public_area(kind, unique));
+    [&algorithm(kind.hash()).to_be_bytes()[..], digest.as_ref()].concat()
 }
 
 /// The TPMT_PUBLIC of a key of template version 1.
@@ -55,19 +53,6 @@ fn public_area(kind: KeyKind, unique: &Unique) -> Vec<u8> {
         Unique::Modulus(modulus) => area.extend(sized(modulus)),
     }
     area
-}
-
-fn algorithm(hash: Hash) -> u16 {
-    match hash {
-        Hash::Sha256 => ALG_SHA256,
-        Hash::Sha384 => ALG_SHA384,
-    }
-}
-
-/// A TPM2B. The numbers of a key have at most 1024 bytes.
-fn sized(bytes: &[u8]) -> Vec<u8> {
-    let size = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-    [&size.to_be_bytes()[..], bytes].concat()
 }
 
 fn without_leading_zeros(unique: &Unique) -> Unique {

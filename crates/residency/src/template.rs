@@ -8,6 +8,8 @@ use identity_key::{Hash, KeyKind};
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::marshal::{ALG_AES, ALG_CFB, ALG_ECC, ALG_NULL, ALG_RSA, CURVE_P256, CURVE_P384, algorithm};
+
 /// PolicyA with SHA-256: TPM2_PolicySecret(endorsement) (annex B.6.2).
 const POLICY_A_SHA256: [u8; 32] = [
     0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc, 0x8d, 0x46, 0xa5, 0xd7, 0x24, 0xfd,
@@ -28,17 +30,6 @@ const POLICY_B_SHA384: [u8; 48] = [
 const LOW_ATTRIBUTES: u32 = 0x0003_00b2;
 /// The same and userWithAuth.
 const HIGH_ATTRIBUTES: u32 = 0x0003_00f2;
-
-/// TPM_ALG_ID, TPM_ECC_CURVE (TPM 2.0 Library part 2, sections 6.3 and 6.4).
-const ALG_RSA: u16 = 0x0001;
-const ALG_AES: u16 = 0x0006;
-const ALG_SHA256: u16 = 0x000b;
-const ALG_SHA384: u16 = 0x000c;
-const ALG_NULL: u16 = 0x0010;
-const ALG_ECC: u16 = 0x0023;
-const ALG_CFB: u16 = 0x0043;
-const CURVE_P256: u16 = 0x0003;
-const CURVE_P384: u16 = 0x0004;
 
 /// A template of an endorsement key, under the name that the TCG gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,15 +144,11 @@ impl EkTemplate {
             KeyKind::Rsa { .. } => ALG_RSA,
             _ => ALG_ECC,
         };
-        let name_alg = match self.hash() {
-            Hash::Sha256 => ALG_SHA256,
-            Hash::Sha384 => ALG_SHA384,
-        };
         let policy = self.policy();
         let mut area = Vec::new();
         let mut put = |word: u16| area.extend(word.to_be_bytes());
         put(object);
-        put(name_alg);
+        put(algorithm(self.hash()));
         area.extend(self.attributes().to_be_bytes());
         area.extend([0, policy.len() as u8]);
         area.extend(policy);

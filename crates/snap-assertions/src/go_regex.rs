@@ -30,6 +30,11 @@ use regex_syntax::hir::{Dot, Hir, Look};
 /// as Go allows (`\p{L}{1000}`). Go has a limit of 128 MiB for its own form.
 const SIZE_LIMIT: usize = 64 * 1024 * 1024;
 
+/// The most ends of ranges in the classes of an expression, as in Go (`maxRunes`). Each `\pL` has 1300
+/// in three bytes of text, before anything is compiled.
+const MAX_RUNES: usize = 128 * 1024 * 1024 / 4;
+const TOO_LARGE: &str = "expression too large";
+
 /// A compiled regular expression of Go.
 #[derive(Clone, Debug)]
 pub(crate) struct GoRegex(Regex);
@@ -41,7 +46,7 @@ impl GoRegex {
         let config = Regex::config().nfa_size_limit(Some(SIZE_LIMIT));
         match Regex::builder().configure(config).build_from_hir(&hir) {
             Ok(regex) => Ok(Self(regex)),
-            Err(error) if error.size_limit().is_some() => Err("expression too large".to_owned()),
+            Err(error) if error.size_limit().is_some() => Err(TOO_LARGE.to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -78,15 +83,16 @@ struct Group {
 }
 
 impl Group {
-    fn end_alternative(&mut self) {
+    fn end_alternative(&mut self) -> Result<(), String> {
         let sequence = std::mem::take(&mut self.sequence);
-        self.alternatives.push(Node::concat(sequence));
+        self.alternatives.push(Node::concat(sequence)?);
+        Ok(())
     }
 
-    fn finish(mut self) -> Node {
-        self.end_alternative();
-        let node = Node::alternation(self.alternatives);
-        if self.captures { node.captured() } else { node }
+    fn finish(mut self) -> Result<Node, String> {
+        self.end_alternative()?;
+        let node = Node::alternation(self.alternatives)?;
+        if self.captures { node.captured() } else { Ok(node) }
     }
 }
 
@@ -99,6 +105,8 @@ struct Parser<'p> {
     group: Group,
     /// The token before was a repetition operator.
     after_repetition: bool,
+    /// The ends of the ranges in all classes so far.
+    runes: usize,
 }
 
 impl<'p> Parser<'p> {
@@ -109,6 +117,7 @@ impl<'p> Parser<'p> {
             outer: Vec::new(),
             group: Group::default(),
             after_repetition: false,
+            runes: 0,
         }
     }
 
@@ -129,7 +138,7 @@ impl<'p> Parser<'p> {
         if !self.outer.is_empty() {
             return Err("missing closing )".to_owned());
         }
-        self.group.finish().into_hir()
+        Ok(self.group.finish()?.into_hir())
     }
 
     /// Reads a token that is not a repetition operator.
@@ -140,16 +149,15 @@ impl<'p> Parser<'p> {
         match first {
             '[' => {
                 let (class, rest) = Class::bracketed(self.rest, self.flags.ignore_case)?;
-                self.push(class.into());
                 self.rest = rest;
-                return Ok(());
+                return self.push_class(class);
             }
             '\\' => return self.backslash(),
             _ => self.rest = self.rest.get(first.len_utf8()..).unwrap_or_default(),
         }
         match first {
             '(' => self.open_group(self.flags, true),
-            '|' => self.group.end_alternative(),
+            '|' => return self.group.end_alternative(),
             ')' => return self.close_group(),
             '^' if self.flags.multi_line => self.push(Hir::look(Look::StartLF)),
             '^' => self.push(Hir::look(Look::Start)),
@@ -164,6 +172,15 @@ impl<'p> Parser<'p> {
 
     fn push(&mut self, hir: Hir) {
         self.group.sequence.push(Node::leaf(hir));
+    }
+
+    fn push_class(&mut self, class: Class) -> Result<(), String> {
+        self.runes = self.runes.saturating_add(class.runes());
+        if self.runes > MAX_RUNES {
+            return Err(TOO_LARGE.to_owned());
+        }
+        self.push(class.into());
+        Ok(())
     }
 
     /// Adds a character; `None` for a surrogate, which no text contains.
@@ -192,9 +209,8 @@ impl<'p> Parser<'p> {
 
     fn escaped(&mut self) -> Result<(), String> {
         if let Some((class, rest)) = Class::escaped(self.rest, self.flags.ignore_case)? {
-            self.push(class.into());
             self.rest = rest;
-            return Ok(());
+            return self.push_class(class);
         }
         let (literal, rest) = escape(self.rest)?;
         self.push_literal(char::from_u32(literal));
@@ -225,7 +241,7 @@ impl<'p> Parser<'p> {
         let outer = self.outer.pop().ok_or("unexpected )")?;
         let group = std::mem::replace(&mut self.group, outer);
         self.flags = group.outer_flags;
-        self.group.sequence.push(group.finish());
+        self.group.sequence.push(group.finish()?);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ mod serial;
 mod serial_request;
 
 pub use account::Account;
-pub use account_key::AccountKey;
+pub use account_key::{AccountKey, LatestAccountKeys};
 pub use hardware_identity::HardwareIdentity;
 pub use model::Model;
 pub use serial::Serial;

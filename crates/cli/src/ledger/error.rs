@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use files::FileError;
+use ledger_chain::ChainError;
 use miette::Diagnostic;
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -41,17 +42,9 @@ pub(crate) enum LedgerError {
         )
     )]
     Incomplete(PathBuf),
-    #[error("the ledger {} is damaged at line {line}: {reason}", path.display())]
-    #[diagnostic(
-        code("ledger-chain-broken"),
-        help("Find out who changed the file, and put it back from a copy")
-    )]
-    Broken {
-        path: PathBuf,
-        /// Counted from 1 in the file.
-        line: u64,
-        reason: String,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Chain(#[from] ChainError),
     #[error("the end of the ledger {} is damaged", .0.display())]
     #[diagnostic(
         code("ledger-end-broken"),
@@ -70,7 +63,7 @@ impl LedgerError {
     /// Members of the JSON object beside code, cause and advice.
     pub(crate) fn details(&self) -> Value {
         match self {
-            LedgerError::Broken { path, line, .. } => {
+            LedgerError::Chain(ChainError::Broken { path, line, .. }) => {
                 json!({"file": path.display().to_string(), "line": line})
             }
             _ => json!({}),

@@ -1,9 +1,7 @@
 //! The station's ledger: an append-only file of JSON lines, one for each assertion that was signed.
 //!
-//! Each line has the SHA-256 of the line before it, so that a line that is changed, removed or moved
-//! shows. The model service keeps its ledger in the same form.
+//! The crate `ledger-chain` has its chain.
 
-mod chain;
 mod command;
 mod error;
 
@@ -13,10 +11,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use ledger_chain::{Head, Link, MAX_LINE, sha256};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use chain::{Head, Link, sha256};
 pub(crate) use command::{LedgerArguments, run};
 pub(crate) use error::LedgerError;
 
@@ -24,8 +22,6 @@ use crate::recorded_output::SignedExport;
 
 /// Permission bits of a new ledger.
 const MODE: u32 = 0o600;
-/// The longest line in bytes: twice the size of all headers of an assertion, for escapes, and the rest.
-const MAX_LINE: u64 = 512 * 1024;
 /// The kind of the station's lines.
 const KIND: &str = "signed";
 /// The start of each line, up to its number.
@@ -146,7 +142,7 @@ impl Ledger {
                 assertion_sha256: &sha256(assertion.to_string().as_bytes()),
                 proof: proof.as_deref(),
             })?;
-            head = Head::of(sequence, &line);
+            head = head.after(&line);
             lines.extend_from_slice(&line);
             lines.push(b'\n');
         }
@@ -185,13 +181,13 @@ fn head_of(path: &Path, end: &[u8], is_whole: bool) -> Result<Head, LedgerError>
     };
     let head = match lines.next() {
         Some(last) => {
-            let link = Link::read(last).map_err(foreign)?;
+            let link = Link::read(last).map_err(|error| foreign(error.to_string()))?;
             if link.kind != KIND {
                 return Err(foreign(format!("its last line has the kind {:?}", link.kind)));
             }
             let before = lines.next().filter(|_| is_whole || lines.next().is_some());
             check_end(path, &link, before, is_whole)?;
-            Head::of(link.sequence, last)
+            link.head(last)
         }
         None if incomplete.starts_with(START) || START.starts_with(incomplete) => Head::default(),
         None => return Err(foreign("it does not start like one".to_owned())),
@@ -205,9 +201,7 @@ fn head_of(path: &Path, end: &[u8], is_whole: bool) -> Result<Head, LedgerError>
 /// Checks that the last line follows the one before, or is the first.
 fn check_end(path: &Path, last: &Link, before: Option<&[u8]>, is_whole: bool) -> Result<(), LedgerError> {
     let expected = match before {
-        Some(before) => Link::read(before)
-            .ok()
-            .map(|link| Head::of(link.sequence, before)),
+        Some(before) => Link::read(before).ok().map(|link| link.head(before)),
         None if is_whole => Some(Head::default()),
         None => None,
     };

@@ -13,6 +13,7 @@ use residency::{BatchKey, EkList, EkListError, EkTime, Station, TrustError, Trus
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::challenge::{EkTimeChoice, TrustArguments};
 
@@ -77,7 +78,7 @@ pub(crate) enum BatchError {
 /// The settings of a batch.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Settings {
+struct BatchSettings {
     #[serde(rename = "type")]
     file_type: String,
     version: u32,
@@ -95,23 +96,23 @@ struct Settings {
 
 /// A batch that exists.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct ProofBatch {
     pub(super) station: Station,
     pub(super) id: String,
 }
 
 /// What a batch trusts, as in its files.
 #[derive(Default)]
-struct Trust {
+struct BatchTrust {
     roots: Option<String>,
     list: Option<Vec<u8>>,
 }
 
-impl Batch {
+impl ProofBatch {
     /// Opens the batch in a directory.
     pub(super) fn open(directory: &Path) -> Result<Self, BatchError> {
-        let settings = Settings::read(directory)?;
-        let trust = Trust {
+        let settings = BatchSettings::read(directory)?;
+        let trust = BatchTrust {
             roots: settings
                 .roots_sha256
                 .as_ref()
@@ -125,21 +126,21 @@ impl Batch {
         };
         settings.check(directory, &trust)?;
         let key = files::read_private(&directory.join(KEY), 256, false)?;
-        let key = hex::decode(key.trim_ascii()).ok();
+        let key = hex::decode(key.trim_ascii()).ok().map(Zeroizing::new);
         let key = key.and_then(|key| BatchKey::from_bytes(&key));
         let key = key
             .filter(|key| key.id() == settings.id)
             .ok_or_else(|| damaged(directory, "the key is not that of its settings"))?;
-        Batch::new(directory, key, &trust, settings.ek_time)
+        ProofBatch::new(directory, key, &trust, settings.ek_time)
     }
 
     /// Opens the batch, or makes it if the directory has none.
     pub(super) fn open_or_create(directory: &Path, arguments: &TrustArguments) -> Result<Self, BatchError> {
-        let given = Trust::read(arguments)?;
+        let given = BatchTrust::read(arguments)?;
         if directory.join(SETTINGS).exists() {
-            let settings = Settings::read(directory)?;
+            let settings = BatchSettings::read(directory)?;
             settings.refuse_others(directory, &given, arguments.ek_time)?;
-            return Batch::open(directory);
+            return ProofBatch::open(directory);
         }
         if given.roots.is_none() && given.list.is_none() {
             return Err(BatchError::NoTrust);
@@ -147,7 +148,7 @@ impl Batch {
         let key = BatchKey::generate().map_err(|_| BatchError::Random)?;
         let ek_time = arguments.ek_time.unwrap_or(EkTimeChoice::Now);
         // Nothing is stored of a batch that cannot be used.
-        let batch = Batch::new(directory, key.clone(), &given, ek_time)?;
+        let batch = ProofBatch::new(directory, key.clone(), &given, ek_time)?;
         write(directory, &key, &given, ek_time)?;
         Ok(batch)
     }
@@ -155,7 +156,7 @@ impl Batch {
     fn new(
         directory: &Path,
         key: BatchKey,
-        trust: &Trust,
+        trust: &BatchTrust,
         ek_time: EkTimeChoice,
     ) -> Result<Self, BatchError> {
         let roots = trust.roots.as_ref().map(|roots| {
@@ -174,7 +175,7 @@ impl Batch {
         });
         let id = key.id();
         let station = Station::new(key, roots.transpose()?, list.transpose()?, ek_time.time());
-        Ok(Batch { station, id })
+        Ok(ProofBatch { station, id })
     }
 }
 
@@ -183,20 +184,28 @@ pub(super) fn ledger_in(directory: &Path) -> PathBuf {
     directory.join(LEDGER)
 }
 
-fn write(directory: &Path, key: &BatchKey, trust: &Trust, ek_time: EkTimeChoice) -> Result<(), BatchError> {
+fn write(
+    directory: &Path,
+    key: &BatchKey,
+    trust: &BatchTrust,
+    ek_time: EkTimeChoice,
+) -> Result<(), BatchError> {
     fs::create_dir_all(directory).map_err(|reason| FileError::Unwritable {
         path: directory.to_owned(),
         reason,
     })?;
-    let hexadecimal = format!("{}\n", hex::encode(key.as_bytes()));
-    files::write(&directory.join(KEY), hexadecimal.as_bytes(), 0o600)?;
+    let digits = 2 * key.as_bytes().len();
+    let mut line = Zeroizing::new(vec![b'\n'; digits + 1]);
+    hex::encode_to_slice(key.as_bytes(), &mut line[..digits])
+        .map_err(|error| damaged(directory, &error.to_string()))?;
+    files::write(&directory.join(KEY), &line, 0o600)?;
     if let Some(roots) = &trust.roots {
         files::write(&directory.join(ROOTS), roots.as_bytes(), 0o644)?;
     }
     if let Some(list) = &trust.list {
         files::write(&directory.join(LIST), list, 0o644)?;
     }
-    let settings = Settings {
+    let settings = BatchSettings {
         file_type: TYPE.to_owned(),
         version: VERSION,
         id: key.id(),
@@ -210,11 +219,11 @@ fn write(directory: &Path, key: &BatchKey, trust: &Trust, ek_time: EkTimeChoice)
     Ok(files::write(&directory.join(SETTINGS), json.as_bytes(), 0o644)?)
 }
 
-impl Settings {
+impl BatchSettings {
     fn read(directory: &Path) -> Result<Self, BatchError> {
         let path = directory.join(SETTINGS);
         let json = files::read(&path, LARGEST_SETTINGS)?;
-        let settings: Settings =
+        let settings: BatchSettings =
             serde_json::from_slice(&json).map_err(|error| damaged(&path, &error.to_string()))?;
         match settings.file_type == TYPE && settings.version == VERSION {
             true => Ok(settings),
@@ -223,7 +232,7 @@ impl Settings {
     }
 
     /// Checks that the files of the batch are complete and unchanged.
-    fn check(&self, directory: &Path, trust: &Trust) -> Result<(), BatchError> {
+    fn check(&self, directory: &Path, trust: &BatchTrust) -> Result<(), BatchError> {
         match (&self.roots_sha256, &self.ek_list_sha256) == (&trust.roots_sha256(), &trust.list_sha256()) {
             true => Ok(()),
             false => Err(damaged(directory, "its roots or its list were changed")),
@@ -234,7 +243,7 @@ impl Settings {
     fn refuse_others(
         &self,
         directory: &Path,
-        given: &Trust,
+        given: &BatchTrust,
         ek_time: Option<EkTimeChoice>,
     ) -> Result<(), BatchError> {
         let flag = if given.roots.is_some() && given.roots_sha256() != self.roots_sha256 {
@@ -251,9 +260,9 @@ impl Settings {
     }
 }
 
-impl Trust {
+impl BatchTrust {
     fn read(arguments: &TrustArguments) -> Result<Self, BatchError> {
-        Ok(Trust {
+        Ok(BatchTrust {
             roots: match arguments.ek_roots.as_slice() {
                 [] => None,
                 paths => Some(read_roots(paths)?),

@@ -1,7 +1,5 @@
 //! The proof of each export that `sign --require-proof` signs.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,16 +7,17 @@ use files::FileError;
 use miette::Diagnostic;
 use residency::{
     Answer, AnswerError, ClaimedIdentity, CredentialError, EvidenceError, EvidenceMessage, LARGEST_EVIDENCE,
-    LARGEST_MESSAGE, MessageError, VerifiedEvidence,
+    LARGEST_MESSAGE, MessageError, VerifiedEvidence, names,
 };
 use serde::Serialize;
 use thiserror::Error;
 
-use super::batch::{Batch, BatchError, ledger_in};
+use super::batch::{BatchError, ProofBatch, ledger_in};
 use super::record::RecordedProofs;
 use crate::error::ToolError;
 use crate::export_checks::CheckedExport;
 use crate::export_reader::{Input, Location};
+use crate::fingerprint::{Fingerprint, UniqueFingerprints};
 
 /// The proof of an assertion in the ledger that was signed without one.
 pub(crate) const UNPROVEN: &str = "\"none\"";
@@ -51,8 +50,9 @@ pub(crate) struct ProofArguments {
         help_heading = "Proof of TPMs"
     )]
     answers: Option<PathBuf>,
-    /// Sign exports without an answer too, and mark them in the ledger; a wrong answer is still refused
-    #[arg(long, help_heading = "Proof of TPMs")]
+    /// Sign exports without an answer too, and mark them in the ledger; a wrong answer is still refused.
+    /// Needs --require-proof or --ledger
+    #[arg(long, requires = "record", help_heading = "Proof of TPMs")]
     allow_unproven: bool,
 }
 
@@ -63,28 +63,30 @@ impl ProofArguments {
     }
 
     /// Opens the batch, if the command line names one.
-    pub(crate) fn open_batch(&self) -> Result<Option<Batch>, BatchError> {
-        self.batch.as_deref().map(Batch::open).transpose()
+    pub(crate) fn open_batch(&self) -> Result<Option<ProofBatch>, BatchError> {
+        self.batch.as_deref().map(ProofBatch::open).transpose()
+    }
+
+    /// Returns true if the exports are compared with the proofs in the ledger.
+    pub(crate) fn needs_record(&self) -> bool {
+        self.require_proof || self.allow_unproven
     }
 
     /// The checks against the batch, and against the proofs in the ledger, which it reads.
     pub(crate) fn checks(
         &self,
-        batch: Option<Batch>,
+        batch: Option<ProofBatch>,
         ledger: Option<&Path>,
-        is_revision: bool,
+        revision: Option<u64>,
     ) -> Result<(ProofChecks, ProofComparison), ToolError> {
-        let recorded = match (&batch, ledger) {
-            (Some(_), Some(ledger)) => RecordedProofs::read(ledger)?,
-            _ => RecordedProofs::default(),
-        };
+        let recorded = ledger.map(RecordedProofs::read).transpose()?.unwrap_or_default();
         let allow_unproven = self.allow_unproven;
         let comparison = ProofComparison {
             batch: batch.as_ref().map(|batch| batch.id.clone()).unwrap_or_default(),
             allow_unproven,
-            is_revision,
+            revision,
             recorded,
-            keys: SeenKeys::default(),
+            keys: UniqueFingerprints::default(),
         };
         let checks = ProofChecks {
             batch,
@@ -101,13 +103,15 @@ pub(crate) enum ProofProblem {
     #[error("no evidence can be beside an export on stdin")]
     #[diagnostic(
         code("evidence-on-stdin"),
-        help("Pass the exports as files or directories, with the evidence beside them")
+        help("Pass the exports as files or directories, one export per file, with the evidence beside them")
     )]
     Stdin,
     #[error("the export has no evidence: {} does not exist", .0.display())]
     #[diagnostic(
         code("evidence-missing"),
-        help("Export the device with --with-evidence, and put both files into one directory")
+        help(
+            "Export the device with --with-evidence, one export per file, and put both files into one directory"
+        )
     )]
     NoEvidence(PathBuf),
     #[error("the device has not answered its challenge: {} does not exist", .0.display())]
@@ -136,48 +140,56 @@ pub(crate) enum ProofProblem {
     #[error("another device has the same TPM (first at {first})")]
     #[diagnostic(
         code("duplicate-tpm"),
-        help("Export again the device that has this TPM, and take the other off the line")
+        help(
+            "Find out which device has this TPM, and take the other off the line; with --keep-going, the first \
+             is accepted"
+        )
     )]
     DuplicateTpm { first: String },
-    #[error("line {line} of the ledger has this {subject} for another device or key")]
+    #[error("line {line} of the ledger has this TPM for another device or key")]
     #[diagnostic(
         code("tpm-recorded"),
         help(
             "Find out which device has this TPM; if the hardware id in the ledger was wrong, sign with another --ledger"
         )
     )]
-    RecordedForOther { line: u64, subject: &'static str },
-    #[error("line {line} of the ledger has a proof of this device")]
+    TpmRecorded { line: u64 },
+    #[error("line {line} of the ledger has a proof of this identity key for another device or TPM")]
+    #[diagnostic(
+        code("identity-key-recorded"),
+        help(
+            "Find out which device has this key; if the hardware id in the ledger was wrong, sign with another --ledger"
+        )
+    )]
+    KeyRecorded { line: u64 },
+    #[error("line {line} of the ledger has a proof of this device, with the revision {revision}")]
     #[diagnostic(
         code("proof-recorded"),
-        help("Use the assertion that was signed then, or sign another with --revision N")
+        help(
+            "Use the assertion that was signed then; if that run failed or its output is lost, sign with \
+             --revision {next}"
+        )
     )]
-    Recorded { line: u64 },
+    Recorded {
+        line: u64,
+        /// The highest one in the ledger.
+        revision: u64,
+        /// The lowest one that is accepted.
+        next: u64,
+    },
 }
 
-/// The endorsement keys of a batch, each of which is the TPM of one device.
-#[derive(Debug, Default)]
-pub(super) struct SeenKeys(HashMap<[u8; 16], Location>);
-
-impl SeenKeys {
-    /// Adds the SHA-256 of the next endorsement key; `show` names a location.
-    pub(super) fn add(
-        &mut self,
-        key: &[u8; 32],
-        location: Location,
-        show: impl Fn(Location) -> String,
-    ) -> Result<(), ProofProblem> {
-        let mut fingerprint = [0; 16];
-        fingerprint.copy_from_slice(&key[..16]);
-        match self.0.entry(fingerprint) {
-            Entry::Occupied(first) => Err(ProofProblem::DuplicateTpm {
-                first: show(*first.get()),
-            }),
-            Entry::Vacant(entry) => {
-                entry.insert(location);
-                Ok(())
-            }
-        }
+/// Adds an endorsement key, of which this is the SHA-256, to those of the batch; `show` names a
+/// location.
+pub(super) fn add_endorsement_key(
+    keys: &mut UniqueFingerprints,
+    key: &[u8; 32],
+    location: Location,
+    show: impl Fn(Location) -> String,
+) -> Result<(), ProofProblem> {
+    match keys.add(Fingerprint::of_digest(key), location) {
+        None => Ok(()),
+        Some(first) => Err(ProofProblem::DuplicateTpm { first: show(first) }),
     }
 }
 
@@ -221,7 +233,7 @@ pub(crate) struct Proven {
 
 /// The checks of a run of `sign` that need no other export.
 pub(crate) struct ProofChecks {
-    batch: Option<Batch>,
+    batch: Option<ProofBatch>,
     answers: PathBuf,
     allow_unproven: bool,
 }
@@ -230,18 +242,18 @@ pub(crate) struct ProofChecks {
 pub(crate) struct ProofComparison {
     batch: String,
     allow_unproven: bool,
-    /// A second assertion for a device is wanted.
-    is_revision: bool,
+    /// Of a second assertion for a device, if one is wanted.
+    revision: Option<u64>,
     recorded: RecordedProofs,
-    keys: SeenKeys,
+    keys: UniqueFingerprints,
 }
 
 /// What the checks in parallel found: a proof, nothing to check, or a problem.
-pub(crate) type Checked = Result<Option<Proven>, ProofProblem>;
+pub(crate) type ProofCheck = Result<Option<Proven>, ProofProblem>;
 
 impl ProofChecks {
     /// The checks of one export that need no other.
-    pub(crate) fn check(&self, input: &Input, export: &CheckedExport) -> Checked {
+    pub(crate) fn check(&self, input: &Input, export: &CheckedExport) -> ProofCheck {
         let Some(batch) = &self.batch else {
             return Ok(None);
         };
@@ -279,19 +291,17 @@ impl ProofComparison {
     /// nothing is to be recorded.
     pub(crate) fn compare(
         &mut self,
-        checked: Checked,
+        checked: ProofCheck,
+        export: &CheckedExport,
         location: Location,
         show: impl Fn(Location) -> String,
     ) -> Result<String, ProofProblem> {
         let Some(proven) = checked? else {
-            return Ok(match self.allow_unproven {
-                true => UNPROVEN.to_owned(),
-                false => String::new(),
-            });
+            return self.compare_unproven(export);
         };
         let evidence = &proven.evidence;
         let key = evidence.endorsement_key_sha256();
-        self.keys.add(&key, location, show)?;
+        add_endorsement_key(&mut self.keys, &key, location, show)?;
         let members = ProofMembers {
             batch: &self.batch,
             template: evidence.template.name(),
@@ -302,8 +312,22 @@ impl ProofComparison {
         };
         let (ek, name) = (&members.ek_sha256, &members.key_name);
         self.recorded
-            .compare(ek, name, &proven.hardware_id, self.is_revision)?;
+            .compare(ek, name, &proven.hardware_id, self.revision)?;
         // Strings can always be written.
         Ok(serde_json::to_string(&members).unwrap_or_default())
+    }
+
+    /// Compares an export without a proof: its key may be one that another device has proven.
+    fn compare_unproven(&self, export: &CheckedExport) -> Result<String, ProofProblem> {
+        if !self.allow_unproven {
+            return Ok(String::new());
+        }
+        if let Some((hardware_id, key)) = &export.identity {
+            for name in names(key) {
+                self.recorded
+                    .compare_unproven(&hex::encode(name), hardware_id, self.revision)?;
+            }
+        }
+        Ok(UNPROVEN.to_owned())
     }
 }

@@ -1,126 +1,123 @@
 //! The proofs in the station's ledger.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
-use files::FileError;
-use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
+use ledger_chain::{Activation, ChainReader, SignedLine};
 
 use super::check::ProofProblem;
+use crate::fingerprint::Fingerprint;
+use crate::ledger::LedgerError;
 
-/// The first half of a SHA-256 digest, which keeps the memory small: 100 bytes for each proof.
-type Fingerprint = [u8; 16];
-
-/// The endorsement keys and identity keys in the ledger.
+/// The endorsement keys and identity keys in the ledger: 150 bytes for each proof.
 #[derive(Debug, Default)]
 pub(super) struct RecordedProofs {
-    keys: HashMap<Fingerprint, Entry>,
+    proofs: Vec<RecordedProof>,
+    /// The index of the last proof with an endorsement key, and of that with an identity key.
+    by_key: HashMap<Fingerprint, usize>,
 }
 
 /// A line with a proof.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct RecordedProof {
     /// The number of the line.
     line: u64,
+    /// The highest revision for the same device up to this line.
+    revision: u64,
+    hardware_id: Fingerprint,
     /// The endorsement key, the identity key and the hardware id together.
     device: Fingerprint,
 }
 
-/// The members of a line that the record needs.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Line {
-    sequence: u64,
-    hardware_id: String,
-    proof: Option<Proof>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Proof {
-    Activation(Activation),
-    /// Signed without a proof.
-    Other(serde::de::IgnoredAny),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Activation {
-    ek_sha256: String,
-    key_name: String,
-}
-
 impl RecordedProofs {
-    /// Reads a ledger, whose lines were written in a chain that `ledger verify` checks. One that does
-    /// not exist has no proofs.
-    pub(super) fn read(ledger: &Path) -> Result<Self, FileError> {
+    /// Reads a ledger, and checks its chain on the way: a proof that was changed or removed must not
+    /// count as none.
+    pub(super) fn read(ledger: &Path) -> Result<Self, LedgerError> {
         let mut recorded = RecordedProofs::default();
-        let file = match files::open(ledger) {
-            Err(error) if error.is_not_found() => return Ok(recorded),
-            opened => opened?,
-        };
-        for line in BufReader::new(file).lines() {
-            let unreadable = |reason| FileError::Unreadable {
-                path: ledger.to_owned(),
-                reason,
-            };
-            let line = line.map_err(unreadable)?;
-            if !line.contains("\"proof\"") {
-                continue;
+        ChainReader::default().read(ledger, |line| {
+            let line = SignedLine::read(line).map_err(|error| error.to_string())?;
+            if let Some(proof) = line.activation() {
+                recorded.add(&line, proof);
             }
-            let line: Line =
-                serde_json::from_str(&line).map_err(|error| unreadable(io::Error::other(error)))?;
-            if let Some(Proof::Activation(proof)) = line.proof {
-                recorded.add(line.sequence, &line.hardware_id, &proof);
-            }
-        }
+            Ok(())
+        })?;
         Ok(recorded)
     }
 
-    fn add(&mut self, line: u64, hardware_id: &str, proof: &Activation) {
-        let device = device(&proof.ek_sha256, &proof.key_name, hardware_id);
-        for key in [&proof.ek_sha256, &proof.key_name] {
-            self.keys.insert(fingerprint(&[key]), Entry { line, device });
+    fn add(&mut self, line: &SignedLine, proof: &Activation) {
+        let (ek, name) = (&proof.ek_sha256, &proof.key_name);
+        let device = Fingerprint::of_strings(&[ek, name, &line.hardware_id]);
+        let earlier = self.find(name).filter(|earlier| earlier.device == device);
+        let index = self.proofs.len();
+        self.proofs.push(RecordedProof {
+            line: line.sequence,
+            revision: line.revision.max(earlier.map_or(0, |earlier| earlier.revision)),
+            hardware_id: Fingerprint::of_strings(&[&line.hardware_id]),
+            device,
+        });
+        for key in [ek, name] {
+            self.by_key.insert(Fingerprint::of_strings(&[key]), index);
         }
     }
 
+    fn find(&self, key: &str) -> Option<RecordedProof> {
+        let index = self.by_key.get(&Fingerprint::of_strings(&[key]))?;
+        self.proofs.get(*index).copied()
+    }
+
     /// Refuses a TPM or a key that was proven before. The same device with the same key may get
-    /// another assertion if one is wanted.
+    /// another assertion with a higher `revision`.
     pub(super) fn compare(
         &self,
         ek: &str,
         name: &str,
         hardware_id: &str,
-        is_revision: bool,
+        revision: Option<u64>,
     ) -> Result<(), ProofProblem> {
-        let this = device(ek, name, hardware_id);
-        for (subject, key) in [("TPM", ek), ("identity key", name)] {
-            match self.keys.get(&fingerprint(&[key])) {
-                Some(&Entry { line, device }) if device != this => {
-                    return Err(ProofProblem::RecordedForOther { line, subject });
-                }
-                Some(&Entry { line, .. }) if !is_revision => return Err(ProofProblem::Recorded { line }),
-                _ => {}
-            }
+        let this = Fingerprint::of_strings(&[ek, name, hardware_id]);
+        if let Some(proof) = self.find(ek) {
+            let line = proof.line;
+            proof.check(proof.device == this, ProofProblem::TpmRecorded { line }, revision)?;
         }
-        Ok(())
+        self.compare_key(name, |proof| proof.device == this, revision)
+    }
+
+    /// Refuses a key without proof that was proven before: for another device, or for the same one if
+    /// `revision` is not higher. `name` is one of the Names that the key can have.
+    pub(super) fn compare_unproven(
+        &self,
+        name: &str,
+        hardware_id: &str,
+        revision: Option<u64>,
+    ) -> Result<(), ProofProblem> {
+        let this = Fingerprint::of_strings(&[hardware_id]);
+        self.compare_key(name, |proof| proof.hardware_id == this, revision)
+    }
+
+    fn compare_key(
+        &self,
+        name: &str,
+        is_same: impl Fn(&RecordedProof) -> bool,
+        revision: Option<u64>,
+    ) -> Result<(), ProofProblem> {
+        let Some(proof) = self.find(name) else {
+            return Ok(());
+        };
+        let line = proof.line;
+        proof.check(is_same(&proof), ProofProblem::KeyRecorded { line }, revision)
     }
 }
 
-fn device(ek: &str, name: &str, hardware_id: &str) -> Fingerprint {
-    fingerprint(&[ek, name, hardware_id])
-}
-
-fn fingerprint(parts: &[&str]) -> Fingerprint {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part);
-        // In none of the parts.
-        hash.update([0]);
+impl RecordedProof {
+    fn check(&self, is_same: bool, other: ProofProblem, revision: Option<u64>) -> Result<(), ProofProblem> {
+        match is_same {
+            false => Err(other),
+            true if revision.is_some_and(|revision| revision > self.revision) => Ok(()),
+            true => Err(ProofProblem::Recorded {
+                line: self.line,
+                revision: self.revision,
+                next: self.revision.saturating_add(1),
+            }),
+        }
     }
-    let mut fingerprint = [0; 16];
-    fingerprint.copy_from_slice(&hash.finalize()[..16]);
-    fingerprint
 }

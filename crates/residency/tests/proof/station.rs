@@ -230,6 +230,26 @@ fn answers_are_checked() {
     assert_eq!(check(|a| a.proof.clear()), Err(AnswerError::Proof));
 }
 
+/// The template makes keys with the exponent 65537 only. Another one does not show in the modulus.
+#[test]
+fn a_key_with_another_exponent_has_no_name() {
+    let key = IdentityPublicKey::of_device(KeyKind::RSA_2048, Unique::Modulus(vec![0xc1; 256])).unwrap();
+    assert_eq!(names(&key).len(), 1);
+    let mut der = key.der().to_vec();
+    *der.last_mut().unwrap() = 3;
+    let other = IdentityPublicKey::from_der(&der).unwrap();
+    assert_eq!(other.unique(), key.unique());
+    assert!(names(&other).is_empty());
+    let mut message = sample("L-2");
+    message.key_name = names(&key).remove(0);
+    let identity = ClaimedIdentity {
+        hardware_id: ID,
+        key: &other,
+    };
+    let verified = station(Some(roots()), None).verify(identity, &message);
+    assert_eq!(verified, Err(EvidenceError::Name));
+}
+
 /// Secrets differ by batch, key and hardware id: what one answer proves is not worth anything elsewhere.
 /// Only the software TPMs of the program's tests can answer.
 #[test]

@@ -41,6 +41,11 @@ impl From<Class> for Hir {
 }
 
 impl Class {
+    /// The ends of its ranges, as Go counts the size of a class.
+    pub(super) fn runes(&self) -> usize {
+        self.0.ranges().len() * 2
+    }
+
     /// A range, with the other cases of its letters if `ignore_case` is true.
     pub(super) fn folded(range: RangeInclusive<char>, ignore_case: bool) -> Self {
         let mut class = of(&[range]);

@@ -25,27 +25,29 @@ impl Node {
         }
     }
 
-    pub(super) fn concat(nodes: Vec<Self>) -> Self {
+    pub(super) fn concat(nodes: Vec<Self>) -> Result<Self, String> {
         Self::joined(nodes, Hir::concat)
     }
 
-    pub(super) fn alternation(nodes: Vec<Self>) -> Self {
+    pub(super) fn alternation(nodes: Vec<Self>) -> Result<Self, String> {
         Self::joined(nodes, Hir::alternation)
     }
 
-    fn joined(nodes: Vec<Self>, join: fn(Vec<Hir>) -> Hir) -> Self {
+    fn joined(nodes: Vec<Self>, join: fn(Vec<Hir>) -> Hir) -> Result<Self, String> {
         let deepest = nodes.iter().map(|node| node.height).max().unwrap_or_default();
-        Self {
-            height: deepest + u32::from(nodes.len() != 1),
+        // Before `join`, which compares the nodes recursively.
+        let height = checked_height(deepest + u32::from(nodes.len() != 1))?;
+        Ok(Self {
+            height,
             copies: nodes.iter().map(|node| node.copies).max().unwrap_or(1),
             hir: join(nodes.into_iter().map(|node| node.hir).collect()),
-        }
+        })
     }
 
     /// The node in a group that captures, which is a level of its own in Go.
-    pub(super) fn captured(self) -> Self {
-        let height = self.height + 1;
-        Self { height, ..self }
+    pub(super) fn captured(self) -> Result<Self, String> {
+        let height = checked_height(self.height + 1)?;
+        Ok(Self { height, ..self })
     }
 
     /// The node, repeated. Only counts in braces multiply.
@@ -65,7 +67,7 @@ impl Node {
             greedy: true,
             sub: Box::new(self.hir),
         };
-        let height = self.height + 1;
+        let height = checked_height(self.height + 1)?;
         Ok(Self {
             hir: Hir::repetition(repetition),
             height,
@@ -73,10 +75,14 @@ impl Node {
         })
     }
 
-    pub(super) fn into_hir(self) -> Result<Hir, String> {
-        if self.height > MAX_HEIGHT {
-            return Err("expression nests too deeply".to_owned());
-        }
-        Ok(self.hir)
+    pub(super) fn into_hir(self) -> Hir {
+        self.hir
+    }
+}
+
+fn checked_height(height: u32) -> Result<u32, String> {
+    match height <= MAX_HEIGHT {
+        true => Ok(height),
+        false => Err("expression nests too deeply".to_owned()),
     }
 }

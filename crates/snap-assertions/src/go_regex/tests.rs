@@ -207,6 +207,37 @@ fn deep_and_large_expressions() {
     assert!(GoRegex::new(&"(?:abcdefghij){1000}".repeat(400)).is_err());
 }
 
+/// The `regex` crate compares alternatives recursively.
+#[test]
+fn deep_alternatives_do_not_overflow_a_small_stack() {
+    let parse = || {
+        let count = 20_000;
+        let deep = "(?:".repeat(count) + "a" + &")*".repeat(count);
+        Parser::new(&format!("{deep}b|{deep}c")).parse().map(|_| ())
+    };
+    let small = std::thread::Builder::new().stack_size(256 * 1024);
+    assert!(small.spawn(parse).unwrap().join().unwrap().is_err());
+}
+
+/// As in Go, large classes are counted while they are read.
+#[test]
+fn many_large_classes() {
+    let (class, _) = Class::bracketed(r"[\p{L}]", false).unwrap();
+    let parse = |runes, pattern: &str| {
+        let parser = Parser {
+            runes,
+            ..Parser::new(pattern)
+        };
+        parser.parse().map(drop)
+    };
+    let almost = MAX_RUNES - class.runes();
+    for pattern in [r"[\p{L}]", r"\p{L}"] {
+        assert_eq!(parse(almost, pattern), Ok(()));
+        assert_eq!(parse(almost + 1, pattern), Err(TOO_LARGE.to_owned()));
+        assert_eq!(parse(almost, &pattern.repeat(2)), Err(TOO_LARGE.to_owned()));
+    }
+}
+
 #[test]
 fn every_class_has_a_table() {
     for name in class::CATEGORIES.split(' ').chain(class::SCRIPTS.split(' ')) {

@@ -1,5 +1,7 @@
 //! `account-key`: a public key of an account, with its validity and constraints.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use super::common::{check_key_id, fields_of};
@@ -190,5 +192,35 @@ impl TryFrom<&Assertion> for AccountKey {
 
     fn try_from(assertion: &Assertion) -> Result<Self, HeaderError> {
         Self::check(assertion.headers(), assertion.body())
+    }
+}
+
+/// Account-keys by the id of their key, each in its highest revision, as in snapd's database.
+#[derive(Clone, Debug, Default)]
+pub struct LatestAccountKeys(HashMap<String, AccountKey>);
+
+impl LatestAccountKeys {
+    /// Adds an account-key, unless the same or a higher revision is there: a withdrawn key must not
+    /// come back.
+    pub fn insert(&mut self, key: AccountKey) {
+        let id = key.public_key().id();
+        if self.get(id).is_none_or(|known| known.revision() < key.revision()) {
+            self.0.insert(id.to_owned(), key);
+        }
+    }
+
+    /// The account-key of the key with this id.
+    pub fn get(&self, key_id: &str) -> Option<&AccountKey> {
+        self.0.get(key_id)
+    }
+
+    /// All account-keys, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &AccountKey> {
+        self.0.values()
+    }
+
+    /// Returns true if no account-key was added.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }

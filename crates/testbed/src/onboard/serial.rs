@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use jiff::Timestamp;
-use snap_assertions::types::{AccountKey, Serial};
+use snap_assertions::types::{AccountKey, LatestAccountKeys, Serial};
 use snap_assertions::{Assertion, Decoder, LocalSigner, Signer as _};
 
 use super::model::DeviceModel;
@@ -62,11 +62,11 @@ pub(super) fn check(assertion: &Assertion, model: &DeviceModel, key: &LocalSigne
 
 /// The account-keys that a real device gets from the store.
 #[derive(Debug, Default)]
-pub(super) struct TrustedKeys(Vec<Assertion>);
+pub(super) struct TrustedKeys(LatestAccountKeys);
 
 impl TrustedKeys {
     pub(super) fn read(files: &[PathBuf]) -> Result<Self> {
-        let mut keys = Vec::new();
+        let mut keys = LatestAccountKeys::default();
         for file in files {
             let name = file.display();
             let bytes = fs::read(file).with_context(|| format!("cannot read {name}; check --account-key"))?;
@@ -79,7 +79,10 @@ impl TrustedKeys {
                          --account-key"
                     );
                 }
-                keys.push(assertion);
+                let key = AccountKey::try_from(&assertion).with_context(|| {
+                    format!("{name} contains an account-key that is not valid; check --account-key")
+                })?;
+                keys.insert(key);
             }
         }
         Ok(TrustedKeys(keys))
@@ -92,9 +95,7 @@ impl TrustedKeys {
                 "serial: for this device; its signature is not verified, since --account-key is not set",
             );
         }
-        let signer = self.0.iter().find(|key| {
-            AccountKey::try_from(*key).is_ok_and(|key| key.public_key().id() == serial.sign_key_id())
-        });
+        let signer = self.0.get(serial.sign_key_id());
         let signer = signer.with_context(|| {
             format!(
                 "it is signed with the key {}, and no --account-key is for this key. Give its account-key, \
@@ -102,7 +103,41 @@ impl TrustedKeys {
                 serial.sign_key_id()
             )
         })?;
-        AccountKey::try_from(signer)?.verify(serial, Timestamp::now())?;
+        signer.verify(serial, Timestamp::now())?;
         Ok("serial: for this device; its signature is right")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// A withdrawn key stays withdrawn, wherever its account-keys are.
+    #[test]
+    fn the_highest_revision_of_an_account_key_counts() {
+        let cases =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../model-service/tests/account-key-revisions");
+        let identity = fs::read(cases.join("in.assert")).unwrap();
+        let identity = snap_assertions::decode(&identity).unwrap();
+        let both = fs::read_to_string(cases.join("account-keys")).unwrap();
+        let at = both.rfind("type: account-key").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let files = [("one", &both[..at]), ("other", &both[at..])].map(|(name, text)| {
+            let path = directory.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        });
+        let revision = |files: &[PathBuf]| {
+            let keys = TrustedKeys::read(files).unwrap();
+            keys.0.get(identity.sign_key_id()).unwrap().revision()
+        };
+        let each = [revision(&files[..1]), revision(&files[1..])];
+        assert_ne!(each[0], each[1]);
+        let [one, other] = files;
+        for files in [[one.clone(), other.clone()], [other, one]] {
+            assert_eq!(revision(&files), each[0].max(each[1]));
+        }
     }
 }

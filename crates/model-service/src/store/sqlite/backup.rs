@@ -7,12 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use files::NewFile;
+use ledger_chain::Head;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tempfile::TempPath;
 
 use super::database::{SqliteStore, connect};
 use super::files::{self as database_files, Lock, MODE, StorePaths, not_written};
-use super::ledger::{self, Head, Ledger, LedgerEnd, LedgerError, VerifiedLedger};
+use super::ledger::{self, Ledger, LedgerEnd, LedgerError, VerifiedLedger};
 use super::migrations::{self, Schema};
 use crate::store::{Event, StoreError};
 
@@ -144,7 +145,7 @@ fn check(copy: &Path) -> Result<Head, StoreError> {
     }
     // The identities have none, and registrations from before the ledger neither.
     match connection.table_exists(None, "ledger_head")? {
-        true => Ok(Head::read(&connection)?),
+        true => Ok(ledger::read_head(&connection)?),
         false => Ok(Head::default()),
     }
 }
@@ -192,6 +193,6 @@ pub(crate) fn verify_ledger(paths: &StorePaths) -> Result<VerifiedLedger, StoreE
             path: paths.registrations.clone(),
         });
     }
-    let head = Head::read(&connection).map_err(StoreError::from)?;
+    let head = ledger::read_head(&connection).map_err(StoreError::from)?;
     Ok(ledger::verify(&head, &paths.ledger)?)
 }

@@ -20,13 +20,6 @@ pub(super) struct Line<'a> {
     pub(super) event: &'a Event,
 }
 
-/// The place of a line in the chain.
-#[derive(Deserialize)]
-pub(super) struct Link {
-    pub(super) sequence: u64,
-    pub(super) previous: String,
-}
-
 /// When a line was written.
 #[derive(Deserialize)]
 pub(super) struct Stamp {

@@ -8,7 +8,7 @@
 //! ledger can have lines that the database lacks, but not the reverse. They are replayed at the
 //! next start.
 
-mod chain;
+mod end;
 mod error;
 mod line;
 mod replay;
@@ -22,12 +22,13 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use ledger_chain::Head;
 use rusqlite::{Connection, params};
 
 use super::files::{MODE, StorePaths, probe};
 use super::savepoint::in_savepoint;
 use crate::store::Event;
-pub(crate) use chain::{Head, LedgerEnd};
+pub(crate) use end::LedgerEnd;
 pub(crate) use error::LedgerError;
 
 use line::{Line, MAX_LINE};
@@ -62,7 +63,7 @@ impl Ledger {
     /// Makes ledger and database agree within a write transaction: replays lines that the database
     /// lacks, which a crash, a failed commit or a restore has left.
     pub(super) fn sync(&mut self, connection: &Connection) -> Result<(), LedgerError> {
-        let database = Head::read(connection)?;
+        let database = read_head(connection)?;
         if self.current && self.head == database && self.known == find(&self.path)? {
             return Ok(());
         }
@@ -82,7 +83,7 @@ impl Ledger {
                 // Others in the transaction can be committed without the ledger.
                 let count = in_savepoint(connection, || {
                     let count = replay::replay(connection, &self.path, &database)?;
-                    self.head.write(connection)?;
+                    write_head(connection, &self.head)?;
                     Ok::<_, LedgerError>(count)
                 })?;
                 tracing::warn!("replayed {count} lines of the ledger that the database did not have");
@@ -134,7 +135,7 @@ impl Ledger {
         let (lines, head) = self.lines(events)?;
         let start = self.known.map_or(0, |(_, _, length)| length);
         self.write(&lines, start).map_err(|reason| self.failed(&reason))?;
-        head.write(connection)?;
+        write_head(connection, &head)?;
         self.known = find(&self.path)?;
         self.head = head;
         self.current = true;
@@ -203,7 +204,7 @@ pub(super) fn end(path: &Path) -> Result<Option<LedgerEnd>, LedgerError> {
 fn last_head(path: &Path) -> Result<(Head, u64), LedgerError> {
     let (file, end) = last_line(path)?;
     let head = match end.last_line {
-        Some(line) => Head::of_line(&file, &line)?,
+        Some(line) => end::head_of_line(&file, &line)?,
         None => Head::default(),
     };
     Ok((head, end.complete))
@@ -223,7 +224,7 @@ fn last_line(path: &Path) -> Result<(PathBuf, segments::End), LedgerError> {
 
 /// Makes the database one that has no line of the ledger.
 pub(super) fn forget(connection: &Connection) -> Result<(), LedgerError> {
-    Head::default().write(connection)
+    write_head(connection, &Head::default())
 }
 
 fn failed(path: &Path, reason: &io::Error) -> LedgerError {
@@ -241,24 +242,22 @@ fn find(path: &Path) -> Result<Option<Known>, LedgerError> {
     }
 }
 
-impl Head {
-    /// Reads the head that a database has.
-    pub(super) fn read(connection: &Connection) -> Result<Self, LedgerError> {
-        let read = |row: &rusqlite::Row<'_>| {
-            Ok(Self {
-                sequence: row.get(0)?,
-                hash: row.get(1)?,
-            })
-        };
-        Ok(connection
-            .prepare_cached("SELECT sequence, hash FROM ledger_head")?
-            .query_row([], read)?)
-    }
+/// Reads the head that a database has.
+pub(super) fn read_head(connection: &Connection) -> Result<Head, LedgerError> {
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(Head {
+            sequence: row.get(0)?,
+            hash: row.get(1)?,
+        })
+    };
+    Ok(connection
+        .prepare_cached("SELECT sequence, hash FROM ledger_head")?
+        .query_row([], read)?)
+}
 
-    fn write(&self, connection: &Connection) -> Result<(), LedgerError> {
-        connection
-            .prepare_cached("UPDATE ledger_head SET sequence = ?1, hash = ?2")?
-            .execute(params![self.sequence, self.hash])?;
-        Ok(())
-    }
+fn write_head(connection: &Connection, head: &Head) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached("UPDATE ledger_head SET sequence = ?1, hash = ?2")?
+        .execute(params![head.sequence, head.hash])?;
+    Ok(())
 }

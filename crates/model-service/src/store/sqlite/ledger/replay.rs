@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use ledger_chain::Head;
 use rusqlite::{Connection, params};
 
-use super::chain::Head;
 use super::error::LedgerError;
 use super::line::Stamp;
 use super::segments;

@@ -7,10 +7,11 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::chain::Head;
+use ledger_chain::{Head, Link};
+
 use super::error::LedgerError;
 use super::failed;
-use super::line::{Link, MAX_LINE};
+use super::line::MAX_LINE;
 
 /// The end of a file.
 #[derive(Debug, Default)]

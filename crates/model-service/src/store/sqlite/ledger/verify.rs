@@ -3,9 +3,10 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::chain::Head;
+use ledger_chain::{Head, Link};
+
 use super::error::LedgerError;
-use super::line::{Link, MAX_LINE};
+use super::line::MAX_LINE;
 use super::{failed, segments};
 
 /// A ledger without a wrong line.
@@ -133,7 +134,7 @@ pub(super) fn for_each_line(
 
 /// Checks that the line follows the one that made `head`, which was at `last`.
 fn check(place: &Place, line: &[u8], head: &Head, last: Option<&Place>) -> Result<(), LedgerError> {
-    let link: Link = serde_json::from_slice(line).map_err(|error| place.wrong(error.to_string()))?;
+    let link = Link::read(line).map_err(|error| place.wrong(error.to_string()))?;
     if link.sequence != head.sequence + 1 {
         let (found, expected) = (link.sequence, head.sequence + 1);
         return Err(place.wrong(format!("it has the sequence {found} instead of {expected}")));
