@@ -8,6 +8,7 @@ mod completions;
 mod device;
 mod error;
 mod evidence;
+mod exchange;
 mod export;
 mod export_batch;
 mod export_checks;
@@ -15,10 +16,13 @@ mod export_reader;
 mod fingerprint;
 mod issuer_key;
 mod ledger;
+mod lines;
 mod output;
+mod pin;
 mod pipeline;
 mod progress;
 mod proof;
+mod prove;
 mod recorded_output;
 mod show;
 mod sign;
@@ -26,6 +30,8 @@ mod signals;
 mod signed_output;
 mod signing_key;
 mod signing_rules;
+mod station;
+mod token;
 mod usage;
 mod verify;
 
@@ -49,15 +55,24 @@ struct Cli {
     json: bool,
 }
 
+impl Cli {
+    /// Returns true if stdout leads to a station, which reads failures too.
+    fn talks_on_stdout(&self) -> bool {
+        matches!(&self.command, Command::Prove(arguments) if arguments.is_stdio())
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     Export(export::ExportArguments),
     Activate(activate::ActivateArguments),
+    Prove(prove::ProveArguments),
     Show(show::ShowArguments),
     Challenge(proof::ChallengeArguments),
     Sign(sign::SignArguments),
     Verify(verify::VerifyArguments),
     Ledger(ledger::LedgerArguments),
+    Station(station::StationArguments),
     CheckGadget(check_gadget::Arguments),
     Completions(completions::CompletionsArguments),
 }
@@ -110,7 +125,7 @@ fn main() -> ExitCode {
     };
     match run(&cli) {
         Ok(status) => status,
-        Err(error) => error::report(&error, cli.json),
+        Err(error) => error::report(&error, cli.json || cli.talks_on_stdout()),
     }
 }
 
@@ -118,11 +133,13 @@ fn run(cli: &Cli) -> Result<ExitCode, ToolError> {
     match &cli.command {
         Command::Export(arguments) => export::run(arguments, cli.json)?,
         Command::Activate(arguments) => activate::run(arguments, cli.json)?,
+        Command::Prove(arguments) => prove::run(arguments, cli.json)?,
         Command::Show(arguments) => show::run(arguments, cli.json)?,
         Command::Challenge(arguments) => proof::run(arguments)?,
         Command::Sign(arguments) => sign::run(arguments)?,
         Command::Verify(arguments) => verify::run(arguments, cli.json)?,
         Command::Ledger(arguments) => ledger::run(arguments, cli.json)?,
+        Command::Station(arguments) => station::run(arguments, cli.json)?,
         Command::CheckGadget(arguments) => return check_gadget::run(arguments, cli.json),
         Command::Completions(arguments) => completions::run(arguments, &mut Cli::command())?,
     }
