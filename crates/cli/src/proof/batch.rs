@@ -332,11 +332,13 @@ fn files_at(path: &Path) -> Result<Vec<PathBuf>, BatchError> {
 
 impl EkTimeChoice {
     fn time(self) -> EkTime {
-        let since_1970 = |time: Timestamp| u64::try_from(time.as_second()).unwrap_or(0);
         match self {
-            EkTimeChoice::Now => EkTime::At(Duration::from_secs(since_1970(Timestamp::now()))),
+            EkTimeChoice::Now => EkTime::Now,
             EkTimeChoice::Issued => EkTime::Issued,
-            EkTimeChoice::At(time) => EkTime::At(Duration::from_secs(since_1970(time))),
+            EkTimeChoice::At(time) => {
+                let since_1970 = u64::try_from(time.as_second()).unwrap_or(0);
+                EkTime::At(Duration::from_secs(since_1970))
+            }
         }
     }
 }

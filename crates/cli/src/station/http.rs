@@ -19,9 +19,10 @@ use tokio::time::timeout;
 
 use super::error::{DeviceRefusal, NoResult};
 use super::limits::WrongTokens;
-use super::line::InLineStation;
+use super::line::{InLineStation, hardware_id_in};
 use super::page;
 use super::summary::LotSummary;
+use crate::error::PROGRAM;
 use crate::exchange::{ANSWER_PATH, CHALLENGE_PATH, DeviceRequest, LARGEST_REQUEST};
 use crate::token::Token;
 
@@ -176,22 +177,35 @@ async fn respond(
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };
-    let responded = spawn_blocking(move || {
-        let request = read_request(&body, has_answer)?;
-        service
-            .station
-            .respond(&request)
-            .map(|response| response.to_json())
-    });
+    let responded = spawn_blocking(move || respond_to(&service.station, &body, has_answer));
     match responded.await {
         Ok(Ok(response)) => json(StatusCode::OK, response),
         Ok(Err(NoResult::Refused(refusal))) => problem(StatusCode::UNPROCESSABLE_ENTITY, &refusal),
         Ok(Err(NoResult::Failed(error))) => {
-            failure::report(crate::error::PROGRAM, &*error);
+            failure::report(PROGRAM, &*error);
             problem(StatusCode::SERVICE_UNAVAILABLE, &*error)
         }
         Err(_) => RequestProblem::Interrupted.into_response(),
     }
+}
+
+/// Responds to a device, and reports a refusal.
+fn respond_to(station: &InLineStation, body: &[u8], has_answer: bool) -> Result<String, NoResult> {
+    let mut hardware_id = String::new();
+    let responded = read_request(body, has_answer)
+        .map_err(NoResult::from)
+        .and_then(|request| {
+            hardware_id = hardware_id_in(&request.export);
+            station.respond(&request)
+        });
+    if let Err(NoResult::Refused(refusal)) = &responded {
+        let device = match hardware_id.is_empty() {
+            true => "a device without hardware id",
+            false => &hardware_id,
+        };
+        failure::report(device, refusal);
+    }
+    responded.map(|response| response.to_json())
 }
 
 fn read_request(body: &[u8], has_answer: bool) -> Result<DeviceRequest, DeviceRefusal> {

@@ -111,14 +111,9 @@ impl InLineStation {
         response
     }
 
-    /// Records a refusal for the lot, and reports it.
+    /// Records a refusal for the lot.
     pub(super) fn record(&self, hardware_id: &str, refusal: &DeviceRefusal) {
         let failure = Failure::new(hardware_id, refusal);
-        let device = match failure.hardware_id.is_empty() {
-            true => "a device without hardware id".to_owned(),
-            false => failure.hardware_id.clone(),
-        };
-        failure::report(&device, refusal);
         let recorded = self.with_recorder(|recorder| Ok(recorder.record(failure)?));
         if let Err(error) = recorded {
             failure::report(PROGRAM, &error);
