@@ -42,15 +42,16 @@ use hardware_identity::tpm::silence_tss_log;
 
 use crate::error::ToolError;
 
-/// Hardware identities of Ubuntu Core devices: `export`, `activate` and `show` on a device, `challenge`,
-/// `sign`, `verify` and `ledger` at the issuer's station, `check-gadget` for authors of gadget snaps.
+/// Hardware identities of Ubuntu Core devices: `export`, `activate`, `prove` and `show` on a device,
+/// `challenge`, `sign`, `station`, `verify` and `ledger` at the issuer's station, `check-gadget` for authors
+/// of gadget snaps.
 #[derive(Debug, Parser)]
 #[command(name = "hardware-identity", version, after_help = EXAMPLES, after_long_help = DETAILS)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Print JSON on stdout: the results of show, verify, ledger and check-gadget, and a failure as the last
-    /// line
+    /// Print JSON on stdout: the results of show, prove, station, verify, ledger and check-gadget, and a
+    /// failure as the last line
     #[arg(long, global = true)]
     json: bool,
 }
@@ -83,6 +84,7 @@ Examples:
   hardware-identity export --output device.json
   hardware-identity challenge --batch batch-7 --ek-roots tpm-roots/ --output-dir challenges exports/
   hardware-identity sign --key issuer.pem --output signed.assert exports/
+  hardware-identity station lot --batch batch-7
   hardware-identity verify --issuer-key issuer.account-key signed.assert
   hardware-identity ledger verify station.jsonl
   hardware-identity check-gadget gadget_1.0_amd64.snap";
@@ -93,6 +95,7 @@ Examples:
   hardware-identity export --output device.json
   hardware-identity challenge --batch batch-7 --ek-roots tpm-roots/ --output-dir challenges exports/
   hardware-identity sign --key issuer.pem --output signed.assert exports/
+  hardware-identity station lot --batch batch-7
   hardware-identity verify --issuer-key issuer.account-key signed.assert
   hardware-identity ledger verify station.jsonl
   hardware-identity check-gadget gadget_1.0_amd64.snap
@@ -113,7 +116,7 @@ Exit status:
        errors
   2    the command line is wrong
   3    the device, its TPM, an HSM, GnuPG, a key manager or snapd failed
-  4    the network or another service failed (no command of today uses them)
+  4    the network, a station or another service failed
   5    the machine or the program failed: no threads, no random numbers, no temporary file
   141  the reader of stdout ended early, such as `head`; the result is incomplete";
 

@@ -151,7 +151,7 @@ impl SignFailure {
     code("digest-form-der"),
     help("Set digest-form to text before the first export if snapd has to accept the assertions")
 )]
-struct DerForm;
+pub(crate) struct DerForm;
 
 /// Other batches do not read the ledger of this one.
 #[derive(Debug, Error, Diagnostic)]

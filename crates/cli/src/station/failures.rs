@@ -44,9 +44,22 @@ impl Failure {
     }
 }
 
+/// The start of a string that a device chose, without characters that nobody can see.
 fn cut(text: &str, longest: usize) -> String {
-    let printable = |character: char| if character.is_control() { ' ' } else { character };
-    text.chars().take(longest).map(printable).collect()
+    let is_visible = |character: &char| {
+        let is_escaped = character.escape_debug().len() > 1;
+        !is_escaped || matches!(character, '"' | '\'' | '\\')
+    };
+    let shown = |character: char| if is_visible(&character) { character } else { ' ' };
+    text.chars().take(longest).map(shown).collect()
+}
+
+/// The name of a device in messages; it chose the hardware id.
+pub(super) fn device_name(hardware_id: &str) -> String {
+    match hardware_id {
+        "" => "a device without hardware id".to_owned(),
+        id => cut(id, LONGEST_ID),
+    }
 }
 
 /// The last refusal of each device.

@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::error::{DeviceRefusal, NoResult};
+use super::failures::device_name;
 use super::limits::WrongTokens;
 use super::line::{InLineStation, hardware_id_in};
 use super::page;
@@ -199,11 +200,7 @@ fn respond_to(station: &InLineStation, body: &[u8], has_answer: bool) -> Result<
             station.respond(&request)
         });
     if let Err(NoResult::Refused(refusal)) = &responded {
-        let device = match hardware_id.is_empty() {
-            true => "a device without hardware id",
-            false => &hardware_id,
-        };
-        failure::report(device, refusal);
+        failure::report(&device_name(&hardware_id), refusal);
     }
     responded.map(|response| response.to_json())
 }

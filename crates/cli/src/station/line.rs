@@ -1,21 +1,25 @@
 //! The station's side of a visit: it checks what a device sends, and records the device when its key is
 //! proven.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use files::FileError;
 use jiff::Timestamp;
 use residency::{Answer, Challenge, ClaimedIdentity, EvidenceMessage, MessageError, VerifiedEvidence};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use snap_assertions::Statement;
 
 use super::collect::DeviceFiles;
-use super::done::ProvenIdentity;
+use super::done::{ProvenIdentity, done_file};
 use super::error::{DeviceRefusal, NoResult};
 use super::expected::ExpectedDevices;
 use super::failures::Failure;
+use super::journal::Journal;
 use super::recorder::{Destination, ProvenDevice, Recorder};
 use crate::error::{PROGRAM, ToolError};
 use crate::exchange::{DeviceRequest, DeviceResult};
@@ -76,7 +80,7 @@ impl InLineStation {
         destination: Destination,
         is_kept: bool,
     ) -> Result<Self, ToolError> {
-        let batch = ProofBatch::open_or_create(directory, trust)?;
+        let batch = open_batch(directory, trust)?;
         let expected = ExpectedDevices::open(directory, expected)?;
         let recorder = match is_kept {
             true => {
@@ -248,6 +252,19 @@ impl CheckedDevice {
 fn unreadable(message: &str, reason: MessageError) -> DeviceRefusal {
     let path = PathBuf::from(message);
     ProofProblem::Message { path, reason }.into()
+}
+
+/// Opens the batch, or makes it, which no other station must do at the same time.
+fn open_batch(directory: &Path, trust: &TrustArguments) -> Result<ProofBatch, ToolError> {
+    if ProofBatch::id_in(directory).is_ok() {
+        return Ok(ProofBatch::open_or_create(directory, trust)?);
+    }
+    fs::create_dir_all(directory).map_err(|reason| FileError::Unwritable {
+        path: directory.to_owned(),
+        reason,
+    })?;
+    let _locked = Journal::open(&done_file(directory), LONGEST_WAIT, |_, _: IgnoredAny| {})?;
+    Ok(ProofBatch::open_or_create(directory, trust)?)
 }
 
 /// The hardware id that an export claims; empty if it has none.

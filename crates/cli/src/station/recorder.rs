@@ -20,12 +20,12 @@ use super::error::{DeviceRefusal, LotError, NoResult};
 use super::failures::{Failure, Failures};
 use super::journal::Journal;
 use super::output::AppendedOutput;
-use crate::error::ToolError;
+use crate::error::{PROGRAM, ToolError};
 use crate::exchange::LotOutcome;
 use crate::ledger::Ledger;
 use crate::proof::RecordedProofs;
 use crate::recorded_output::SignedExport;
-use crate::sign::SignFailure;
+use crate::sign::{DerForm, SignFailure};
 
 /// Where the results of devices go.
 #[derive(Clone)]
@@ -150,6 +150,9 @@ impl Recorder {
         };
         self.journal.append(&line)?;
         let done = DoneDevice::new(self.done.next_line(), &line);
+        if self.done.all().is_empty() && done.identity.digest_form == DigestForm::Der {
+            failure::warn(PROGRAM, &DerForm);
+        }
         self.done.add(done.clone());
         if let (Delivery::Sign(delivery), Some((_, pending))) = (&mut self.delivery, signed) {
             delivery.pending = Some(pending);

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use failure::Status;
@@ -21,6 +22,8 @@ use crate::token::{Token, TokenError};
 
 /// The threads that check and sign, beyond which devices wait.
 const THREADS: usize = 16;
+/// How long running signatures may take after a signal.
+const LAST_SIGNATURES: Duration = Duration::from_secs(10);
 
 /// Prove devices over the network: HTTP with TLS and a token, and a page with the state of the lot
 #[derive(Args, Debug)]
@@ -98,13 +101,16 @@ pub(super) fn run(arguments: &ServeArguments) -> Result<(), ToolError> {
         .max_blocking_threads(THREADS)
         .build()
         .map_err(ServeFailure::Runtime)?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let server = Server::new(acceptor, router).map_err(ServeFailure::Runtime)?;
         let (listener, address) = listen(arguments.listen).await?;
         output::write(None, &format!("listening on https://{address}/\npin {pin}\n"))?;
         server.run(listener).await;
         Ok(())
-    })
+    });
+    // A signature that takes longer is completed by the next start.
+    runtime.shutdown_timeout(LAST_SIGNATURES);
+    served
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeFailure> {

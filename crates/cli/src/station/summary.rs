@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::done::{DoneDevice, DoneDevices};
 use super::error::LotError;
 use super::expected::ExpectedDevices;
-use super::failures::{Failure, read_failures};
+use super::failures::{Failure, device_name, read_failures};
 use crate::error::ToolError;
 use crate::proof::ProofBatch;
 
@@ -103,7 +103,8 @@ impl LotSummary {
                 code,
                 cause,
             } = failure;
-            text.push_str(&format!("{hardware_id:<20} {time}  {code}  {cause}\n"));
+            let device = device_name(hardware_id);
+            text.push_str(&format!("{device:<20} {time}  {code}  {cause}\n"));
         }
         if !self.missing.is_empty() {
             text.push_str("\nmissing:\n");
