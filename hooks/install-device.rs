@@ -11,10 +11,11 @@ use std::process::ExitCode;
 use failure::Diagnostic;
 use hardware_identity::config::{OPTION, Settings};
 use hardware_identity::environment::SnapEnvironment;
+use hardware_identity::evidence::{CollectedEvidence, EvidenceMessage};
 use hardware_identity::identity::{self, HardwareIdentity, IdentityError, RecordDirectory};
 use hardware_identity::retry::RetryBudget;
 use hardware_identity::snapctl::{self, SystemMode};
-use hardware_identity::tpm::{TpmDeadline, TpmError, silence_tss_log};
+use hardware_identity::tpm::{Tpm, TpmDeadline, TpmError, silence_tss_log};
 use thiserror::Error;
 
 const PROGRAM: &str = "install-device";
@@ -96,17 +97,26 @@ impl Installation {
         // Checked first, so that no identity is made that cannot be exported.
         let wanted = self.settings.factory_export()?;
         let target = self.settings.factory.export.clone();
-        let identity = self.make(move |error| {
+        let needs_evidence = wanted.is_some() && self.settings.factory.evidence;
+        let report = move |error: TpmError| {
             failure::report(PROGRAM, &error);
             if let Some(target) = &target {
                 target.announce_failure(&failure::line(&error));
             }
             1
+        };
+        let (identity, collected) = self.make_with(report, |tpm| match needs_evidence {
+            true => Ok(Some(CollectedEvidence::read(tpm, None)?)),
+            false => Ok(None),
         })?;
         if let Some((target, headers)) = wanted {
             // With the time of the record, a further run gives the same bytes.
             let export = headers.export(&identity, &identity.record.created)?;
-            target.deliver(&export)?;
+            let evidence = collected
+                .map(|collected| collected.into_evidence(PROGRAM))
+                .transpose()?
+                .map(|evidence| EvidenceMessage::new(export.hardware_id(), &identity, evidence));
+            target.deliver(&export, evidence.as_ref())?;
         }
         Ok(())
     }
@@ -144,13 +154,23 @@ impl Installation {
         &self,
         report: impl Fn(TpmError) -> i32 + Send + Sync + 'static,
     ) -> Result<HardwareIdentity, IdentityError> {
+        let (identity, ()) = self.make_with(report, |_| Ok(()))?;
+        Ok(identity)
+    }
+
+    /// Makes the identity, and calls `work` with the TPM.
+    fn make_with<T>(
+        &self,
+        report: impl Fn(TpmError) -> i32 + Send + Sync + 'static,
+        work: impl FnMut(&mut Tpm<'_>) -> Result<T, IdentityError>,
+    ) -> Result<(HardwareIdentity, T), IdentityError> {
         let parameters = self.settings.identity();
         let deadline = TpmDeadline::of_hook(report);
         let mut budget = RetryBudget::new(self.settings.tpm_wait).with_deadline(deadline);
-        let identity = identity::ensure(&parameters, &mut budget, &self.records)?;
+        let (identity, result) = identity::ensure_with(&parameters, &mut budget, &self.records, work)?;
         for warning in identity.warnings(&parameters) {
             failure::warn(PROGRAM, &warning);
         }
-        Ok(identity)
+        Ok((identity, result))
     }
 }

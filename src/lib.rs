@@ -10,6 +10,7 @@
 //! | [`hardware_id`] | the device's serial number, from the configured source |
 //! | [`serial`] | the proposed serial number |
 //! | [`export`] | the export: the unsigned assertion that the issuer signs |
+//! | [`evidence`] | the evidence: an endorsement key of the TPM, which the issuer's station challenges |
 //! | [`factory`] | a factory boot: delivery of the export |
 //! | [`snapctl`] | calls to snapd |
 //! | [`environment`] | the environment variables that snapd sets for a snap |
@@ -22,6 +23,7 @@
 pub mod config;
 pub mod conflicts;
 pub mod environment;
+pub mod evidence;
 pub mod export;
 pub mod factory;
 pub mod hardware_id;

@@ -49,7 +49,7 @@ const INVALID: &str = "setting-invalid";
 const NOT_A_STRING: &str = "setting-not-a-string";
 
 /// All settings. Values are JSON.
-const SETTINGS: [Setting; 15] = [
+const SETTINGS: [Setting; 16] = [
     Setting {
         name: "algorithm",
         right: &[
@@ -209,6 +209,11 @@ const SETTINGS: [Setting; 15] = [
             (r#""file:export.json""#, "export-target-invalid"),
             (r#""file:/a/""#, "export-target-invalid"),
         ],
+    },
+    Setting {
+        name: "factory.evidence",
+        right: &[r#""endorsement-key""#],
+        wrong: &[(r#""yes""#, INVALID), (r#""""#, INVALID)],
     },
     Setting {
         name: "factory.then",

@@ -256,6 +256,40 @@ fn check_console(world: &World, lines: &[String]) {
     assert_eq!(*end, end_of(export));
 }
 
+/// The TPM has no certificate, so the evidence is a key, with a warning.
+#[test]
+fn evidence_is_delivered_with_the_export() {
+    let line = Line::new(BY_LABEL, "halt");
+    line.world
+        .set_option("factory.evidence", json!("endorsement-key"));
+    let outcome = line.hook_with_volume("").run().unwrap();
+    outcome.warned(&["ek-certificate-missing"]);
+    assert_eq!(line.on_volume(), ["SN-1.evidence.json", "SN-1.json"]);
+    check_export(
+        &line.world,
+        &fs::read_to_string(line.path("copy/SN-1.json")).unwrap(),
+    );
+    let evidence = fs::read_to_string(line.path("copy/SN-1.evidence.json")).unwrap();
+
+    let terminal = Terminal::new();
+    line.export_to(&terminal.target());
+    let reading = terminal.read();
+    line.hook().run().unwrap().warned(&["ek-certificate-missing"]);
+    let lines = terminal.lines(reading);
+    check_console(&line.world, &lines);
+    let begin = lines
+        .iter()
+        .position(|line| line == "-----BEGIN HARDWARE IDENTITY EVIDENCE-----");
+    let [_, on_console, end, ..] = &lines[begin.unwrap()..] else {
+        unreachable!()
+    };
+    assert_eq!(*end, end_of(on_console).replace("EXPORT", "EVIDENCE"));
+    let [file, on_console] = [&evidence, on_console].map(|json| serde_json::from_str::<Value>(json).unwrap());
+    assert_eq!(on_console, file);
+    assert_eq!(file["hardware-id"], "SN-1");
+    assert_eq!(file["endorsement"][0]["template"], "L-2");
+}
+
 fn end_of(export: &str) -> String {
     let digest = hex::encode(Sha256::digest(export));
     format!("-----END HARDWARE IDENTITY EXPORT sha256={digest}-----")

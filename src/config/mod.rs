@@ -60,6 +60,8 @@ pub struct DeviceService {
 pub struct Factory {
     /// The target of the export.
     pub export: Option<ExportTarget>,
+    /// True if the evidence of an endorsement key is delivered with the export.
+    pub evidence: bool,
     /// How the device shuts down after the installation. Unset, it boots into run mode.
     pub then: Option<Shutdown>,
 }
@@ -197,6 +199,10 @@ mod tests {
             access = "offline"
             [registration]
             proposed-serial = "key-digest"
+            [factory]
+            export = "console"
+            evidence = "endorsement-key"
+            then = "halt"
         "#;
         let settings = load(file, &json!({}), None).unwrap();
         assert_eq!(settings.algorithm, KeyKind::RSA_2048);
@@ -215,6 +221,8 @@ mod tests {
         assert_eq!(settings.device_service.headers["x-factory"], "7");
         assert!(settings.device_service.offline);
         assert_eq!(settings.proposed_serial, Some(ProposedSerial::KeyDigest));
+        assert!(settings.factory.export.is_some() && settings.factory.evidence);
+        assert_eq!(settings.factory.then, Some(Shutdown::Halt));
     }
 
     #[test]
@@ -276,6 +284,7 @@ mod tests {
             ("hardware-id = ''\n", "1", "hardware-id-source-unknown"),
             ("tcti = 'tpm0'\n", "1", "tcti-invalid"),
             ("factory.export = 'usb'\n", "1", "export-target-invalid"),
+            ("factory.evidence = 'yes'\n", "1", "setting-invalid"),
             ("tpm-wait = 1\nb = \n", "2", "settings-file-syntax"),
         ] {
             check(load(file, &json!({}), None), code, line);

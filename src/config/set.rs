@@ -10,7 +10,7 @@ use crate::snapctl::Shutdown;
 
 /// The names of all settings, as in the settings file; `NAME` stands for the name of an HTTP
 /// header.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 16] = [
     "algorithm",
     "handle",
     "digest-form",
@@ -25,6 +25,7 @@ pub const NAMES: [&str; 15] = [
     "device-service.access",
     "registration.proposed-serial",
     "factory.export",
+    "factory.evidence",
     "factory.then",
 ];
 const HEADERS: &str = "device-service.headers.";
@@ -73,6 +74,7 @@ impl Settings {
             }
             "device-service.access" => "offline",
             "registration.proposed-serial" => "hardware-id or key-digest",
+            "factory.evidence" => "endorsement-key",
             "factory.then" => "halt or poweroff",
             _ => return Err(SettingError::Unknown(shortened(name))),
         };
@@ -102,6 +104,7 @@ impl Settings {
                 ];
                 self.proposed_serial = Some(choice(value, &choices)?);
             }
+            "factory.evidence" => self.factory.evidence = choice(value, &[("endorsement-key", true)])?,
             "factory.then" => {
                 let choices = Shutdown::ALL.map(|shutdown| (shutdown.name(), shutdown));
                 self.factory.then = Some(choice(value, &choices)?);

@@ -14,13 +14,10 @@ use rustix::io::Errno;
 use rustix::termios::{isatty, tcdrain};
 
 use super::{ConsoleError, hex_digest};
-use crate::export::Export;
 
-const BEGIN: &str = "-----BEGIN HARDWARE IDENTITY EXPORT-----";
-const END: &str = "-----END HARDWARE IDENTITY EXPORT";
 const FAILED: &str = "-----HARDWARE IDENTITY FAILED-----";
-/// An export has one or two KiB: two seconds at 9600 baud. A terminal that takes no data for so
-/// long was stopped.
+/// An export has one or two KiB: two seconds at 9600 baud. Evidence has at most 48 KiB: 50 s. A
+/// terminal that takes no data for so long was stopped.
 pub(super) const EXPORT_LIMIT: Duration = Duration::from_secs(60);
 /// Short, because the failure that is announced may be the console's own.
 pub(super) const FAILURE_LIMIT: Duration = Duration::from_secs(5);
@@ -58,15 +55,18 @@ impl Console {
         })
     }
 
-    /// Writes the export and waits until it has left the device.
+    /// Writes a line, such as the export, between markers with its name, and waits until it has left
+    /// the device.
     ///
     /// # Errors
     /// [`ConsoleError`].
-    pub(super) fn deliver(&self, export: &Export) -> Result<(), ConsoleError> {
-        let line = export.line();
-        let digest = hex_digest(&line);
+    pub(super) fn deliver(&self, name: &str, line: &str) -> Result<(), ConsoleError> {
+        let digest = hex_digest(line);
         // The console may be in the middle of a line; a marker begins one.
-        self.write(&format!("\n{BEGIN}\n{line}\n{END} sha256={digest}-----\n"))
+        self.write(&format!(
+            "\n-----BEGIN HARDWARE IDENTITY {name}-----\n{line}\n\
+             -----END HARDWARE IDENTITY {name} sha256={digest}-----\n"
+        ))
     }
 
     /// Writes why there is no export.

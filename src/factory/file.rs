@@ -1,4 +1,4 @@
-//! Delivery to a file: the whole export or nothing, on the medium, and never in place of another
+//! Delivery to a file: the whole export or evidence, or nothing, on the medium, and never in place of another
 //! device's export.
 
 use std::fs::File;
@@ -9,6 +9,7 @@ use rustix::fs::{Advice, fadvise};
 use serde_json::Value;
 
 use super::{DeliveryError, hex_digest};
+use crate::evidence::EvidenceMessage;
 use crate::export::Export;
 
 /// Bytes. Far above any export.
@@ -38,16 +39,37 @@ pub(super) fn name(hardware_id: &str) -> String {
     name + ".json"
 }
 
-/// Writes the export to `path` and reads it back.
+/// What is written to a file, and the member by which a later run knows what an earlier one wrote.
+struct Document<'a> {
+    content: String,
+    /// Name and value.
+    owner: (&'a str, &'a str),
+}
+
+/// Writes the evidence beside `path` if there is any, and then the export to `path`. Reads both back.
 ///
 /// # Errors
-/// [`DeliveryError`]; an earlier file at `path` is still whole.
-pub(super) fn deliver(path: &Path, export: &Export) -> Result<(), DeliveryError> {
-    let document = export.document();
-    let content = document.as_bytes();
+/// [`DeliveryError`]; an earlier file of the same name is still whole.
+pub(super) fn deliver_both(
+    path: &Path,
+    export: &Export,
+    evidence: Option<&EvidenceMessage>,
+) -> Result<(), DeliveryError> {
+    if let Some(evidence) = evidence {
+        let document = Document {
+            content: evidence.document(),
+            owner: ("key-name", &evidence.key_name()),
+        };
+        deliver(&path.with_extension("evidence.json"), &document)?;
+    }
+    deliver(path, &Document::of_export(export))
+}
+
+fn deliver(path: &Path, document: &Document<'_>) -> Result<(), DeliveryError> {
+    let content = document.content.as_bytes();
     match existing(path)? {
         Some(existing) if existing == content => flush(path)?,
-        Some(existing) if !is_of(export, &existing) => {
+        Some(existing) if !document.may_replace(&existing) => {
             return Err(DeliveryError::OtherDevice(path.to_owned()));
         }
         _ => files::write(path, content, MODE).map_err(|error| DeliveryError::from_file(path, error))?,
@@ -55,6 +77,24 @@ pub(super) fn deliver(path: &Path, export: &Export) -> Result<(), DeliveryError>
     match read_from_medium(path)? == content {
         true => Ok(()),
         false => Err(DeliveryError::NotStored(path.to_owned())),
+    }
+}
+
+impl<'a> Document<'a> {
+    fn of_export(export: &'a Export) -> Self {
+        Document {
+            content: export.document(),
+            owner: ("hardware-id-key", export.hardware_id_key()),
+        }
+    }
+
+    /// Returns true if the content is older and of this device. An empty file belongs to no device:
+    /// some file systems leave one after a power cut.
+    fn may_replace(&self, content: &[u8]) -> bool {
+        let (name, value) = self.owner;
+        let older = serde_json::from_slice::<Value>(content).ok();
+        let owner = older.as_ref().and_then(|older| older.get(name)?.as_str());
+        content.is_empty() || owner == Some(value)
     }
 }
 
@@ -67,15 +107,6 @@ fn existing(path: &Path) -> Result<Option<Vec<u8>>, DeliveryError> {
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(DeliveryError::from_file(path, error)),
     }
-}
-
-/// Returns true if the content is an older export of this device. An empty file belongs to no
-/// device: some file systems leave one after a power cut.
-fn is_of(export: &Export, content: &[u8]) -> bool {
-    let key = serde_json::from_slice(content)
-        .ok()
-        .and_then(|older: Value| older.get("hardware-id-key").cloned());
-    content.is_empty() || key.as_ref().and_then(Value::as_str) == Some(export.hardware_id_key())
 }
 
 /// Flushes a file that an earlier run wrote. That run may have been killed before it did so.
@@ -137,12 +168,12 @@ mod tests {
         let older = content.replace("a-box", "b-box");
         for earlier in [None, Some(""), Some(&older), Some(&content)] {
             let _ = earlier.map(|earlier| fs::write(&path, earlier).unwrap());
-            deliver(&path, &export()).unwrap();
+            deliver_both(&path, &export(), None).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), content);
         }
         for other in ["{\"hardware-id-key\": \"OTHER\"}", "{}", "notes", "\n"] {
             fs::write(&path, other).unwrap();
-            let error = deliver(&path, &export()).unwrap_err();
+            let error = deliver_both(&path, &export(), None).unwrap_err();
             assert!(matches!(error, DeliveryError::OtherDevice(_)), "{error}");
             assert_eq!(fs::read_to_string(&path).unwrap(), other);
         }
@@ -155,10 +186,10 @@ mod tests {
         let [path, new, other] = ["a.json", ".a.json.new", "other"].map(|name| directory.path().join(name));
         fs::write(&other, "").unwrap();
         symlink(&other, &new).unwrap();
-        deliver(&path, &export()).unwrap();
+        deliver_both(&path, &export(), None).unwrap();
         fs::remove_file(&path).unwrap();
         symlink(&other, &path).unwrap();
-        let error = deliver(&path, &export()).unwrap_err();
+        let error = deliver_both(&path, &export(), None).unwrap_err();
         assert!(matches!(error, DeliveryError::NotRegular(_)), "{error}");
         assert_eq!(fs::read_to_string(&other).unwrap(), "");
     }

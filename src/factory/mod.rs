@@ -1,5 +1,5 @@
-//! A factory boot: delivery of the export to a volume, the console or a file, where the factory
-//! line picks it up.
+//! A factory boot: delivery of the export, and of its evidence, to a volume, the console or a file,
+//! where the factory line picks it up.
 
 mod console;
 mod error;
@@ -14,26 +14,34 @@ use identity_key::Hash;
 pub use error::{ConsoleError, DeliveryError, VolumeError};
 pub use target::{ExportTarget, InvalidTarget};
 
+use crate::evidence::EvidenceMessage;
 use crate::export::Export;
 
 impl ExportTarget {
     /// Delivers the export. When this returns, the export is on the medium; a file was read back
-    /// from it.
+    /// from it. The evidence comes first, so that an export that is there has its evidence. On a volume
+    /// and in a directory it is beside the export, with the extension `evidence.json`.
     ///
     /// # Errors
     /// [`DeliveryError`]; an older export is still whole, and no incomplete file has the name of an
     /// export.
-    pub fn deliver(&self, export: &Export) -> Result<(), DeliveryError> {
+    pub fn deliver(&self, export: &Export, evidence: Option<&EvidenceMessage>) -> Result<(), DeliveryError> {
         match self {
             ExportTarget::Volume(label) => {
                 let directory = volume::find(label)?;
-                file::deliver(&directory.join(file::name(export.hardware_id())), export)
+                file::deliver_both(
+                    &directory.join(file::name(export.hardware_id())),
+                    export,
+                    evidence,
+                )
             }
             ExportTarget::Console(device) => {
-                Console::open(device, EXPORT_LIMIT)?.deliver(export)?;
-                Ok(())
+                if let Some(evidence) = evidence {
+                    Console::open(device, EXPORT_LIMIT)?.deliver("EVIDENCE", &evidence.line())?;
+                }
+                Ok(Console::open(device, EXPORT_LIMIT)?.deliver("EXPORT", &export.line())?)
             }
-            ExportTarget::File(path) => file::deliver(path, export),
+            ExportTarget::File(path) => file::deliver_both(path, export, evidence),
         }
     }
 

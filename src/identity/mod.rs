@@ -118,20 +118,36 @@ pub fn ensure(
     budget: &mut RetryBudget,
     records: &RecordDirectory,
 ) -> Result<HardwareIdentity, IdentityError> {
+    let (identity, ()) = ensure_with(parameters, budget, records, |_| Ok(()))?;
+    Ok(identity)
+}
+
+/// Makes or finds the identity as [`ensure`], and calls `work` with the TPM before the record is
+/// written. `work` is called again if the connection to the TPM breaks.
+///
+/// # Errors
+/// Those of [`ensure`] and of `work`.
+pub fn ensure_with<T>(
+    parameters: &IdentityParameters,
+    budget: &mut RetryBudget,
+    records: &RecordDirectory,
+    mut work: impl FnMut(&mut Tpm<'_>) -> Result<T, IdentityError>,
+) -> Result<(HardwareIdentity, T), IdentityError> {
     let record = records.load()?;
-    let mut identity = with_tpm(&parameters.tcti, budget, |tpm| {
-        Lookup {
+    let (mut identity, result) = with_tpm(&parameters.tcti, budget, |tpm| {
+        let mut lookup = Lookup {
             tpm,
             parameters,
             records: Some(records),
-        }
-        .ensure(record.clone())
+        };
+        let identity = lookup.ensure(record.clone())?;
+        Ok::<_, IdentityError>((identity, work(tpm)?))
     })?;
     if !records.file().exists() {
         identity.record = records.store(identity.record)?;
         identity.recorded = true;
     }
-    Ok(identity)
+    Ok((identity, result))
 }
 
 /// How to check, if there is no record, that the key at the handle is the identity.

@@ -9,14 +9,14 @@ use crate::station::Station;
 use crate::succeeded;
 
 /// TPM_CC (TPM 2.0 Library part 2, section 6.5.2).
-const GET_CAPABILITY: u32 = 0x17a;
-const NV_READ: u32 = 0x14e;
-const NV_READ_PUBLIC: u32 = 0x169;
+pub(crate) const GET_CAPABILITY: u32 = 0x17a;
+pub(crate) const NV_READ: u32 = 0x14e;
+pub(crate) const NV_READ_PUBLIC: u32 = 0x169;
 const ACTIVATE_CREDENTIAL: u32 = 0x147;
 const POLICY_SECRET: u32 = 0x151;
 const START_AUTH_SESSION: u32 = 0x176;
 
-fn counted(device: &LineDevice, run: impl FnOnce()) -> BTreeMap<u32, u64> {
+pub(crate) fn counted(device: &LineDevice, run: impl FnOnce()) -> BTreeMap<u32, u64> {
     device.tpm.reset_counts();
     run();
     device.tpm.counts()

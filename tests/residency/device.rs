@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
-use testbed::{Device, TestTpm};
+use testbed::{Device, HookOutcome, SystemMode, TestTpm};
 
 use crate::bench::succeed;
-use crate::common::{PREPARE_DEVICE, program};
+use crate::common::{INSTALL_DEVICE, PREPARE_DEVICE, program};
 
 /// A CA of swtpm_localca: a root and an issuer of EK certificates.
 pub(crate) struct Ca {
@@ -218,6 +218,26 @@ impl LineDevice {
             &evidence,
         ];
         self.tool(&[&["export"], &headers[..], &files, further].concat())
+    }
+
+    /// Runs install-device as on a factory boot, with export and evidence to a directory.
+    pub(crate) fn install(&self, directory: &Path) -> HookOutcome {
+        let file = directory.join(format!("{}.json", self.id));
+        let settings = format!(
+            "issuer-id = 'example-issuer'\nmanufacturer = 'Acme'\nhardware-name = 'example-box'\n\
+             hardware-id = '{}'\n[factory]\nexport = 'file:{}'\nevidence = 'endorsement-key'\n",
+            self.id,
+            file.display()
+        );
+        self.device.write_settings(&settings).unwrap();
+        let mode = SystemMode {
+            mode: "install".to_owned(),
+            factory: true,
+            ..SystemMode::default()
+        };
+        self.device.set_system_mode(mode).unwrap();
+        let hook = self.device.hook(Path::new(INSTALL_DEVICE));
+        hook.env("TCTI", self.tpm.tcti()).run().unwrap()
     }
 
     pub(crate) fn activate(&self, challenge: &Path, answer: &Path) -> Output {

@@ -11,6 +11,7 @@ mod common;
 mod batches;
 mod commands;
 mod device;
+mod factory;
 mod outsiders;
 mod refusals;
 mod registration;

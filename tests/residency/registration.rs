@@ -39,6 +39,9 @@ fn proven_devices_are_imported_and_register() {
         import
             .args(["import", "--config"])
             .arg(bench.file("model-service.toml"))
+            .arg("--require-proofs")
+            .arg("--proofs")
+            .arg(station.path("batch/ledger.jsonl"))
             .arg(&signed),
     );
     for device in devices {

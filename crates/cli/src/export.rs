@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use failure::Status;
 use hardware_identity::config::{MissingSettings, Settings};
+use hardware_identity::evidence::{CollectedEvidence, EvidenceMessage, NoEndorsementKey};
 use hardware_identity::export::Export;
 use hardware_identity::hardware_id::{HardwareIdError, HardwareIdSource};
 use hardware_identity::identity;
 use hardware_identity::time::utc_now;
 use identity_key::{DigestForm, IdentityKeyError};
 use miette::Diagnostic;
-use residency::{EkTemplate, EvidenceMessage};
+use residency::EkTemplate;
 use snap_assertions::types::HardwareIdentity;
 use snap_assertions::{HeaderError, InvalidStatement, SignError, SignOptions, Statement};
 use thiserror::Error;
 
 use crate::device::LocalDevice;
 use crate::error::{PROGRAM, ToolError};
-use crate::evidence::{CollectedEvidence, NoEndorsementKey};
 use crate::output;
 use crate::signing_key::SignerArguments;
 use crate::signing_rules::{self, UnsafeIdentity};
@@ -193,7 +193,7 @@ fn write_evidence(
     identity: &identity::HardwareIdentity,
 ) -> Result<(), ToolError> {
     let message = evidence_message(evidence, statement, identity)?;
-    Ok(output::write(Some(file), &message.to_json())?)
+    Ok(output::write(Some(file), &message.document())?)
 }
 
 fn evidence_message(
@@ -202,13 +202,10 @@ fn evidence_message(
     identity: &identity::HardwareIdentity,
 ) -> Result<EvidenceMessage, ExportFailure> {
     let hardware_id = statement.headers.get_str("hardware-id").unwrap_or_default();
-    Ok(EvidenceMessage {
-        hardware_id: hardware_id.to_owned(),
-        key_name: identity.record.name.as_bytes().to_vec(),
-        evidence: evidence
-            .into_evidence(PROGRAM)
-            .map_err(ExportFailure::NoEvidence)?,
-    })
+    let evidence = evidence
+        .into_evidence(PROGRAM)
+        .map_err(ExportFailure::NoEvidence)?;
+    Ok(EvidenceMessage::new(hardware_id, identity, evidence))
 }
 
 /// The export of this device and its evidence, both as JSON.
@@ -216,7 +213,7 @@ pub(crate) fn with_evidence(
     device: &LocalDevice,
     headers: &ExportHeaders,
     template: Option<EkTemplate>,
-) -> Result<(String, EvidenceMessage), ToolError> {
+) -> Result<(String, String), ToolError> {
     let (identity, evidence) = device.open(|tpm, identity| {
         let evidence = CollectedEvidence::read(tpm, template)?;
         Ok((identity.clone(), evidence))
@@ -226,7 +223,7 @@ pub(crate) fn with_evidence(
     }
     let json = headers.export(device.settings.clone(), &identity)?.document();
     let message = evidence_message(evidence, &checked(&json)?, &identity)?;
-    Ok((json, message))
+    Ok((json, message.document()))
 }
 
 /// The statement, after all checks of snapd, the model service and the issuer's station.

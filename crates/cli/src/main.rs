@@ -7,7 +7,6 @@ mod check_gadget;
 mod completions;
 mod device;
 mod error;
-mod evidence;
 mod exchange;
 mod export;
 mod export_batch;

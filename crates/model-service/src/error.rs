@@ -4,6 +4,7 @@ use std::io;
 
 use failure::{Diagnostic, Status};
 use files::FileError;
+use ledger_chain::ChainError;
 use thiserror::Error;
 
 use crate::http::ServeError;
@@ -46,6 +47,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Import(#[from] ImportError),
+    /// The ledger with the proofs cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Proofs(#[from] ChainError),
     /// An import refused assertions, and stored nothing.
     #[error("nothing was imported: {refused} of {total} assertions were refused")]
     #[diagnostic(
@@ -128,6 +133,7 @@ impl Error {
             | Self::Page(_)
             | Self::Serve(_)
             | Self::Input(_)
+            | Self::Proofs(_)
             | Self::ImportRefused { .. }
             | Self::CheckFailed { .. } => Status::BadInput,
         }

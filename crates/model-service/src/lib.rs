@@ -56,7 +56,7 @@ use std::{panic, process, thread};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::http::{ServeError, Server, TrustedProxies};
-use crate::import::{ImportCounts, ImportReport, Input, ReportLine};
+use crate::import::{ImportCounts, ImportReport, Importer, Input, RecordedProofs, ReportLine};
 use crate::page::Page;
 use crate::reload::Reloader;
 use crate::service::{Service, open_importer};
@@ -69,6 +69,7 @@ pub use admin::{
 };
 pub use check::check;
 pub use error::Error;
+pub use import::ImportArguments;
 pub use init::InitArguments;
 pub use logging::{LogFormat, start_log};
 
@@ -139,18 +140,25 @@ fn abort_if_writer_panics() {
     }));
 }
 
-/// Imports the assertions in `inputs` (`-` is stdin), all or none, and prints a line for each.
+/// Imports assertions, all or none, and prints a line for each.
 ///
 /// # Errors
-/// [`Error::ImportRefused`] if an assertion is refused; other variants if the settings or the
-/// inputs cannot be used, or the database fails.
-pub fn import(file: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
-    let settings = Settings::read(file)?;
-    let inputs: Vec<_> = inputs
+/// [`Error::ImportRefused`] if an assertion is refused; other variants if the settings, the inputs or
+/// the proofs cannot be used, or the database fails.
+pub fn import(arguments: &ImportArguments) -> Result<(), Error> {
+    let settings = Settings::read(&arguments.config)?;
+    let read = |ledger: &PathBuf| RecordedProofs::read(ledger, arguments.require_proofs);
+    let proofs = arguments.proofs.as_ref().map(read).transpose()?;
+    let compared = proofs.is_some();
+    let inputs: Vec<_> = arguments
+        .files
         .iter()
         .map(|path| Input::open(path))
         .collect::<Result<_, _>>()?;
-    let importer = open_importer(&settings)?;
+    let importer = Importer {
+        proofs,
+        ..open_importer(&settings)?
+    };
     let names: Vec<_> = inputs.iter().filter_map(|input| input.name.as_deref()).collect();
     let origin = ImportOrigin::new(admin::command(), &names.join(", "));
     let report = importer.run(inputs, &origin);
@@ -171,10 +179,15 @@ pub fn import(file: &Path, inputs: &[PathBuf]) -> Result<(), Error> {
         present,
         older,
         warnings,
+        proven,
         ..
     } = counts;
+    let proofs = match compared {
+        true => format!(", {proven} with a recorded proof"),
+        false => String::new(),
+    };
     eprintln!(
-        "model-service: {new} new, {replaced} replaced, {present} already imported, {older} older than the stored one, {warnings} with a warning"
+        "model-service: {new} new, {replaced} replaced, {present} already imported, {older} older than the stored one, {warnings} with a warning{proofs}"
     );
     Ok(())
 }
@@ -192,6 +205,9 @@ fn print_line(out: &mut impl io::Write, line: &ReportLine) -> io::Result<()> {
     write!(out, "{input}:{}: {}", line.number, line.outcome.name())?;
     if let Some(id) = &line.hardware_id {
         write!(out, " {id:?}")?;
+    }
+    if let Some(proof) = line.proof {
+        write!(out, " (proof: {})", proof.name())?;
     }
     match &line.reason {
         Some(reason) => writeln!(out, ": {reason}"),

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use model_service::{Error, IdentityChange, InitArguments, LogFormat, start_log};
+use model_service::{Error, IdentityChange, ImportArguments, InitArguments, LogFormat, start_log};
 
 /// A reference model service: gives Ubuntu Core devices their serial assertions
 #[derive(Debug, Parser)]
@@ -54,14 +54,7 @@ enum Command {
     },
     /// Imports hardware identities: all, or none if one is refused
     #[command(after_long_help = IMPORT_EXAMPLES)]
-    Import {
-        /// Settings file
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-        /// Streams of signed assertions; - is stdin
-        #[arg(value_name = "FILE", required = true)]
-        files: Vec<PathBuf>,
-    },
+    Import(ImportArguments),
     /// Copies the database to a new directory, also while the service runs
     #[command(after_long_help = BACKUP_EXAMPLES)]
     Backup {
@@ -227,6 +220,7 @@ const IMPORT_EXAMPLES: &str = "\
 Examples:
   model-service import --config bench/model-service.toml signed.assert
   cat *.assert | model-service import --config bench/model-service.toml -
+  model-service import --config bench/model-service.toml --proofs station.jsonl --require-proofs signed.assert
 
 Prints a line for each assertion: FILE:NUMBER: OUTCOME \"HARDWARE-ID\". The outcome is new, replaced,
 present, older or refused. The line of a refused assertion ends with cause, advice and code.";
@@ -255,7 +249,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Init(arguments) => model_service::init(&arguments),
         Command::Serve { config } => model_service::serve(&config, log_format),
-        Command::Import { config, files } => model_service::import(&config, &files),
+        Command::Import(arguments) => model_service::import(&arguments),
         Command::MigrateStore {
             from,
             to,

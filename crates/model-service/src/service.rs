@@ -195,6 +195,7 @@ impl LiveSettings {
                 account_keys,
                 digest_forms: settings.digest_forms.clone(),
                 duplicate_hardware_ids: settings.duplicate_hardware_ids,
+                proofs: None,
                 stopped: Arc::clone(imports_stopped),
             },
         }
@@ -208,6 +209,7 @@ pub(crate) fn open_importer(settings: &Settings) -> Result<Importer, ServiceErro
         store: Store::open(settings)?,
         digest_forms: settings.digest_forms.clone(),
         duplicate_hardware_ids: settings.duplicate_hardware_ids,
+        proofs: None,
         stopped: Arc::default(),
     })
 }

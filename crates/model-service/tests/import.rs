@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::device::Device;
 use common::http::{Answer, Request};
-use common::{ASSERTIONS, Bench, TOKEN, pem, sign_as, text_vector};
+use common::{ASSERTIONS, Bench, TOKEN, failed, pem, sign_as, text_vector};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -368,4 +368,77 @@ fn the_end_of_the_service_does_not_import_half_a_body() {
     kill(Pid::from_raw(service.child.id() as i32), Signal::SIGTERM).unwrap();
     assert!(service.child.wait().unwrap().success());
     assert_eq!(bench.count("identities"), 0);
+}
+
+/// Lines of a station's ledger as JSON without the members of the chain.
+fn chained(lines: Vec<serde_json::Value>) -> String {
+    let (mut text, mut previous) = (String::new(), "0".repeat(64));
+    for (mut line, sequence) in lines.into_iter().zip(1..) {
+        line["sequence"] = json!(sequence);
+        line["previous"] = json!(previous);
+        line["kind"] = json!("signed");
+        let line = line.to_string();
+        previous = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, line.as_bytes())
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        text.push_str(&(line + "\n"));
+    }
+    text
+}
+
+#[test]
+fn identities_are_compared_with_recorded_proofs() {
+    let bench = Bench::new();
+    let devices = ["proven", "unproven", "absent", "other"].map(Device::fresh);
+    let line = |id: &str, digest: &str, proof: serde_json::Value| json!({"hardware-id": id, "hardware-id-key-sha3-384": digest, "revision": 0, "proof": proof});
+    let activation = json!({"batch": "b", "ek-sha256": "c", "key-name": "d"});
+    let ledger = chained(vec![
+        line("proven", &devices[0].digest(), activation.clone()),
+        line("unproven", &devices[1].digest(), json!("none")),
+        line("other", &devices[0].digest(), activation),
+    ]);
+    let path = |name: &str, text: &str| bench.write(name, text.as_bytes()).to_str().unwrap().to_owned();
+    let proofs = path("station.jsonl", &ledger);
+    let all: Vec<_> = devices.iter().map(Device::identity).collect();
+    let (all, first) = (path("all.assert", &all.join("\n")), path("first.assert", &all[0]));
+    let import = |arguments: &[&str]| bench.run(&["import"], arguments);
+
+    let required = import(&["--proofs", &proofs, "--require-proofs", &all]);
+    failed(&required, 1, "import-refused");
+    assert_eq!(bench.count("identities"), 0);
+    let output = import(&["--proofs", &proofs, &all]);
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let found: Vec<_> = lines
+        .lines()
+        .map(|line| line.split_once(" (proof: ").unwrap().1)
+        .collect();
+    let codes = ["proof-not-recorded", "proof-not-recorded", "proof-of-other-key"];
+    assert_eq!(found[0], "recorded)");
+    for (line, (status, code)) in found[1..]
+        .iter()
+        .zip(["none", "none", "other-key"].into_iter().zip(codes))
+    {
+        assert!(
+            line.starts_with(status) && line.ends_with(&format!("[{code}]")),
+            "{line}"
+        );
+    }
+    assert_eq!(bench.count("identities"), 4);
+    let output = import(&["--proofs", &proofs, "--require-proofs", &first]);
+    assert!(output.status.success(), "{output:?}");
+    // Without the flag, nothing is said of proofs.
+    let output = import(&[&first]);
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("proof"));
+
+    let changed = path("changed.jsonl", &ledger.replace("unproven", "unprovem"));
+    failed(&import(&["--proofs", &changed, &first]), 1, "ledger-chain-broken");
+    failed(
+        &import(&["--proofs", "/nonexistent", &first]),
+        1,
+        "file-unreadable",
+    );
+    assert_eq!(import(&["--require-proofs", &first]).status.code(), Some(2));
 }

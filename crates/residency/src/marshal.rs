@@ -6,7 +6,9 @@ use identity_key::Hash;
 pub(crate) const ALG_RSA: u16 = 0x0001;
 pub(crate) const ALG_AES: u16 = 0x0006;
 pub(crate) const ALG_NULL: u16 = 0x0010;
+#[cfg(feature = "station")]
 pub(crate) const ALG_RSASSA: u16 = 0x0014;
+#[cfg(feature = "station")]
 pub(crate) const ALG_ECDSA: u16 = 0x0018;
 pub(crate) const ALG_ECC: u16 = 0x0023;
 pub(crate) const ALG_CFB: u16 = 0x0043;
@@ -22,6 +24,7 @@ pub(crate) const fn algorithm(hash: Hash) -> u16 {
 }
 
 /// A TPM2B. All of them here are shorter than 64 KiB.
+#[cfg(feature = "station")]
 pub(crate) fn sized(bytes: &[u8]) -> Vec<u8> {
     let size = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
     [&size.to_be_bytes()[..], bytes].concat()

@@ -107,7 +107,7 @@ pub(crate) fn run(arguments: &ProveArguments, json: bool) -> Result<(), ToolErro
     };
     let device = LocalDevice::read(json || arguments.stdio)?;
     let (export, evidence) = with_evidence(&device, &arguments.headers, arguments.ek_template)?;
-    let request = DeviceRequest::new(&export, &evidence.to_json()).map_err(ProveFailure::invalid)?;
+    let request = DeviceRequest::new(&export, &evidence).map_err(ProveFailure::invalid)?;
     let challenge = visit.send(&request)?;
     let challenge = Challenge::read(&challenge).map_err(ProveFailure::invalid)?;
     let answer = answer_challenge(&device, challenge)?;

@@ -83,4 +83,20 @@ pub(crate) enum RefusalReason {
         )
     )]
     DuplicateHardwareId { digest: String },
+    /// A warning, if proofs are not required.
+    #[error("the ledger of the station has no proof for this hardware-id")]
+    #[diagnostic(
+        code("proof-not-recorded"),
+        help(
+            "Prove the device at the issuer's station, and sign it with `hardware-identity sign --require-proof`"
+        )
+    )]
+    NoProof,
+    /// A warning, if proofs are not required.
+    #[error("the ledger of the station has a proof for this hardware-id, but of another key")]
+    #[diagnostic(
+        code("proof-of-other-key"),
+        help("Find out which key the device has, and import the assertion that was signed with the proof")
+    )]
+    ProofOfOtherKey,
 }

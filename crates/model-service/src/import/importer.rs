@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use super::error::{ImportError, RefusalReason};
 use super::input::Input;
+use super::proofs::{ProofStatus, RecordedProofs};
 use super::read::{self, QUEUE, VerifiedChunk};
 use super::report::{ImportOutcome, ImportReport, ReportLine, ReportWriter};
 use super::verify::{RefusedAssertion, Verifier};
@@ -36,6 +37,8 @@ pub(crate) struct Importer {
     /// The accepted forms of the key digest.
     pub(crate) digest_forms: Vec<DigestForm>,
     pub(crate) duplicate_hardware_ids: DuplicateHardwareIds,
+    /// The proofs that the identities are compared with.
+    pub(crate) proofs: Option<RecordedProofs>,
     /// True when the service ends: an import then stores nothing.
     pub(crate) stopped: Arc<AtomicBool>,
 }
@@ -143,9 +146,21 @@ impl Importer {
             .iter_mut()
             .filter(|line| line.outcome != ImportOutcome::Refused);
         for (line, (identity, result)) in stored.zip(identities.into_iter().zip(results)) {
-            let (outcome, problem) = self.judge(identity.revision, result);
+            let (mut outcome, mut problem) = self.judge(identity.revision, result);
+            let proofs = self.proofs.as_ref();
+            let proof = proofs.map(|proofs| proofs.status(&identity.hardware_id, &identity.digest));
+            if outcome != ImportOutcome::Refused
+                && let Some(unproven) = proof.and_then(ProofStatus::problem)
+            {
+                if proofs.is_some_and(|proofs| proofs.required) {
+                    (outcome, problem) = (ImportOutcome::Refused, Some(unproven));
+                } else {
+                    problem = problem.or(Some(unproven));
+                }
+            }
             let about = ReportLine::new(line.input.take(), line.number, outcome)
-                .about(Some(identity.hardware_id), Some(identity.digest));
+                .about(Some(identity.hardware_id), Some(identity.digest))
+                .with_proof(proof);
             *line = match problem {
                 Some(problem) => about.because(&problem),
                 None => about,
@@ -212,6 +227,7 @@ mod tests {
             account_keys: Arc::new(AccountKeys::read(&[]).unwrap()),
             digest_forms: Vec::new(),
             duplicate_hardware_ids: DuplicateHardwareIds::Warn,
+            proofs: None,
             stopped: Arc::default(),
         };
         let input = Input {

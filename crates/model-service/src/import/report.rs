@@ -7,6 +7,7 @@ use failure::Diagnostic;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::proofs::ProofStatus;
 use crate::message::{cause, message};
 use crate::store::ImportOrigin;
 
@@ -61,6 +62,10 @@ pub(crate) struct ReportLine {
     cause: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
+    /// Absent if the import was not compared with proofs, which the command alone does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub(crate) proof: Option<ProofStatus>,
 }
 
 impl ReportLine {
@@ -75,6 +80,7 @@ impl ReportLine {
             code: None,
             cause: None,
             advice: None,
+            proof: None,
         }
     }
 
@@ -84,6 +90,10 @@ impl ReportLine {
             digest,
             ..self
         }
+    }
+
+    pub(super) fn with_proof(self, proof: Option<ProofStatus>) -> Self {
+        Self { proof, ..self }
     }
 
     pub(super) fn because(self, reason: &dyn Diagnostic) -> Self {
@@ -107,10 +117,15 @@ pub(crate) struct ImportCounts {
     pub(crate) refused: u64,
     /// Those of the others that have a warning.
     pub(crate) warnings: u64,
+    /// Those of the others that have a recorded proof; 0 without `--proofs`.
+    pub(crate) proven: u64,
 }
 
 impl ImportCounts {
     fn add(&mut self, line: &ReportLine) {
+        if line.outcome != ImportOutcome::Refused && line.proof == Some(ProofStatus::Recorded) {
+            self.proven += 1;
+        }
         if line.outcome != ImportOutcome::Refused && line.code.is_some() {
             self.warnings += 1;
         }
@@ -137,6 +152,7 @@ impl ImportCounts {
             older,
             refused,
             warnings,
+            ..
         } = self;
         let what = if self.stored() {
             "imported"
@@ -235,6 +251,7 @@ impl ImportReport {
             older,
             refused,
             warnings,
+            ..
         } = self.counts;
         let stored = self.counts.stored();
         let head = format!(
