@@ -37,7 +37,8 @@ pub(super) struct PipeArguments {
         value_parser = clap::value_parser!(u64).range(1..=86_400)
     )]
     time_limit: u64,
-    /// The command and its arguments; without one, the messages are on stdin and stdout
+    /// The command and its arguments; without one, the messages are on stdin and stdout, and the result is
+    /// on stderr
     #[arg(value_name = "COMMAND", last = true)]
     command: Vec<String>,
 }
