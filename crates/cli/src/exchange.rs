@@ -1,13 +1,13 @@
 //! What a device and a station in line say to each other, over HTTP and over pipes: the messages of
 //! the proof, and what belongs to them.
 
+use std::error::Error;
 use std::fmt;
 
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use thiserror::Error;
 
 /// The addresses of the station.
 pub(crate) const CHALLENGE_PATH: &str = "/v1/challenge";
@@ -108,8 +108,7 @@ impl DeviceResult {
 }
 
 /// A failure at the other end: code, cause and advice, as [`failure::json`] writes them.
-#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
-#[error("{cause}")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RemoteProblem {
     code: String,
     cause: String,
@@ -126,6 +125,14 @@ impl RemoteProblem {
         is_code.then_some(problem)
     }
 }
+
+impl fmt::Display for RemoteProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)
+    }
+}
+
+impl Error for RemoteProblem {}
 
 impl Diagnostic for RemoteProblem {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
