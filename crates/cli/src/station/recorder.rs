@@ -52,10 +52,11 @@ pub(super) struct ProvenDevice {
 
 /// The files of a lot, which this process alone writes.
 pub(super) struct Recorder {
-    journal: Journal,
     done: DoneDevices,
     failures: Failures,
     delivery: Delivery,
+    /// Its lock is that of the lot. It is dropped last: the next station opens it first.
+    journal: Journal,
 }
 
 enum Delivery {
