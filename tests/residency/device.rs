@@ -171,14 +171,24 @@ impl LineDevice {
     }
 
     pub(crate) fn tool(&self, arguments: &[&str]) -> Output {
+        let variables = self.environment();
+        let variables = variables.iter().filter_map(|variable| variable.split_once('='));
         Command::new(program("hardware-identity"))
             .args(arguments)
             .env_clear()
-            .env("TCTI", self.tpm.tcti())
-            .env("SNAP", self.device.snap())
-            .env("SNAP_SAVE_DATA", self.device.save_data())
+            .envs(variables)
             .output()
             .unwrap()
+    }
+
+    /// The environment of the tool on the device: NAME=VALUE.
+    pub(crate) fn environment(&self) -> Vec<String> {
+        [
+            format!("TCTI={}", self.tpm.tcti()),
+            format!("SNAP={}", self.device.snap().display()),
+            format!("SNAP_SAVE_DATA={}", self.device.save_data().display()),
+        ]
+        .to_vec()
     }
 
     /// Writes DIRECTORY/ID.json and DIRECTORY/ID.evidence.json.

@@ -19,10 +19,12 @@ use crate::ledger::LedgerError;
 use crate::output::OutputError;
 use crate::pipeline::ThreadsError;
 use crate::proof::{BatchError, ChallengeFailure};
+use crate::prove::ProveFailure;
 use crate::show::CheckFailure;
 use crate::sign::SignFailure;
 use crate::signals::{Interrupted, SignalsError};
 use crate::signing_key::KeyChoiceError;
+use crate::station::{LotError, PipeFailure, ServeFailure};
 use crate::usage::UsageError;
 use crate::verify::AssertionsFailed;
 
@@ -91,6 +93,18 @@ pub(crate) enum ToolError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Threads(#[from] ThreadsError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Prove(#[from] ProveFailure),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Serve(#[from] ServeFailure),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Pipe(#[from] PipeFailure),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lot(#[from] LotError),
 }
 
 impl ToolError {
@@ -106,6 +120,9 @@ impl ToolError {
             ToolError::Gadget(error) if error.is_of_this_machine() => Status::Internal,
             ToolError::Threads(_) | ToolError::Batch(BatchError::Random) => Status::Internal,
             ToolError::Signals(error) => error.status(),
+            ToolError::Prove(failure) => failure.status(),
+            ToolError::Serve(failure) => failure.status(),
+            ToolError::Pipe(failure) => failure.status(),
             ToolError::File(_)
             | ToolError::Output(_)
             | ToolError::SigningKey(_)
@@ -115,6 +132,7 @@ impl ToolError {
             | ToolError::IssuerKey(_)
             | ToolError::Ledger(_)
             | ToolError::Assertions(_)
+            | ToolError::Lot(_)
             | ToolError::Gadget(_) => Status::BadInput,
         }
     }

@@ -34,6 +34,25 @@ pub(crate) struct ExportArguments {
     /// What to write: the headers of the assertion, or only the public key
     #[arg(long, value_enum, default_value_t = ExportFormat::Json)]
     format: ExportFormat,
+    #[command(flatten)]
+    headers: ExportHeaders,
+    /// Write evidence to FILE, with which the issuer's station challenges the TPM that holds the key: an
+    /// endorsement key (EK) of the TPM and its certificate
+    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    with_evidence: Option<PathBuf>,
+    /// The endorsement key of the evidence: L-1, L-2, H-1, H-2, H-3 or H-6; without this flag the first ECC
+    /// key that has a certificate in the TPM, else the first RSA key
+    #[arg(long, value_name = "TEMPLATE", requires = "with_evidence")]
+    ek_template: Option<EkTemplate>,
+    /// Sign at once, on a bench: write the signed assertion. The key is that of `sign`, in one word:
+    /// key=FILE, gpg-key=NAME, key-name=NAME or pkcs11=URI
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["format", "with_evidence"])]
+    sign_with: Option<SignerArguments>,
+}
+
+/// The headers of an export that differ from the settings.
+#[derive(Args, Debug)]
+pub(crate) struct ExportHeaders {
     /// Account id of the issuer; overrides the setting `issuer-id`
     #[arg(long, value_name = "ACCOUNT-ID")]
     issuer_id: Option<String>,
@@ -47,18 +66,6 @@ pub(crate) struct ExportArguments {
     /// overrides the setting `hardware-id`
     #[arg(long, value_name = "ID")]
     hardware_id: Option<HardwareIdSource>,
-    /// Write evidence to FILE, with which the issuer's station challenges the TPM that holds the key: an
-    /// endorsement key (EK) of the TPM and its certificate
-    #[arg(long, value_name = "FILE", conflicts_with = "format")]
-    with_evidence: Option<PathBuf>,
-    /// The endorsement key of the evidence: L-1, L-2, H-1, H-2, H-3 or H-6; without this flag the first ECC
-    /// key that has a certificate in the TPM, else the first RSA key
-    #[arg(long, value_name = "TEMPLATE", requires = "with_evidence")]
-    ek_template: Option<EkTemplate>,
-    /// Sign at once, on a bench: write the signed assertion. The key is that of `sign`, in one word:
-    /// key=FILE, gpg-key=NAME, key-name=NAME or pkcs11=URI
-    #[arg(long, value_name = "KEY", conflicts_with_all = ["format", "with_evidence"])]
-    sign_with: Option<SignerArguments>,
 }
 
 const EXAMPLES: &str = "\
@@ -144,7 +151,7 @@ pub(crate) fn run(arguments: &ExportArguments, json: bool) -> Result<(), ToolErr
     let text = match arguments.format {
         ExportFormat::Pem => identity.public_key().pem().map_err(ExportFailure::Key)?,
         ExportFormat::Json => {
-            let json = arguments.export(device.settings, &identity)?.document();
+            let json = arguments.headers.export(device.settings, &identity)?.document();
             let statement = checked(&json)?;
             if let Some((file, evidence)) = arguments.with_evidence.as_deref().zip(evidence) {
                 write_evidence(file, evidence, &statement, &identity)?;
@@ -158,7 +165,7 @@ pub(crate) fn run(arguments: &ExportArguments, json: bool) -> Result<(), ToolErr
     Ok(output::write(arguments.output.as_deref(), &text)?)
 }
 
-impl ExportArguments {
+impl ExportHeaders {
     /// Makes the export; flags override settings.
     fn export(
         &self,
@@ -199,6 +206,24 @@ fn evidence_message(
         .into_evidence(PROGRAM)
         .map_err(ExportFailure::NoEvidence)?;
     Ok(EvidenceMessage::new(hardware_id, identity, evidence))
+}
+
+/// The export of this device and its evidence, both as JSON.
+pub(crate) fn with_evidence(
+    device: &LocalDevice,
+    headers: &ExportHeaders,
+    template: Option<EkTemplate>,
+) -> Result<(String, String), ToolError> {
+    let (identity, evidence) = device.open(|tpm, identity| {
+        let evidence = CollectedEvidence::read(tpm, template)?;
+        Ok((identity.clone(), evidence))
+    })?;
+    if !identity.recorded {
+        failure::warn(PROGRAM, &NoRecord(identity.record.digest_form));
+    }
+    let json = headers.export(device.settings.clone(), &identity)?.document();
+    let message = evidence_message(evidence, &checked(&json)?, &identity)?;
+    Ok((json, message.document()))
 }
 
 /// The statement, after all checks of snapd, the model service and the issuer's station.

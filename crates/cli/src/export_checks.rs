@@ -140,6 +140,11 @@ impl CheckedExport {
         }
     }
 
+    /// The form of its key digest, if the export could be read so far.
+    pub(crate) fn digest_form(&self) -> Option<DigestForm> {
+        self.unique.map(|unique| unique.form)
+    }
+
     fn check(&mut self, json: &str, defaults: &Defaults) -> Result<(), ExportProblem> {
         // Line and column of the error count from the start of the export.
         let mut statement =

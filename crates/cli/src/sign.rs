@@ -151,7 +151,7 @@ impl SignFailure {
     code("digest-form-der"),
     help("Set digest-form to text before the first export if snapd has to accept the assertions")
 )]
-struct DerForm;
+pub(crate) struct DerForm;
 
 /// Other batches do not read the ledger of this one.
 #[derive(Debug, Error, Diagnostic)]
@@ -160,7 +160,7 @@ struct DerForm;
     code("ledger-of-one-batch"),
     help("Name one --ledger for all batches, so that a TPM or a key is not accepted in two of them")
 )]
-struct LedgerOfOneBatch(PathBuf);
+pub(crate) struct LedgerOfOneBatch(pub(crate) PathBuf);
 
 /// The reader of stdout has got a part of the result.
 #[derive(Debug, Error, Diagnostic)]

@@ -12,6 +12,8 @@ use crate::output::{MODE, OutputError, is_special, unwritable};
 
 /// Longer hardware ids are not used as file names.
 const LONGEST_NAME: usize = 100;
+/// The start of a file name with the digest of a key.
+const OF_KEY: &str = "key-";
 
 /// The assertions so far. Without [`Self::finish`] nothing of them remains, except on stdout.
 pub(crate) enum SignedOutput {
@@ -94,17 +96,20 @@ fn move_files(new: &TempDir, directory: &Path) -> io::Result<()> {
     files::sync_directory(directory)
 }
 
-/// The hardware id if it can be a file name, else the digest of the key; both are unique in a batch.
 fn file_name(assertion: &Assertion) -> String {
-    let id = assertion.header("hardware-id").unwrap_or_default();
+    let header = |name| assertion.header(name).unwrap_or_default();
+    let stem = file_stem(header("hardware-id"), header("hardware-id-key-sha3-384"));
+    format!("{stem}.assert")
+}
+
+/// The hardware id if it can be a file name, else the digest of the key; both are unique in a batch.
+pub(crate) fn file_stem(id: &str, key_digest: &str) -> String {
     let is_file_name = id.len() <= LONGEST_NAME
         && id.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && !id.starts_with(OF_KEY)
         && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     match is_file_name {
-        true => format!("{id}.assert"),
-        false => format!(
-            "key-{}.assert",
-            assertion.header("hardware-id-key-sha3-384").unwrap_or_default()
-        ),
+        true => id.to_owned(),
+        false => format!("{OF_KEY}{key_digest}"),
     }
 }

@@ -26,6 +26,8 @@ pub struct TrustError(String);
 /// The time at which the certificates have to be valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EkTime {
+    /// The time of each verification.
+    Now,
     /// Since 1970.
     At(Duration),
     /// When the EK certificate was issued, so that certificates may have expired since.
@@ -148,6 +150,7 @@ impl TrustedRoots {
             return Err(VerificationError::Usage);
         }
         let time = match time {
+            EkTime::Now => Duration::from_secs(UnixTime::now().as_secs()),
             EkTime::At(time) => time,
             EkTime::Issued => certificate.not_before(),
         };

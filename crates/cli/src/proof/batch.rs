@@ -97,8 +97,8 @@ struct BatchSettings {
 /// A batch that exists.
 #[derive(Debug)]
 pub(crate) struct ProofBatch {
-    pub(super) station: Station,
-    pub(super) id: String,
+    pub(crate) station: Station,
+    pub(crate) id: String,
 }
 
 /// What a batch trusts, as in its files.
@@ -134,8 +134,13 @@ impl ProofBatch {
         ProofBatch::new(directory, key, &trust, settings.ek_time)
     }
 
+    /// The public name of the batch in a directory, which needs no key.
+    pub(crate) fn id_in(directory: &Path) -> Result<String, BatchError> {
+        Ok(BatchSettings::read(directory)?.id)
+    }
+
     /// Opens the batch, or makes it if the directory has none.
-    pub(super) fn open_or_create(directory: &Path, arguments: &TrustArguments) -> Result<Self, BatchError> {
+    pub(crate) fn open_or_create(directory: &Path, arguments: &TrustArguments) -> Result<Self, BatchError> {
         let given = BatchTrust::read(arguments)?;
         if directory.join(SETTINGS).exists() {
             let settings = BatchSettings::read(directory)?;
@@ -180,7 +185,7 @@ impl ProofBatch {
 }
 
 /// The ledger of a batch that is signed without another one.
-pub(super) fn ledger_in(directory: &Path) -> PathBuf {
+pub(crate) fn ledger_in(directory: &Path) -> PathBuf {
     directory.join(LEDGER)
 }
 
@@ -327,11 +332,13 @@ fn files_at(path: &Path) -> Result<Vec<PathBuf>, BatchError> {
 
 impl EkTimeChoice {
     fn time(self) -> EkTime {
-        let since_1970 = |time: Timestamp| u64::try_from(time.as_second()).unwrap_or(0);
         match self {
-            EkTimeChoice::Now => EkTime::At(Duration::from_secs(since_1970(Timestamp::now()))),
+            EkTimeChoice::Now => EkTime::Now,
             EkTimeChoice::Issued => EkTime::Issued,
-            EkTimeChoice::At(time) => EkTime::At(Duration::from_secs(since_1970(time))),
+            EkTimeChoice::At(time) => {
+                let since_1970 = u64::try_from(time.as_second()).unwrap_or(0);
+                EkTime::At(Duration::from_secs(since_1970))
+            }
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct ChallengeArguments {
 
 /// What the endorsement keys (EKs) of a batch are checked against.
 #[derive(Args, Debug)]
-pub(super) struct TrustArguments {
+pub(crate) struct TrustArguments {
     /// Trust the makers of TPMs whose certificates are in PATH: a directory or a file, in PEM or DER. A
     /// certificate whose issuer is there too is verified; all others are roots
     #[arg(long, value_name = "PATH")]

@@ -213,7 +213,7 @@ pub(super) fn evidence_for<'a>(
 /// The proof of an assertion, as in the ledger.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct ProofMembers<'a> {
+pub(crate) struct ProofMembers<'a> {
     batch: &'a str,
     template: &'static str,
     /// SHA-256 of the endorsement key's SubjectPublicKeyInfo.
@@ -223,6 +223,19 @@ pub(super) struct ProofMembers<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     root_sha256: Option<&'a str>,
     key_name: String,
+}
+
+impl<'a> ProofMembers<'a> {
+    pub(crate) fn new(batch: &'a str, evidence: &'a VerifiedEvidence) -> Self {
+        ProofMembers {
+            batch,
+            template: evidence.template.name(),
+            ek_sha256: hex::encode(evidence.endorsement_key_sha256()),
+            ek_certificate_sha256: evidence.certificate.as_deref(),
+            root_sha256: evidence.root.as_deref(),
+            key_name: hex::encode(&evidence.key_name),
+        }
+    }
 }
 
 /// A device that proved its key.
@@ -302,14 +315,7 @@ impl ProofComparison {
         let evidence = &proven.evidence;
         let key = evidence.endorsement_key_sha256();
         add_endorsement_key(&mut self.keys, &key, location, show)?;
-        let members = ProofMembers {
-            batch: &self.batch,
-            template: evidence.template.name(),
-            ek_sha256: hex::encode(key),
-            ek_certificate_sha256: evidence.certificate.as_deref(),
-            root_sha256: evidence.root.as_deref(),
-            key_name: hex::encode(&evidence.key_name),
-        };
+        let members = ProofMembers::new(&self.batch, evidence);
         let (ek, name) = (&members.ek_sha256, &members.key_name);
         self.recorded
             .compare(ek, name, &proven.hardware_id, self.revision)?;

@@ -6,6 +6,7 @@ mod challenge;
 mod check;
 mod record;
 
-pub(crate) use batch::BatchError;
-pub(crate) use challenge::{ChallengeArguments, ChallengeFailure, run};
-pub(crate) use check::{ProofArguments, ProofChecks, ProofComparison};
+pub(crate) use batch::{BatchError, ProofBatch, ledger_in};
+pub(crate) use challenge::{ChallengeArguments, ChallengeFailure, TrustArguments, run};
+pub(crate) use check::{ProofArguments, ProofChecks, ProofComparison, ProofMembers, ProofProblem};
+pub(crate) use record::RecordedProofs;

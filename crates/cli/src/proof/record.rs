@@ -11,7 +11,7 @@ use crate::ledger::LedgerError;
 
 /// The endorsement keys and identity keys in the ledger: 150 bytes for each proof.
 #[derive(Debug, Default)]
-pub(super) struct RecordedProofs {
+pub(crate) struct RecordedProofs {
     proofs: Vec<RecordedProof>,
     /// The index of the last proof with an endorsement key, and of that with an identity key.
     by_key: HashMap<Fingerprint, usize>,
@@ -32,7 +32,7 @@ struct RecordedProof {
 impl RecordedProofs {
     /// Reads a ledger, and checks its chain on the way: a proof that was changed or removed must not
     /// count as none.
-    pub(super) fn read(ledger: &Path) -> Result<Self, LedgerError> {
+    pub(crate) fn read(ledger: &Path) -> Result<Self, LedgerError> {
         let mut recorded = RecordedProofs::default();
         ChainReader::default().read(ledger, |line| {
             let line = SignedLine::read(line).map_err(|error| error.to_string())?;
@@ -65,9 +65,17 @@ impl RecordedProofs {
         self.proofs.get(*index).copied()
     }
 
+    /// Returns true if the last proof of this TPM and of this key is that of this device.
+    pub(crate) fn has(&self, ek: &str, name: &str, hardware_id: &str) -> bool {
+        let this = Fingerprint::of_strings(&[ek, name, hardware_id]);
+        [ek, name]
+            .iter()
+            .all(|key| self.find(key).is_some_and(|proof| proof.device == this))
+    }
+
     /// Refuses a TPM or a key that was proven before. The same device with the same key may get
     /// another assertion with a higher `revision`.
-    pub(super) fn compare(
+    pub(crate) fn compare(
         &self,
         ek: &str,
         name: &str,

@@ -129,6 +129,8 @@ impl Browser {
             "goog:chromeOptions": { "args": arguments, "prefs": preferences },
             // A dialogue that a script has opened stays open.
             "unhandledPromptBehavior": "ignore",
+            // A station signs its own certificate.
+            "acceptInsecureCerts": true,
         }}});
         let session = driver.ask("POST", "/session", Some(&capabilities)).unwrap();
         let session = format!("/session/{}", session["sessionId"].as_str().unwrap());

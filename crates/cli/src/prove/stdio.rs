@@ -1,0 +1,40 @@
+//! A station at the other end of stdin and stdout.
+
+use std::io::{self, Stdout};
+use std::time::Duration;
+
+use super::StationLink;
+use super::error::ProveFailure;
+use crate::exchange::{DeviceRequest, LARGEST_RESPONSE, RemoteProblem};
+use crate::lines::{LineError, MessageLines};
+
+/// The time for a response. A person may have to type a PIN for a signature.
+const TIME: Duration = Duration::from_secs(300);
+
+/// The station.
+pub(super) struct StationPipe(MessageLines<Stdout>);
+
+impl StationPipe {
+    pub(super) fn new() -> Result<Self, ProveFailure> {
+        let lines = MessageLines::new(io::stdin(), io::stdout(), LARGEST_RESPONSE);
+        lines.map(StationPipe).map_err(ProveFailure::NotStarted)
+    }
+}
+
+impl StationLink for StationPipe {
+    fn send(&mut self, request: &DeviceRequest) -> Result<Vec<u8>, ProveFailure> {
+        self.0.send(&request.to_json()).map_err(ProveFailure::Broken)?;
+        let line = self.0.receive(TIME).map_err(|error| match error {
+            LineError::Ended => ProveFailure::Ended,
+            LineError::Late => ProveFailure::TooSlow {
+                station: "at the other end of the pipe".to_owned(),
+                seconds: TIME.as_secs(),
+            },
+            LineError::Unreadable(reason) => ProveFailure::Broken(reason),
+        })?;
+        match RemoteProblem::read(&line) {
+            Some(problem) => Err(ProveFailure::Refused(problem)),
+            None => Ok(line),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The station's side of a visit: it checks what a device sends, and records the device when its key is
+//! proven.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use files::FileError;
+use jiff::Timestamp;
+use residency::{Answer, Challenge, ClaimedIdentity, EvidenceMessage, MessageError, VerifiedEvidence};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use snap_assertions::Statement;
+
+use super::collect::DeviceFiles;
+use super::done::{ProvenIdentity, done_file};
+use super::error::{DeviceRefusal, NoResult};
+use super::expected::ExpectedDevices;
+use super::failures::Failure;
+use super::journal::Journal;
+use super::recorder::{Destination, ProvenDevice, Recorder};
+use crate::error::{PROGRAM, ToolError};
+use crate::exchange::{DeviceRequest, DeviceResult};
+use crate::export_checks::{CheckedExport, Defaults};
+use crate::proof::{ProofBatch, ProofMembers, ProofProblem, TrustArguments};
+
+/// How long a station that uses the files for moments waits for another one.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// A station for the devices of one batch.
+pub(super) struct InLineStation {
+    directory: PathBuf,
+    batch: ProofBatch,
+    expected: Option<ExpectedDevices>,
+    destination: Destination,
+    recorder: RecorderUse,
+}
+
+/// How long the files of the lot are kept from other stations.
+enum RecorderUse {
+    /// As long as the station runs.
+    Kept(Box<Mutex<Recorder>>),
+    /// For moments: several stations can serve the batch, each over a pipe.
+    Opened,
+}
+
+/// What the station sends to a device.
+#[derive(Debug)]
+pub(super) enum Response {
+    Challenge(Challenge),
+    Result(DeviceResult),
+}
+
+impl Response {
+    /// The JSON of the message.
+    pub(super) fn to_json(&self) -> String {
+        match self {
+            Response::Challenge(challenge) => challenge.to_json(),
+            Response::Result(result) => result.line(true),
+        }
+    }
+}
+
+/// A device whose export and evidence are right.
+struct CheckedDevice {
+    statement: Statement,
+    identity: ProvenIdentity,
+    key: identity_key::IdentityPublicKey,
+    evidence: VerifiedEvidence,
+}
+
+impl InLineStation {
+    /// Opens the batch, or makes it; `is_kept` keeps other stations from it.
+    pub(super) fn open(
+        directory: &Path,
+        trust: &TrustArguments,
+        expected: Option<&Path>,
+        destination: Destination,
+        is_kept: bool,
+    ) -> Result<Self, ToolError> {
+        let batch = open_batch(directory, trust)?;
+        let expected = ExpectedDevices::open(directory, expected)?;
+        let recorder = match is_kept {
+            true => {
+                let recorder = Recorder::open(directory, &destination, Duration::ZERO)?;
+                RecorderUse::Kept(Box::new(Mutex::new(recorder)))
+            }
+            false => RecorderUse::Opened,
+        };
+        Ok(InLineStation {
+            directory: directory.to_owned(),
+            batch,
+            expected,
+            destination,
+            recorder,
+        })
+    }
+
+    /// The directory of the batch.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Answers a device. A refusal is recorded for the lot.
+    pub(super) fn respond(&self, request: &DeviceRequest) -> Result<Response, NoResult> {
+        let response = match &request.answer {
+            None => self.challenge(request).map(Response::Challenge),
+            Some(answer) => self.result(request, answer).map(Response::Result),
+        };
+        if let Err(NoResult::Refused(refusal)) = &response {
+            self.record(&hardware_id_in(&request.export), refusal);
+        }
+        response
+    }
+
+    /// Records a refusal for the lot.
+    pub(super) fn record(&self, hardware_id: &str, refusal: &DeviceRefusal) {
+        let failure = Failure::new(hardware_id, refusal);
+        let recorded = self.with_recorder(|recorder| Ok(recorder.record(failure)?));
+        if let Err(error) = recorded {
+            failure::report(PROGRAM, &error);
+        }
+    }
+
+    fn challenge(&self, request: &DeviceRequest) -> Result<Challenge, NoResult> {
+        let device = self.check(request)?;
+        self.with_recorder(|recorder| Ok(recorder.compare(&device.identity).map(drop)?))?;
+        Ok(self.challenge_for(&device)?)
+    }
+
+    fn result(&self, request: &DeviceRequest, answer: &RawValue) -> Result<DeviceResult, NoResult> {
+        let device = self.check(request)?;
+        let read =
+            Answer::read(answer.get().as_bytes()).map_err(|reason| unreadable("the answer", reason))?;
+        let checked = self
+            .batch
+            .station
+            .check(device.claimed(), &device.evidence, &read)
+            .map_err(ProofProblem::from);
+        checked.map_err(DeviceRefusal::from)?;
+        let proven = self.proven(device, request, answer)?;
+        let done = self.with_recorder(|recorder| recorder.finish(proven))?;
+        Ok(DeviceResult {
+            result: done.result,
+            hardware_id: done.identity.hardware_id,
+            batch: self.batch.id.clone(),
+            time: done.time,
+        })
+    }
+
+    /// The checks that need no other device.
+    fn check(&self, request: &DeviceRequest) -> Result<CheckedDevice, DeviceRefusal> {
+        let defaults = Defaults {
+            revision: None,
+            time: Timestamp::now(),
+        };
+        let export = CheckedExport::new(request.export.get(), &defaults);
+        let digest_form = export.digest_form();
+        if let Some(problem) = export.problems.into_iter().next() {
+            return Err(problem.into());
+        }
+        let malformed = || DeviceRefusal::Malformed("the export has no identity".to_owned());
+        let (hardware_id, key) = export.identity.ok_or_else(malformed)?;
+        let statement = Statement::from_json(&export.statement).map_err(|_| malformed())?;
+        if self
+            .expected
+            .as_ref()
+            .is_some_and(|expected| !expected.has(&hardware_id))
+        {
+            return Err(DeviceRefusal::NotExpected(hardware_id));
+        }
+        let message = EvidenceMessage::read(request.evidence.get().as_bytes())
+            .map_err(|reason| unreadable("the evidence", reason))?;
+        let claimed = ClaimedIdentity {
+            hardware_id: &hardware_id,
+            key: &key,
+        };
+        let evidence = self
+            .batch
+            .station
+            .verify(claimed, &message)
+            .map_err(ProofProblem::from)?;
+        Ok(CheckedDevice {
+            statement,
+            identity: ProvenIdentity {
+                hardware_id,
+                key_name: hex::encode(&evidence.key_name),
+                ek_sha256: hex::encode(evidence.endorsement_key_sha256()),
+                digest_form: digest_form.ok_or_else(malformed)?,
+            },
+            key,
+            evidence,
+        })
+    }
+
+    fn challenge_for(&self, device: &CheckedDevice) -> Result<Challenge, DeviceRefusal> {
+        let challenge = self.batch.station.challenge(device.claimed(), &device.evidence);
+        Ok(challenge.map_err(ProofProblem::from)?)
+    }
+
+    fn proven(
+        &self,
+        device: CheckedDevice,
+        request: &DeviceRequest,
+        answer: &RawValue,
+    ) -> Result<ProvenDevice, DeviceRefusal> {
+        let members = ProofMembers::new(&self.batch.id, &device.evidence);
+        let malformed = |error: serde_json::Error| DeviceRefusal::Malformed(error.to_string());
+        let proof = serde_json::value::to_raw_value(&members).map_err(malformed)?;
+        let digest = device.statement.headers.get_str("hardware-id-key-sha3-384");
+        let files = DeviceFiles {
+            stem: DeviceFiles::stem(&device.identity.hardware_id, digest.unwrap_or_default()),
+            export: request.export.get().to_owned(),
+            evidence: request.evidence.get().to_owned(),
+            challenge: self.challenge_for(&device)?.to_json(),
+            answer: answer.get().to_owned(),
+        };
+        Ok(ProvenDevice {
+            identity: device.identity,
+            statement: device.statement,
+            proof,
+            files,
+        })
+    }
+
+    fn with_recorder<T>(
+        &self,
+        work: impl FnOnce(&mut Recorder) -> Result<T, NoResult>,
+    ) -> Result<T, NoResult> {
+        match &self.recorder {
+            RecorderUse::Kept(recorder) => work(&mut recorder.lock().unwrap_or_else(PoisonError::into_inner)),
+            RecorderUse::Opened => work(&mut Recorder::open(
+                &self.directory,
+                &self.destination,
+                LONGEST_WAIT,
+            )?),
+        }
+    }
+}
+
+impl CheckedDevice {
+    fn claimed(&self) -> ClaimedIdentity<'_> {
+        ClaimedIdentity {
+            hardware_id: &self.identity.hardware_id,
+            key: &self.key,
+        }
+    }
+}
+
+fn unreadable(message: &str, reason: MessageError) -> DeviceRefusal {
+    let path = PathBuf::from(message);
+    ProofProblem::Message { path, reason }.into()
+}
+
+/// Opens the batch, or makes it, which no other station must do at the same time.
+fn open_batch(directory: &Path, trust: &TrustArguments) -> Result<ProofBatch, ToolError> {
+    if ProofBatch::id_in(directory).is_ok() {
+        return Ok(ProofBatch::open_or_create(directory, trust)?);
+    }
+    fs::create_dir_all(directory).map_err(|reason| FileError::Unwritable {
+        path: directory.to_owned(),
+        reason,
+    })?;
+    let _locked = Journal::open(&done_file(directory), LONGEST_WAIT, |_, _: IgnoredAny| {})?;
+    Ok(ProofBatch::open_or_create(directory, trust)?)
+}
+
+/// The hardware id that an export claims; empty if it has none.
+pub(super) fn hardware_id_in(export: &RawValue) -> String {
+    let value: Value = serde_json::from_str(export.get()).unwrap_or_default();
+    value["hardware-id"].as_str().unwrap_or_default().to_owned()
+}

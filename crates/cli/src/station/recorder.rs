@@ -1,0 +1,278 @@
+//! The durable state of a lot: a proven device is recorded, then its result is delivered.
+//!
+//! A device that is signed is in `lot.jsonl` first, with its assertion, then in the ledger, then in the
+//! output. Whatever stops the station in between, the next start completes the last device, so that each
+//! device gets one assertion. A device that is collected is in its files first, then in `lot.jsonl`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use identity_key::DigestForm;
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+use snap_assertions::{SignOptions, Signer, Statement};
+
+use super::clock::now;
+use super::collect::DeviceFiles;
+use super::done::{DoneDevice, DoneDevices, DoneLine, ProvenIdentity, SignedLine, done_file};
+use super::error::{DeviceRefusal, LotError, NoResult};
+use super::failures::{Failure, Failures};
+use super::journal::Journal;
+use super::output::AppendedOutput;
+use crate::error::{PROGRAM, ToolError};
+use crate::exchange::LotOutcome;
+use crate::ledger::Ledger;
+use crate::proof::RecordedProofs;
+use crate::recorded_output::SignedExport;
+use crate::sign::{DerForm, SignFailure};
+
+/// Where the results of devices go.
+#[derive(Clone)]
+pub(super) enum Destination {
+    /// Assertions to a file, with lines in a ledger.
+    Sign {
+        signer: Arc<dyn Signer + Send>,
+        output: PathBuf,
+        ledger: PathBuf,
+    },
+    /// The messages to a directory.
+    Collect(PathBuf),
+}
+
+/// A device that has proven its key.
+pub(super) struct ProvenDevice {
+    pub(super) identity: ProvenIdentity,
+    /// To be signed.
+    pub(super) statement: Statement,
+    /// The member `proof` of its line in the ledger.
+    pub(super) proof: Box<RawValue>,
+    pub(super) files: DeviceFiles,
+}
+
+/// The files of a lot, which this process alone writes.
+pub(super) struct Recorder {
+    done: DoneDevices,
+    failures: Failures,
+    delivery: Delivery,
+    /// Its lock is that of the lot. It is dropped last: the next station opens it first.
+    journal: Journal,
+}
+
+enum Delivery {
+    Sign(Box<SignedDelivery>),
+    Collect(PathBuf),
+}
+
+struct SignedDelivery {
+    signer: Arc<dyn Signer + Send>,
+    ledger: Ledger,
+    /// The proofs of all batches when the ledger was opened.
+    recorded: RecordedProofs,
+    output: AppendedOutput,
+    /// A device that is in `lot.jsonl`, but may not be in the ledger or in the output.
+    pending: Option<PendingAssertion>,
+}
+
+struct PendingAssertion {
+    export: SignedExport,
+    is_recorded: bool,
+}
+
+impl Recorder {
+    /// Opens the files and completes the last device. Waits up to `wait` for another station.
+    pub(super) fn open(batch: &Path, destination: &Destination, wait: Duration) -> Result<Self, ToolError> {
+        let (mut done, mut last) = (DoneDevices::default(), None);
+        let journal = Journal::open(&done_file(batch), wait, |number, line: DoneLine| {
+            done.add(DoneDevice::new(number, &line));
+            last = Some((number, line));
+        })?;
+        let delivery = match destination {
+            Destination::Collect(directory) => Delivery::Collect(directory.clone()),
+            Destination::Sign {
+                signer,
+                output,
+                ledger,
+            } => {
+                let mut delivery = SignedDelivery::open(Arc::clone(signer), output, ledger, wait)?;
+                if let Some((number, line)) = last {
+                    delivery.complete_last(&line).map_err(|reason| match reason {
+                        CompletionError::Unreadable(reason) => damaged(batch, number, &reason),
+                        CompletionError::Failed(error) => *error,
+                    })?;
+                }
+                Delivery::Sign(Box::new(delivery))
+            }
+        };
+        Ok(Recorder {
+            journal,
+            done,
+            failures: Failures::open(batch)?,
+            delivery,
+        })
+    }
+
+    /// Refuses a device whose hardware id, key or TPM belongs to another one, in the lot or in the
+    /// ledger. Returns the same device, if it is done.
+    pub(super) fn compare(&self, identity: &ProvenIdentity) -> Result<Option<&DoneDevice>, DeviceRefusal> {
+        let done = self.done.compare(identity)?;
+        if let (None, Delivery::Sign(delivery)) = (done, &self.delivery) {
+            let (ek, name) = (&identity.ek_sha256, &identity.key_name);
+            delivery.recorded.compare(ek, name, &identity.hardware_id, None)?;
+        }
+        Ok(done)
+    }
+
+    /// Signs or collects a proven device. A device that is done already keeps its result.
+    pub(super) fn finish(&mut self, device: ProvenDevice) -> Result<DoneDevice, NoResult> {
+        if let Delivery::Sign(delivery) = &mut self.delivery {
+            delivery.deliver()?;
+        }
+        if let Some(done) = self.compare(&device.identity)? {
+            return Ok(done.clone());
+        }
+        let signed = match &mut self.delivery {
+            Delivery::Collect(directory) => {
+                device.files.write(directory).map_err(ToolError::from)?;
+                None
+            }
+            Delivery::Sign(delivery) => {
+                Some(delivery.sign(&device.statement, device.identity.digest_form, device.proof)?)
+            }
+        };
+        let line = DoneLine {
+            time: now(),
+            result: match signed {
+                Some(_) => LotOutcome::Signed,
+                None => LotOutcome::Collected,
+            },
+            identity: device.identity,
+            signed: signed.as_ref().map(|(line, _)| line.clone()),
+        };
+        self.journal.append(&line)?;
+        let done = DoneDevice::new(self.done.next_line(), &line);
+        if self.done.all().is_empty() && done.identity.digest_form == DigestForm::Der {
+            failure::warn(PROGRAM, &DerForm);
+        }
+        self.done.add(done.clone());
+        if let (Delivery::Sign(delivery), Some((_, pending))) = (&mut self.delivery, signed) {
+            delivery.pending = Some(pending);
+            delivery.deliver()?;
+        }
+        Ok(done)
+    }
+
+    pub(super) fn record(&mut self, failure: Failure) -> Result<(), LotError> {
+        self.failures.record(failure)
+    }
+}
+
+/// Why the last device of an earlier process is not completed.
+enum CompletionError {
+    /// Its assertion cannot be read.
+    Unreadable(String),
+    Failed(Box<ToolError>),
+}
+
+impl<E: Into<ToolError>> From<E> for CompletionError {
+    fn from(error: E) -> Self {
+        CompletionError::Failed(Box::new(error.into()))
+    }
+}
+
+fn damaged(batch: &Path, line: u64, reason: &str) -> ToolError {
+    LotError::Damaged {
+        path: done_file(batch),
+        line,
+        reason: reason.to_owned(),
+    }
+    .into()
+}
+
+impl SignedDelivery {
+    fn open(
+        signer: Arc<dyn Signer + Send>,
+        output_file: &Path,
+        ledger: &Path,
+        wait: Duration,
+    ) -> Result<Self, ToolError> {
+        let ledger = Ledger::open(ledger)?;
+        let recorded = RecordedProofs::read(ledger.path())?;
+        ledger.refuse_as_output(Some(output_file))?;
+        Ok(SignedDelivery {
+            signer,
+            ledger,
+            recorded,
+            output: AppendedOutput::open(output_file, wait)?,
+            pending: None,
+        })
+    }
+
+    /// Completes the last device of an earlier process.
+    fn complete_last(&mut self, line: &DoneLine) -> Result<(), CompletionError> {
+        let Some(signed) = &line.signed else {
+            return Ok(());
+        };
+        let identity = &line.identity;
+        let (ek, name) = (&identity.ek_sha256, &identity.key_name);
+        if !self.recorded.has(ek, name, &identity.hardware_id) {
+            let unreadable = |reason: String| CompletionError::Unreadable(reason);
+            let assertion = snap_assertions::decode(signed.assertion.as_bytes())
+                .map_err(|error| unreadable(error.to_string()))?;
+            let proof =
+                RawValue::from_string(signed.proof.clone()).map_err(|error| unreadable(error.to_string()))?;
+            self.ledger.append(&[SignedExport {
+                assertion,
+                proof: Some(proof),
+            }])?;
+        }
+        Ok(self.output.complete(&signed.assertion, signed.output_length)?)
+    }
+
+    fn sign(
+        &mut self,
+        statement: &Statement,
+        digest_form: DigestForm,
+        proof: Box<RawValue>,
+    ) -> Result<(SignedLine, PendingAssertion), ToolError> {
+        let identity = statement.headers.get_str("hardware-id").unwrap_or_default();
+        let time = Timestamp::now();
+        let options = SignOptions {
+            time: u32::try_from(time.as_second()).map_err(|_| SignFailure::Time(time))?,
+            digest_form,
+        };
+        let signed = statement.sign(self.signer.as_ref(), &options);
+        let assertion = signed.map_err(|reason| SignFailure::NotSigned {
+            hardware_id: identity.to_owned(),
+            reason,
+        })?;
+        let line = SignedLine {
+            assertion: assertion.to_string(),
+            proof: proof.get().to_owned(),
+            output_length: self.output.length()?,
+        };
+        let export = SignedExport {
+            assertion,
+            proof: Some(proof),
+        };
+        let pending = PendingAssertion {
+            export,
+            is_recorded: false,
+        };
+        Ok((line, pending))
+    }
+
+    /// Delivers the assertion that is pending, if there is one.
+    fn deliver(&mut self) -> Result<(), ToolError> {
+        let Some(pending) = &mut self.pending else {
+            return Ok(());
+        };
+        if !pending.is_recorded {
+            self.ledger.append(std::slice::from_ref(&pending.export))?;
+            pending.is_recorded = true;
+        }
+        self.output.append(&pending.export.assertion.to_string())?;
+        self.pending = None;
+        Ok(())
+    }
+}

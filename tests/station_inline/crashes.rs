@@ -1,0 +1,97 @@
+//! Stations that are killed at any moment.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::device::LineDevice;
+use crate::line::FactoryLine;
+use crate::station::verified;
+use crate::{failed, json, succeeded};
+
+#[test]
+fn each_device_gets_one_assertion_however_often_the_station_is_killed() {
+    let line = FactoryLine::without_roots();
+    let devices = [1, 2, 3, 4, 5, 6].map(|number| LineDevice::uncertified(&format!("SN-{number}")));
+    line.list(&devices);
+    let arguments = FactoryLine::signing(&["--ek-list", "list.csv"]);
+    let station = line.serve(&arguments);
+    let (address, pin) = (station.address.clone(), station.pin.clone());
+    let listen = address.strip_prefix("https://").unwrap();
+    let token = line.path("token");
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let visits: Vec<_> = devices
+            .iter()
+            .map(|device| scope.spawn(|| line.prove_with(device, &address, &pin, &token, &["--wait"])))
+            .collect();
+        let killer = scope.spawn(|| {
+            let mut station = station;
+            // At different moments of the visits.
+            for pause in (1..).map(|round: u64| Duration::from_millis(37 * round % 400)) {
+                thread::sleep(pause);
+                station.kill();
+                station = line.serve_on(listen, &arguments);
+                if is_done.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        let outcomes: Vec<_> = visits.into_iter().map(|visit| visit.join().unwrap()).collect();
+        is_done.store(true, Ordering::Relaxed);
+        killer.join().unwrap();
+        outcomes.iter().for_each(succeeded);
+    });
+    assert_eq!(verified(&line.path("signed.assert")), devices.len());
+    assert_eq!(line.files.ledger("ledger.jsonl").len(), devices.len());
+    succeeded(&line.files.tool(&["ledger", "verify", "ledger.jsonl"]));
+    assert_eq!(line.lot()["done"], devices.len());
+}
+
+#[test]
+fn what_the_last_device_lacks_is_completed() {
+    let line = FactoryLine::without_roots();
+    let devices = ["SN-1", "SN-2"].map(LineDevice::uncertified);
+    line.list(&devices);
+    let arguments = FactoryLine::signing(&["--ek-list", "list.csv"]);
+    let station = line.serve(&arguments);
+    succeeded(&line.prove(&station, &devices[0], &[]));
+    let read = |name: &str| fs::read_to_string(line.path(name)).unwrap();
+    let files = ["signed.assert", "ledger.jsonl", "batch/lot.jsonl"];
+    let before = files.map(read);
+    let result = json(&line.prove(&station, &devices[1], &[]));
+    station.kill();
+    let after = files.map(read);
+    // Killed after the line of the lot, after that of the ledger, and within the output.
+    let middle = before[0].len() + (after[0].len() - before[0].len()) / 2;
+    for (output, ledger) in [
+        (&before[0][..], &before[1]),
+        (&before[0], &after[1]),
+        (&after[0][..middle], &after[1]),
+    ] {
+        fs::write(line.path("signed.assert"), output).unwrap();
+        fs::write(line.path("ledger.jsonl"), ledger).unwrap();
+        let station = line.serve(&arguments);
+        assert_eq!(read("signed.assert"), after[0]);
+        assert_eq!(line.files.ledger("ledger.jsonl").len(), 2);
+        assert_eq!(json(&line.prove(&station, &devices[1], &[])), result);
+        station.kill();
+    }
+    // Killed within the line of the lot: nothing was done for the device, which comes again.
+    let lot = &after[2][..after[2].len() - 10];
+    for (file, content) in files.iter().zip([&before[0], &before[1], &lot.to_owned()]) {
+        fs::write(line.path(file), content).unwrap();
+    }
+    assert_eq!(line.lot()["done"], 1);
+    let station = line.serve(&arguments);
+    assert_eq!(json(&line.prove(&station, &devices[1], &[]))["result"], "signed");
+    assert_eq!(verified(&line.path("signed.assert")), 2);
+    succeeded(&line.files.tool(&["ledger", "verify", "ledger.jsonl"]));
+
+    // Only one station at a time, and no damaged lot.
+    failed(&line.not_served(&arguments), 1, "lot-busy");
+    station.kill();
+    fs::write(line.path("batch/lot.jsonl"), "{}\n").unwrap();
+    failed(&line.not_served(&arguments), 1, "lot-damaged");
+}
