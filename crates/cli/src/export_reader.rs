@@ -16,8 +16,9 @@ use thiserror::Error;
 const SIZE_LIMIT: u64 = 256 * 1024;
 /// The messages of a proof may be beside the exports.
 const OTHER_FILES: [&str; 3] = [".evidence.json", ".challenge.json", ".answer.json"];
-/// Buffer size in bytes.
+/// Buffer sizes in bytes.
 const BUFFER: usize = 64 * 1024;
+const SMALLEST_BUFFER: usize = 1024;
 
 /// Why the inputs of a command line cannot be read.
 #[derive(Debug, Error, Diagnostic)]
@@ -67,7 +68,16 @@ impl Input {
     pub(crate) fn open(&self) -> Result<Box<dyn BufRead + Send>, FileError> {
         Ok(match self {
             Input::Stdin => Box::new(BufReader::with_capacity(BUFFER, io::stdin())),
-            Input::File(path) => Box::new(BufReader::with_capacity(BUFFER, files::open(path)?)),
+            Input::File(path) => {
+                let file = files::open(path)?;
+                // Most files have one export, and there can be a million of them.
+                let length = file.metadata().map_or(u64::MAX, |metadata| metadata.len());
+                let length = usize::try_from(length).unwrap_or(BUFFER).saturating_add(1);
+                Box::new(BufReader::with_capacity(
+                    length.clamp(SMALLEST_BUFFER, BUFFER),
+                    file,
+                ))
+            }
         })
     }
 }
@@ -85,10 +95,13 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>, InputError> {
     let list = || -> io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
+            let entry = entry?;
+            let path = entry.path();
             let name = entry_name(&path);
             let is_export = name.ends_with(".json") && !OTHER_FILES.iter().any(|end| name.ends_with(end));
-            if is_export && path.is_file() {
+            // The directory has the type; only a link needs a call of its own.
+            let is_file = || entry.file_type().is_ok_and(|kind| kind.is_file()) || path.is_file();
+            if is_export && is_file() {
                 files.push(path);
             }
         }
@@ -185,6 +198,10 @@ impl<R: BufRead> ExportReader<R> {
             Some(b'{') => {}
             Some(other) => return Err(unreadable(UnreadableReason::NotObject(other.into()))),
         }
+        if let Some(json) = self.buffered_object() {
+            self.line += json.bytes().filter(|&byte| byte == b'\n').count() as u64;
+            return Ok(Some(RawExport { line, json }));
+        }
         let mut one = (&mut self.reader).take(SIZE_LIMIT);
         let mut deserializer = serde_json::Deserializer::from_reader(&mut one);
         let raw = Box::<RawValue>::deserialize(&mut deserializer);
@@ -200,6 +217,16 @@ impl<R: BufRead> ExportReader<R> {
         let json = String::from(Box::<str>::from(raw));
         self.line += json.bytes().filter(|&byte| byte == b'\n').count() as u64;
         Ok(Some(RawExport { line, json }))
+    }
+
+    /// The next object, if the buffer has all of it. To read it byte by byte takes several times as long.
+    fn buffered_object(&mut self) -> Option<String> {
+        let buffer = self.reader.fill_buf().ok()?;
+        let mut objects = serde_json::Deserializer::from_slice(buffer).into_iter::<&RawValue>();
+        let json = objects.next()?.ok()?.get().to_owned();
+        let length = objects.byte_offset();
+        self.reader.consume(length);
+        Some(json)
     }
 
     /// Reads up to the byte after the white space, which is still to be read; `None` at the end.

@@ -87,8 +87,8 @@ impl SignedOutput {
     }
 }
 
-/// Renames the files and flushes their names. Their content is flushed already if it has to be.
-pub(crate) fn move_files(new: &TempDir, directory: &Path) -> io::Result<()> {
+/// Renames the files, whose content is flushed already, and flushes their names.
+fn move_files(new: &TempDir, directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(new.path())? {
         let entry = entry?;
         fs::rename(entry.path(), directory.join(entry.file_name()))?;

@@ -7,6 +7,7 @@
 //! - [`NewFile`] and [`write`](fn@write) replace a file as a whole: after a power cut the old or the new
 //!   content is there, and what was reported as written is on the disk.
 //! - [`open_to_append`] opens a log that only grows.
+//! - [`overwrite`] writes a file that can be made again, without a flush.
 //! - [`write_new`] writes one of many files that get their names together, later.
 #![forbid(unsafe_code)]
 
@@ -16,4 +17,4 @@ mod write;
 
 pub use error::FileError;
 pub use read::{open, open_no_follow, read, read_private, read_text};
-pub use write::{NewFile, directory_of, open_to_append, sync_directory, write, write_new};
+pub use write::{NewFile, directory_of, open_to_append, overwrite, sync_directory, write, write_new};

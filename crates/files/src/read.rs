@@ -74,8 +74,12 @@ fn is_own_descriptor(path: &Path) -> bool {
 /// # Errors
 /// [`FileError::Unreadable`], [`FileError::NotRegular`] and [`FileError::TooLarge`].
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    let mut content = Vec::new();
-    read_into(&open(path)?, path, limit, &mut content)?;
+    let file = open(path)?;
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    // One byte more, so that the end of the file is found without growing.
+    let room = usize::try_from(length.min(limit)).unwrap_or(0).saturating_add(1);
+    let mut content = Vec::with_capacity(room);
+    read_into(&file, path, limit, &mut content)?;
     Ok(content)
 }
 

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use crate::FileError;
 
@@ -117,6 +118,41 @@ pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError
         .open(path)
         .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
         .map_err(|reason| unwritable(path, reason))
+}
+
+/// Writes a regular file that the same command can make again: in place, and without a flush. After a
+/// crash it may be incomplete. A new one gets the permission bits `mode`.
+///
+/// # Errors
+/// [`FileError::Unwritable`] and, for a link too, [`FileError::NotRegular`].
+pub fn overwrite(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+    let not_regular = || FileError::NotRegular {
+        path: path.to_owned(),
+    };
+    let opened = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .and_then(|file| Ok((file.metadata()?, file)));
+    let (metadata, mut file) = opened.map_err(|reason| match reason.raw_os_error() {
+        // open(2): O_NOFOLLOW and a link; O_NONBLOCK and a FIFO that nobody reads.
+        Some(code)
+            if [Errno::LOOP, Errno::NXIO]
+                .map(Errno::raw_os_error)
+                .contains(&code) =>
+        {
+            not_regular()
+        }
+        _ => unwritable(path, reason),
+    })?;
+    if !metadata.is_file() {
+        return Err(not_regular());
+    }
+    file.write_all(content).map_err(|reason| unwritable(path, reason))
 }
 
 /// Opens a regular file to read it and to append to it. Creates it with the permission bits `mode`,
@@ -268,6 +304,26 @@ mod tests {
             Err(FileError::Unwritable { .. })
         ));
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    }
+
+    #[test]
+    fn a_regular_file_is_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        for content in ["longer", "short"] {
+            overwrite(&path, content.as_bytes(), 0o640).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+        let [link, fifo] = ["link", "fifo"].map(|name| directory.path().join(name));
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        for other in [&link, &fifo] {
+            let error = overwrite(other, b"other", 0o640).unwrap_err();
+            assert!(matches!(error, FileError::NotRegular { .. }), "{error}");
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "short");
     }
 
     #[test]

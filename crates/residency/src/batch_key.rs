@@ -3,7 +3,6 @@
 
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::{hmac, rand};
-use identity_key::{Hash, IdentityPublicKey};
 use zeroize::Zeroizing;
 
 use crate::EkTemplate;
@@ -43,20 +42,20 @@ impl BatchKey {
         hex::encode(id.as_ref().get(..16).unwrap_or_default())
     }
 
-    /// The secret of the challenge for this device: endorsement key, Name and hardware id.
+    /// The secret of the challenge for this device: the SHA-256 of its endorsement key, Name and
+    /// hardware id.
     pub(crate) fn secret(
         &self,
         template: EkTemplate,
-        key: &IdentityPublicKey,
+        key: &[u8; 32],
         name: &[u8],
         hardware_id: &str,
     ) -> Zeroizing<Vec<u8>> {
         // All before the hardware id have a fixed length, or one that their first bytes tell.
-        let key = Hash::Sha256.digest(key.der());
         let tag = self.tag(&[
             SECRET,
             template.name().as_bytes(),
-            &key,
+            key,
             name,
             hardware_id.as_bytes(),
         ]);

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use der::asn1::{AnyRef, GeneralizedTime, ObjectIdentifier, UtcTime};
 use der::{Decode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _};
-use identity_key::{Hash, IdentityPublicKey, KeyKind, Unique};
+use identity_key::{IdentityPublicKey, KeyKind, Unique};
 use miette::Diagnostic;
 use spki::SubjectPublicKeyInfoRef;
 use thiserror::Error;
 
+use crate::digest::sha256;
 use crate::nv::cut_certificate;
 
 /// id-ce-extKeyUsage, RFC 5280 section 4.2.1.12.
@@ -85,7 +86,7 @@ impl EkCertificate {
 
     /// SHA-256 of the DER, in hexadecimal digits.
     pub fn sha256(&self) -> String {
-        hex::encode(Hash::Sha256.digest(&self.der))
+        hex::encode(sha256(&self.der))
     }
 
     /// The start of the validity, since 1970.

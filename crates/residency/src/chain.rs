@@ -4,7 +4,6 @@ use std::ptr;
 use std::time::Duration;
 
 use der::DateTime;
-use identity_key::Hash;
 use miette::Diagnostic;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
@@ -12,6 +11,7 @@ use thiserror::Error;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use crate::certificate::{EK_CERTIFICATE, EkCertificate, Fields};
+use crate::digest::sha256;
 use crate::nv::cut_certificate;
 
 /// A file is not a certificate that can be trusted.
@@ -83,8 +83,8 @@ pub enum VerificationError {
 /// The certificates of the makers of TPMs that a station trusts.
 #[derive(Debug, Default)]
 pub struct TrustedRoots {
-    /// In DER, one for each anchor.
-    roots: Vec<CertificateDer<'static>>,
+    /// SHA-256 of each anchor's certificate, in hexadecimal digits.
+    roots: Vec<String>,
     anchors: Vec<TrustAnchor<'static>>,
     intermediates: Vec<CertificateDer<'static>>,
 }
@@ -127,7 +127,7 @@ impl TrustedRoots {
             }
             let anchor = anchor_from_trusted_cert(&der).map_err(|error| malformed(&error))?;
             trusted.anchors.push(anchor.to_owned());
-            trusted.roots.push(der);
+            trusted.roots.push(hex::encode(sha256(&der)));
         }
         Ok(trusted)
     }
@@ -173,7 +173,7 @@ impl TrustedRoots {
             .map_err(refusal)?;
         let mut trusted = self.roots.iter().zip(&self.anchors);
         let root = trusted.find(|(_, anchor)| ptr::eq(*anchor, path.anchor()));
-        root.map(|(root, _)| hex::encode(Hash::Sha256.digest(root)))
+        root.map(|(root, _)| root.clone())
             .ok_or(VerificationError::Untrusted)
     }
 }

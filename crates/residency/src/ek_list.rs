@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use identity_key::{Hash, IdentityPublicKey, is_hardware_id};
+use identity_key::{IdentityPublicKey, is_hardware_id};
 use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::certificate::EkCertificate;
+use crate::digest::sha256;
 
 /// The number of hexadecimal digits of SHA-256.
 const DIGEST_DIGITS: usize = 64;
@@ -140,7 +141,7 @@ impl EkList {
         is_verified: bool,
         hardware_id: &str,
     ) -> Result<(), NotListed> {
-        let digest = hex::encode(Hash::Sha256.digest(key.der()));
+        let digest = hex::encode(sha256(key.der()));
         let certificate_digest = certificate.map(EkCertificate::sha256);
         let verified = certificate.filter(|_| is_verified);
         let serial = verified.map(|certificate| serial_digits(certificate.serial()));

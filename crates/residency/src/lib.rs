@@ -26,6 +26,8 @@ mod chain;
 #[cfg(feature = "station")]
 mod credential;
 #[cfg(feature = "station")]
+mod digest;
+#[cfg(feature = "station")]
 mod ek_list;
 mod marshal;
 #[cfg(feature = "station")]

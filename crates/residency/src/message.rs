@@ -153,6 +153,10 @@ pub struct Answer {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct EvidenceMembers {
+    #[serde(rename = "type", default, skip_serializing)]
+    message_type: String,
+    #[serde(default, skip_serializing)]
+    version: u64,
     hardware_id: String,
     #[serde(with = "base64_text")]
     key_name: Vec<u8>,
@@ -170,7 +174,13 @@ impl EvidenceMessage {
     /// # Errors
     /// [`MessageError`].
     pub fn read(json: &[u8]) -> Result<Self, MessageError> {
-        let members: EvidenceMembers = read(json, Self::TYPE, LARGEST_EVIDENCE)?;
+        // Parsed once if it is right, as nearly all of a batch are; else again for the reason.
+        let is_small = json.len() as u64 <= LARGEST_EVIDENCE;
+        let parsed = is_small.then(|| serde_json::from_slice::<EvidenceMembers>(json));
+        let members = match parsed {
+            Some(Ok(members)) if members.message_type == Self::TYPE && members.version == VERSION => members,
+            _ => read(json, Self::TYPE, LARGEST_EVIDENCE)?,
+        };
         Ok(EvidenceMessage {
             hardware_id: members.hardware_id,
             key_name: members.key_name,
@@ -185,6 +195,8 @@ impl EvidenceMessage {
     pub fn to_json(&self) -> String {
         let Evidence::Endorsement { keys, chain } = &self.evidence;
         let members = EvidenceMembers {
+            message_type: String::new(),
+            version: 0,
             hardware_id: self.hardware_id.clone(),
             key_name: self.key_name.clone(),
             endorsement: keys.clone(),

@@ -3,6 +3,7 @@
 
 use identity_key::{IdentityPublicKey, KeyKind, Unique};
 
+use crate::digest::digest;
 use crate::marshal::{
     ALG_ECC, ALG_ECDSA, ALG_NULL, ALG_RSA, ALG_RSASSA, CURVE_P256, CURVE_P384, algorithm, sized,
 };
@@ -28,8 +29,8 @@ pub fn names(key: &IdentityPublicKey) -> Vec<Vec<u8>> {
 }
 
 fn name(kind: KeyKind, unique: &Unique) -> Vec<u8> {
-    let digest = kind.hash().digest(&public_area(kind, unique));
-    [&algorithm(kind.hash()).to_be_bytes()[..], &digest].concat()
+    let digest = digest(kind.hash(), &public_area(kind, unique));
+    [&algorithm(kind.hash()).to_be_bytes()[..], digest.as_ref()].concat()
 }
 
 /// The TPMT_PUBLIC of a key of template version 1.

@@ -4,7 +4,7 @@
 //! Name or attributes that a device sends prove nothing.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use identity_key::{Hash, IdentityPublicKey};
+use identity_key::IdentityPublicKey;
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -12,6 +12,7 @@ use crate::batch_key::{BatchKey, answer_proof};
 use crate::certificate::{CertificateError, EkCertificate};
 use crate::chain::{EkTime, TrustedRoots, VerificationError};
 use crate::credential::{CredentialError, make_credential};
+use crate::digest::sha256;
 use crate::ek_list::{EkList, NotListed};
 use crate::message::{Answer, Challenge, EkEvidence, Evidence, EvidenceMessage};
 use crate::name::names;
@@ -173,9 +174,7 @@ pub struct VerifiedEvidence {
 impl VerifiedEvidence {
     /// SHA-256 of the endorsement key's SubjectPublicKeyInfo, which names the TPM.
     pub fn endorsement_key_sha256(&self) -> [u8; 32] {
-        let mut digest = [0; 32];
-        digest.copy_from_slice(&Hash::Sha256.digest(self.endorsement_key.der()));
-        digest
+        sha256(self.endorsement_key.der())
     }
 }
 
@@ -337,7 +336,7 @@ impl Station {
     ) -> zeroize::Zeroizing<Vec<u8>> {
         self.key.secret(
             evidence.template,
-            &evidence.endorsement_key,
+            &evidence.endorsement_key_sha256(),
             &evidence.key_name,
             identity.hardware_id,
         )

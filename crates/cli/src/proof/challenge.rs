@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{BufWriter, Write as _};
+use std::mem;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +14,6 @@ use jiff::Timestamp;
 use miette::Diagnostic;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use thiserror::Error;
 
 use super::batch::ProofBatch;
@@ -21,10 +22,15 @@ use crate::error::ToolError;
 use crate::export_batch::{check_exports, show};
 use crate::export_checks::{BatchChecks, CheckedExport, Defaults};
 use crate::export_reader::{Input, InputError, Location};
-use crate::fingerprint::UniqueFingerprints;
-use crate::output::{OutputError, unwritable};
+use crate::fingerprint::{Fingerprint, UniqueFingerprints};
+use crate::output::{MODE, OutputError, unwritable};
+use crate::pipeline::{self, Workers};
 use crate::signals;
-use crate::signed_output::move_files;
+
+/// Size in bytes of the buffer before the temporary file.
+const BUFFER: usize = 64 * 1024;
+/// The number of files that a thread writes at a time.
+const FILES_GROUP: usize = 32;
 
 /// Challenge the TPMs of a batch of exports: only a TPM that holds the exported key can answer
 #[derive(Args, Debug)]
@@ -160,7 +166,7 @@ pub(crate) fn run(arguments: &ChallengeArguments) -> Result<(), ToolError> {
     let stop = signals::stop_flag()?;
     let mut run = ChallengeRun {
         inputs: &inputs,
-        output: ChallengeOutput::create(&arguments.output_dir)?,
+        output: ChallengeOutput::create(&arguments.output_dir, &inputs)?,
         checks: BatchChecks::default(),
         keys: UniqueFingerprints::default(),
         stop: &stop,
@@ -212,7 +218,7 @@ fn make_challenge(batch: &ProofBatch, input: &Input, export: &CheckedExport) -> 
 /// The devices of a run in their order.
 struct ChallengeRun<'a> {
     inputs: &'a [Input],
-    output: ChallengeOutput,
+    output: ChallengeOutput<'a>,
     checks: BatchChecks,
     keys: UniqueFingerprints,
     stop: &'a AtomicBool,
@@ -247,59 +253,105 @@ impl ChallengeRun<'_> {
                 failure::report(&place, &problem);
                 self.refused += 1;
             }
-            Some(Ok(json)) if export.problems.is_empty() => {
-                match self.output.write(inputs.get(location.input as usize), &json)? {
-                    true => self.challenged += 1,
-                    false => {
-                        failure::report(&place, &DuplicateExportName);
-                        self.refused += 1;
-                    }
+            Some(Ok(json)) if export.problems.is_empty() => match self.output.write(location, &json)? {
+                true => self.challenged += 1,
+                false => {
+                    failure::report(&place, &DuplicateExportName);
+                    self.refused += 1;
                 }
-            }
+            },
             _ => self.refused += 1,
         }
         Ok(())
     }
 }
 
-/// Challenges in a temporary directory. They are not flushed to the disk: the command can make them
-/// again.
-struct ChallengeOutput {
-    new: TempDir,
+/// The challenges of a run, which get their names when all are made. Until then they are in a temporary
+/// file without a name.
+///
+/// Nothing is flushed to the disk: the command can make all challenges again, and an answer to an
+/// earlier challenge of the batch counts all the same.
+struct ChallengeOutput<'a> {
+    inputs: &'a [Input],
     directory: PathBuf,
+    file: BufWriter<File>,
+    made: Vec<MadeChallenge>,
+    /// The names of the files.
+    names: UniqueFingerprints,
 }
 
-impl ChallengeOutput {
-    fn create(directory: &Path) -> Result<Self, OutputError> {
-        // In the same file system, so that the files can be renamed.
-        let new = fs::create_dir_all(directory).and_then(|()| {
-            tempfile::Builder::new()
-                .prefix(".challenges-")
-                .tempdir_in(directory)
-        });
+/// A challenge in the temporary file.
+#[derive(Clone, Copy)]
+struct MadeChallenge {
+    /// The number of the export's input.
+    input: u32,
+    /// Where it starts, in bytes.
+    start: u64,
+    length: u32,
+}
+
+impl<'a> ChallengeOutput<'a> {
+    fn create(directory: &Path, inputs: &'a [Input]) -> Result<Self, OutputError> {
+        let file = fs::create_dir_all(directory).and_then(|()| tempfile::tempfile_in(directory));
         Ok(ChallengeOutput {
-            new: new.map_err(|reason| unwritable(directory, reason))?,
+            inputs,
             directory: directory.to_owned(),
+            file: BufWriter::with_capacity(BUFFER, file.map_err(|reason| unwritable(directory, reason))?),
+            made: Vec::new(),
+            names: UniqueFingerprints::default(),
         })
     }
 
-    /// Returns false if this run has written a challenge of this name. Those of earlier runs are
-    /// replaced at the end.
-    fn write(&self, input: Option<&Input>, json: &str) -> Result<bool, OutputError> {
-        let name = match input {
+    /// Returns false if this run has a challenge of this name. Those of earlier runs are overwritten at
+    /// the end.
+    fn write(&mut self, location: Location, json: &str) -> Result<bool, OutputError> {
+        let name = Fingerprint::of(self.path(location.input).as_os_str().as_encoded_bytes());
+        if self.names.add(name, location).is_some() {
+            return Ok(false);
+        }
+        let written = self.file.write_all(json.as_bytes());
+        written.map_err(|reason| unwritable(&self.directory, reason))?;
+        let start = self
+            .made
+            .last()
+            .map_or(0, |last| last.start + u64::from(last.length));
+        self.made.push(MadeChallenge {
+            input: location.input,
+            start,
+            length: u32::try_from(json.len()).unwrap_or(u32::MAX),
+        });
+        Ok(true)
+    }
+
+    /// The file for the challenge of an input.
+    fn path(&self, input: u32) -> PathBuf {
+        let name = match self.inputs.get(input as usize) {
             Some(Input::File(path)) => path.with_extension("challenge.json"),
             _ => PathBuf::new(),
         };
-        let file = self.new.path().join(name.file_name().unwrap_or_default());
-        let written = File::create_new(file).and_then(|mut file| file.write_all(json.as_bytes()));
-        match written {
-            Ok(()) => Ok(true),
-            Err(reason) if reason.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(reason) => Err(unwritable(&self.directory, reason)),
-        }
+        self.directory.join(name.file_name().unwrap_or_default())
     }
 
-    fn finish(self) -> Result<(), OutputError> {
-        move_files(&self.new, &self.directory).map_err(|reason| unwritable(&self.directory, reason))
+    fn finish(mut self) -> Result<(), ToolError> {
+        let flushed = self.file.flush();
+        flushed.map_err(|reason| unwritable(&self.directory, reason))?;
+        let workers = Workers {
+            count: 0,
+            group: FILES_GROUP,
+        };
+        let made = mem::take(&mut self.made);
+        pipeline::run(
+            made.into_iter(),
+            workers,
+            |challenge| self.write_file(challenge),
+            |written| Ok(written?),
+        )
+    }
+
+    fn write_file(&self, challenge: MadeChallenge) -> Result<(), OutputError> {
+        let mut json = vec![0; challenge.length as usize];
+        let read = self.file.get_ref().read_exact_at(&mut json, challenge.start);
+        read.map_err(|reason| unwritable(&self.directory, reason))?;
+        Ok(files::overwrite(&self.path(challenge.input), &json, MODE)?)
     }
 }
