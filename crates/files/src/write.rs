@@ -121,7 +121,7 @@ pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError
 }
 
 /// Writes a regular file that the same command can make again: in place, and without a flush. After a
-/// crash it may be incomplete. A new one gets the permission bits `mode`.
+/// crash it may have a part of either content. A new one gets the permission bits `mode`.
 ///
 /// # Errors
 /// [`FileError::Unwritable`] and, for a link too, [`FileError::NotRegular`].
@@ -133,7 +133,7 @@ pub fn overwrite(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError
     let opened = OpenOptions::new()
         .write(true)
         .create(true)
-        .truncate(true)
+        .truncate(false)
         .mode(mode)
         .custom_flags(flags.bits().cast_signed())
         .open(path)
@@ -152,7 +152,14 @@ pub fn overwrite(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError
     if !metadata.is_file() {
         return Err(not_regular());
     }
-    file.write_all(content).map_err(|reason| unwritable(path, reason))
+    let length = content.len() as u64;
+    // Not truncated to nothing before: ext4 flushes such a file when it is closed.
+    file.write_all(content)
+        .and_then(|()| match metadata.len() > length {
+            true => file.set_len(length),
+            false => Ok(()),
+        })
+        .map_err(|reason| unwritable(path, reason))
 }
 
 /// Opens a regular file to read it and to append to it. Creates it with the permission bits `mode`,
