@@ -1,7 +1,6 @@
 //! Stations that are killed at any moment.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -9,6 +8,9 @@ use crate::device::LineDevice;
 use crate::line::FactoryLine;
 use crate::station::verified;
 use crate::{failed, json, succeeded};
+
+/// How often the station is killed while devices come.
+const KILLS: u64 = 15;
 
 #[test]
 fn each_device_gets_one_assertion_however_often_the_station_is_killed() {
@@ -20,28 +22,21 @@ fn each_device_gets_one_assertion_however_often_the_station_is_killed() {
     let (address, pin) = (station.address.clone(), station.pin.clone());
     let listen = address.strip_prefix("https://").unwrap();
     let token = line.path("token");
-    let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
         let visits: Vec<_> = devices
             .iter()
             .map(|device| scope.spawn(|| line.prove_with(device, &address, &pin, &token, &["--wait"])))
             .collect();
-        let killer = scope.spawn(|| {
-            let mut station = station;
+        let mut station = station;
+        for round in 1..=KILLS {
             // At different moments of the visits.
-            for pause in (1..).map(|round: u64| Duration::from_millis(37 * round % 400)) {
-                thread::sleep(pause);
-                station.kill();
-                station = line.serve_on(listen, &arguments);
-                if is_done.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
-        });
-        let outcomes: Vec<_> = visits.into_iter().map(|visit| visit.join().unwrap()).collect();
-        is_done.store(true, Ordering::Relaxed);
-        killer.join().unwrap();
-        outcomes.iter().for_each(succeeded);
+            thread::sleep(Duration::from_millis(37 * round % 400));
+            station.kill();
+            station = line.serve_on(listen, &arguments);
+        }
+        visits
+            .into_iter()
+            .for_each(|visit| succeeded(&visit.join().unwrap()));
     });
     assert_eq!(verified(&line.path("signed.assert")), devices.len());
     assert_eq!(line.files.ledger("ledger.jsonl").len(), devices.len());
