@@ -12,6 +12,7 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use crate::account_keys::{AccountKeys, AccountKeysError};
 use crate::buckets::TokenBuckets;
+use crate::device_sessions::DeviceSessions;
 use crate::import::Importer;
 use crate::metrics::Metrics;
 use crate::models::{Models, ModelsError, concurrent_registrations};
@@ -20,6 +21,7 @@ use crate::serial_keys::SerialKeyError;
 use crate::settings::{Limits, Settings};
 use crate::store::{Counts, Store, StoreError};
 use crate::tokens::{Tokens, TokensError};
+use crate::waiting::Waiting;
 
 /// How long the result of a check of the serial keys is used: anybody can ask, and a check may sign.
 const KEY_CHECK_USED_FOR: Duration = Duration::from_secs(1);
@@ -63,6 +65,11 @@ pub(crate) struct Service {
     /// The wrong tokens that each address may still send.
     pub(crate) wrong_tokens: TokenBuckets<IpAddr>,
     pub(crate) limits: Limits,
+    /// The waiting of requests by devices.
+    pub(crate) waiting: Waiting,
+    pub(crate) sessions: DeviceSessions,
+    /// Permits for concurrent checks of devices that want a session.
+    pub(crate) session_permits: Arc<Semaphore>,
     /// How long a nonce is valid, in seconds.
     pub(crate) nonce_seconds: i64,
     last_key_check: LastKeyCheck,
@@ -93,7 +100,16 @@ impl Service {
         let limits = settings.limits.clone();
         let imports_stopped = Arc::new(AtomicBool::new(false));
         let live = LiveSettings::new(settings, &store, account_keys, models, &imports_stopped);
+        let metrics = Arc::new(Metrics::new());
+        let waiting = Waiting::new(
+            limits.wait_seconds,
+            limits.waiting_requests,
+            metrics.waiting_requests.clone(),
+        );
         Ok(Self {
+            waiting,
+            sessions: DeviceSessions::new(store.clone(), settings.session_seconds)?,
+            session_permits: Arc::new(Semaphore::new(concurrent_registrations())),
             live: RwLock::new(Arc::new(live)),
             registration_permits: Arc::new(Semaphore::new(concurrent_registrations())),
             import_permits: Arc::new(Semaphore::new(limits.imports as usize)),
@@ -104,7 +120,7 @@ impl Service {
             limits,
             nonce_seconds: settings.nonce_seconds.into(),
             last_key_check: LastKeyCheck::default(),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             last_counts: LastCounts::default(),
         })
     }

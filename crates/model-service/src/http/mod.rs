@@ -17,6 +17,7 @@ mod query;
 mod rate;
 mod router;
 mod server;
+mod sessions;
 mod spawn;
 mod state;
 mod status;

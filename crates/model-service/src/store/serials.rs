@@ -3,7 +3,7 @@
 use super::{Backend, Event, LogEntry, Store, StoreError};
 
 /// Begins the name of a device with a hardware identity.
-const IDENTITY_DEVICE: &str = "hardware-id-key ";
+pub(super) const IDENTITY_DEVICE: &str = "hardware-id-key ";
 
 /// A serial, unique within its model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,7 +75,7 @@ impl IssuedSerial {
 
     /// The digest of the key's DER bytes of the device's hardware identity, if it has one.
     pub(super) fn identity(&self) -> Option<&str> {
-        self.device.strip_prefix(IDENTITY_DEVICE)
+        identity_of(&self.device)
     }
 }
 
@@ -88,6 +88,11 @@ pub(crate) enum IssueOutcome {
     Conflict,
     /// The hardware identity of the device was blocked. Nothing was recorded.
     Blocked,
+}
+
+/// The digest of the key's DER bytes of the hardware identity of a device, if it has one.
+pub(super) fn identity_of(device: &str) -> Option<&str> {
+    device.strip_prefix(IDENTITY_DEVICE)
 }
 
 /// The name of the device with a hardware identity, by the digest of the key's DER bytes.

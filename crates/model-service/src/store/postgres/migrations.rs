@@ -6,7 +6,13 @@ use refinery::{Migration, Runner};
 use crate::store::StoreError;
 
 /// The migrations, in their order.
-const MIGRATIONS: &[(&str, &str)] = &[("V1__tables", include_str!("schema/V1__tables.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("V1__tables", include_str!("schema/V1__tables.sql")),
+    (
+        "V2__device_sessions",
+        include_str!("schema/V2__device_sessions.sql"),
+    ),
+];
 /// The version after all migrations.
 pub(super) const LATEST: u32 = MIGRATIONS.len() as u32;
 /// The key of the lock that one process has while it migrates.
