@@ -146,7 +146,7 @@ impl Service {
     pub(crate) async fn check_ready(&self) -> Result<(), RegistrationError> {
         self.store.check_writable().await?;
         let checked = self.check_signers().await;
-        Ok(checked.map_err(|_| SerialError::KeyUnavailable)?)
+        Ok(checked.map_err(|_| SerialError::KeyUnavailable { may_return: true })?)
     }
 
     /// Checks that all serial keys can sign.

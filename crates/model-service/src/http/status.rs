@@ -109,8 +109,7 @@ fn of_serial(error: &SerialError) -> StatusCode {
         SerialError::Contended
         | SerialError::AccountKeyExpired
         | SerialError::Signing(_)
-        | SerialError::KeyUnavailable
-        | SerialError::KeyLost
+        | SerialError::KeyUnavailable { .. }
         | SerialError::Header(_)
         | SerialError::Store(_)
         | SerialError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -23,6 +23,8 @@ use crate::waiting::{Transient, Wait};
 
 /// The longest serial, in bytes.
 const MAX_LENGTH: usize = 128;
+/// The code of a key that took too long.
+const KEY_TIMEOUT: &str = "serial-key-timeout";
 /// How often a serial is chosen again after a conflict with a concurrent request.
 const ATTEMPTS: usize = 4;
 
@@ -102,20 +104,14 @@ pub(crate) enum SerialError {
         help("Check `serial-key` in the settings of the model service; its log has the reason")
     )]
     Signing(SignError),
-    /// The key is logged when it is lost.
+    /// The key is logged when it is lost. It is not asked again if it was only slow: it may have
+    /// signed, and others wait for it.
     #[error("the key that signs serials cannot be used")]
     #[diagnostic(
         code("serial-key-unavailable"),
         help("Try again later; the log of the model service has the reason")
     )]
-    KeyUnavailable,
-    /// As [`KeyUnavailable`](Self::KeyUnavailable), until the service starts again.
-    #[error("the key that signs serials cannot be used")]
-    #[diagnostic(
-        code("serial-key-unavailable"),
-        help("Try again later; the log of the model service has the reason")
-    )]
-    KeyLost,
+    KeyUnavailable { may_return: bool },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Header(InvalidHeaderName),
@@ -145,7 +141,9 @@ impl From<StoreError> for SerialError {
 impl From<SignError> for SerialError {
     fn from(error: SignError) -> Self {
         match error {
-            SignError::Signer(_) => Self::KeyUnavailable,
+            SignError::Signer(error) => Self::KeyUnavailable {
+                may_return: failure::code(error.as_ref()) != KEY_TIMEOUT,
+            },
             other => Self::Signing(other),
         }
     }
@@ -160,7 +158,7 @@ impl From<InvalidHeaderName> for SerialError {
 impl Transient for SerialError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::KeyUnavailable => true,
+            Self::KeyUnavailable { may_return } => *may_return,
             Self::Store(error) => error.is_transient(),
             _ => false,
         }
@@ -367,7 +365,9 @@ impl Issuance<'_> {
             signed
                 .map(|serial| serial.to_string())
                 .map_err(|error| match error {
-                    SignError::Signer(_) if signer.is_lost_for_good() => SerialError::KeyLost,
+                    SignError::Signer(_) if signer.is_lost_for_good() => {
+                        SerialError::KeyUnavailable { may_return: false }
+                    }
                     error => error.into(),
                 })
         })

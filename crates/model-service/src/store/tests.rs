@@ -144,6 +144,24 @@ fn a_nonce_is_consumed_once_by_many_replicas() {
     }
 }
 
+/// Only PostgreSQL can lose the result of what it committed.
+#[test]
+fn an_attempt_that_lost_its_result_finds_its_own_use() {
+    let world = TestStore::new();
+    wait(world.store.issue_nonce(NonceKind::Session, "nonce", 600, 100)).unwrap();
+    let states = [1, 1, 2].map(|attempt| {
+        world
+            .store
+            .consume_nonce(NonceKind::Session, "nonce", attempt)
+            .unwrap()
+    });
+    let again = match world.store.0 {
+        Backend::Sqlite(_) => NonceState::Used,
+        Backend::Postgres(_) => NonceState::Consumed,
+    };
+    assert_eq!(states, [NonceState::Consumed, again, NonceState::Used]);
+}
+
 #[test]
 fn nonces_that_are_unknown_late_or_not_text() {
     let world = TestStore::new();
