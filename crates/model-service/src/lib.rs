@@ -1,15 +1,16 @@
-//! A reference model service: devices register with it to get their serial assertions.
+//! A model service: devices register with it to get their serial assertions.
 //!
-//! It gives the responses that are known of the real one, so that gadgets, factories and CI can be
-//! tried without it. docs/model-service.md describes its behaviour.
+//! A bench or CI starts it with one command on SQLite; a brand runs replicas of it for its fleet on
+//! PostgreSQL. docs/model-service.md describes its behaviour.
 //!
 //! | module | content |
 //! |---|---|
 //! | `serial_keys` | keys that sign serials, in this process and outside it |
 //! | `logging` | the log on stderr |
+//! | `spawn` | threads that may block |
 //! | `settings`, `secret`, `tokens`, `account_keys`, `models` | the operator's input |
 //! | `metrics` | what is counted while the service runs |
-//! | `buckets` | how often something may happen |
+//! | `buckets`, `recent` | how often something may happen, or is found out |
 //! | `waiting` | requests that wait while the database or a key is away |
 //! | `store` | the database: nonces, identities, serials, the log; the ledger |
 //! | `registration` | from a serial-request to a serial assertion, with every check |
@@ -42,12 +43,14 @@ mod message;
 mod metrics;
 mod models;
 mod page;
+mod recent;
 mod registration;
 mod reload;
 mod secret;
 mod serial_keys;
 mod service;
 mod settings;
+mod spawn;
 mod store;
 mod tokens;
 mod waiting;

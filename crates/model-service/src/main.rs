@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use model_service::{Error, IdentityChange, InitArguments, LogFormat, start_log};
 
-/// A reference model service: gives Ubuntu Core devices their serial assertions
+/// A model service: gives Ubuntu Core devices their serial assertions
 #[derive(Debug, Parser)]
 #[command(name = "model-service", version, after_long_help = FURTHER)]
 struct Cli {

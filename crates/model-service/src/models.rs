@@ -252,7 +252,7 @@ pub(crate) fn open_signer(
 ) -> Result<SerialSigner, ModelsError> {
     Ok(match source {
         SerialKeySource::Pem(path) => SerialSigner::Local(read_signer(path)?),
-        other => SerialSigner::Remote(RemoteSigner::open(other, limits)?),
+        SerialKeySource::Remote(source) => SerialSigner::Remote(RemoteSigner::open(source, limits)?),
     })
 }
 

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use failure::Diagnostic;
 use thiserror::Error;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, spawn_blocking};
 
 use crate::account_keys::{AccountKeys, AccountKeysError};
@@ -16,10 +16,12 @@ use crate::device_sessions::DeviceSessions;
 use crate::import::Importer;
 use crate::metrics::Metrics;
 use crate::models::{Models, ModelsError, concurrent_registrations};
+use crate::recent::Recent;
 use crate::registration::{Registrar, RegistrationError, SerialError};
 use crate::serial_keys::SerialKeyError;
 use crate::settings::{Limits, Settings};
-use crate::store::{Counts, Store, StoreError};
+use crate::spawn::spawn_in_span;
+use crate::store::{Counts, Store, StoreError, WithdrawalError};
 use crate::tokens::{Tokens, TokensError};
 use crate::waiting::Waiting;
 
@@ -72,9 +74,9 @@ pub(crate) struct Service {
     pub(crate) session_permits: Arc<Semaphore>,
     /// How long a nonce is valid, in seconds.
     pub(crate) nonce_seconds: i64,
-    last_key_check: LastKeyCheck,
+    key_check: Recent<Result<(), SerialKeyError>>,
     pub(crate) metrics: Arc<Metrics>,
-    last_counts: LastCounts,
+    stored_counts: Recent<Result<Counts, StoreError>>,
 }
 
 /// What the settings say about models and imports. It can be replaced while the service runs; a
@@ -83,12 +85,6 @@ pub(crate) struct LiveSettings {
     pub(crate) registrar: Registrar,
     pub(crate) importer: Importer,
 }
-
-/// The last check of the serial keys, and when it ended.
-type LastKeyCheck = Mutex<Option<(Instant, Result<(), SerialKeyError>)>>;
-
-/// The last counts, when they ended, and how long they are used.
-type LastCounts = Mutex<Option<(Instant, Duration, Result<Counts, StoreError>)>>;
 
 impl Service {
     /// Reads all keys and secrets, and opens the database.
@@ -119,9 +115,9 @@ impl Service {
             wrong_tokens: TokenBuckets::new(WRONG_TOKENS),
             limits,
             nonce_seconds: settings.nonce_seconds.into(),
-            last_key_check: LastKeyCheck::default(),
+            key_check: Recent::default(),
             metrics,
-            last_counts: LastCounts::default(),
+            stored_counts: Recent::default(),
         })
     }
 
@@ -151,38 +147,32 @@ impl Service {
 
     /// Checks that all serial keys can sign.
     pub(crate) async fn check_signers(&self) -> Result<(), SerialKeyError> {
-        let mut last = self.last_key_check.lock().await;
-        match last.as_ref() {
-            Some((time, result)) if time.elapsed() < KEY_CHECK_USED_FOR => result.clone(),
-            _ => {
-                let live = self.live();
-                let check = spawn_blocking(move || live.registrar.models.check_signers());
-                let result = ended(check.await);
-                *last = Some((Instant::now(), result.clone()));
-                result
-            }
-        }
+        let check = async {
+            let live = self.live();
+            ended(spawn_blocking(move || live.registrar.models.check_signers()).await)
+        };
+        self.key_check.get(check, |_, _| KEY_CHECK_USED_FOR).await
     }
 
     /// Counts what is stored. With millions of serials that takes seconds, so the result is used for
     /// a while: at most a twentieth of the time is spent on counting. So is a failure, for a shorter
     /// time.
     pub(crate) async fn counts(&self) -> Result<Counts, StoreError> {
-        let mut last = self.last_counts.lock().await;
-        if let Some((time, used_for, counts)) = last.as_ref()
-            && time.elapsed() < *used_for
-        {
-            return counts.clone();
-        }
-        let start = Instant::now();
-        let counts = self.store.counts().await;
-        let used_for = start.elapsed() * 20;
-        let used_for = match &counts {
-            Ok(_) => used_for,
-            Err(_) => used_for.min(FAILED_COUNT_USED_FOR),
+        let used_for = |counts: &Result<_, _>, took: Duration| match counts {
+            Ok(_) => took * 20,
+            Err(_) => (took * 20).min(FAILED_COUNT_USED_FOR),
         };
-        *last = Some((Instant::now(), used_for, counts.clone()));
-        counts
+        self.stored_counts.get(self.store.counts(), used_for).await
+    }
+
+    /// Runs `work` in a thread that may block.
+    pub(crate) async fn with_store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, WithdrawalError> + Send + 'static,
+    ) -> Result<T, WithdrawalError> {
+        let store = self.store.clone();
+        let done = spawn_in_span(move || work(&store)).await;
+        done.unwrap_or(Err(StoreError::Interrupted.into()))
     }
 
     /// The imports that run now.

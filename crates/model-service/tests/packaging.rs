@@ -9,19 +9,13 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use common::disk::on_a_small_disk;
+use common::haproxy::{Haproxy, packaged};
 use common::hsm::until;
 use common::http::{Answer, Request};
 use common::{Bench, PROGRAM, on_postgres, serve_by};
-
-fn packaged(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../packaging")
-        .join(name)
-}
 
 #[test]
 fn sockets_of_systemd_are_used_and_it_is_notified() {
@@ -59,72 +53,6 @@ fn sockets_of_systemd_are_used_and_it_is_notified() {
     assert!(service.child.wait().unwrap().success());
 }
 
-struct Proxy(Child);
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// An address that is free now.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-/// HAProxy with the packaged configuration, but without TLS and with the service as both replicas.
-fn proxy(bench: &Bench, service: SocketAddr) -> (Proxy, SocketAddr) {
-    let (proxy, devices, _) = proxy_with(bench, service, &[]);
-    (proxy, devices)
-}
-
-/// The same with other values, and the addresses of both frontends: of devices and of operators.
-fn proxy_with(
-    bench: &Bench,
-    service: SocketAddr,
-    values: &[(&str, &str)],
-) -> (Proxy, SocketAddr, SocketAddr) {
-    let (address, operators) = (free_address(), free_address());
-    let packaged = fs::read_to_string(packaged("haproxy/haproxy.cfg")).unwrap();
-    // As many as the limit of files allows.
-    let packaged = packaged.replace("maxconn 8000", "maxconn 100");
-    let tls = " ssl crt /etc/haproxy/model-service.pem alpn http/1.1";
-    let mut configuration = packaged
-        .replace(tls, "")
-        .replace("bind :443", &format!("bind {address}"));
-    configuration = configuration.replace("bind 10.0.0.1:8443", &format!("bind {operators}"));
-    for (packaged, value) in values {
-        assert!(configuration.contains(packaged), "{packaged}");
-        configuration = configuration.replace(packaged, value);
-    }
-    for replica in [
-        "10.0.0.11:8650",
-        "10.0.0.12:8650",
-        "10.0.0.11:8651",
-        "10.0.0.12:8651",
-    ] {
-        assert!(configuration.contains(replica), "{replica}");
-        configuration = configuration.replace(replica, &service.to_string());
-    }
-    let file = bench.write("haproxy.cfg", configuration.as_bytes());
-    let checked = Command::new("haproxy")
-        .arg("-c")
-        .arg("-f")
-        .arg(&file)
-        .output()
-        .unwrap();
-    assert!(checked.status.success(), "{checked:?}");
-    let mut command = Command::new("haproxy");
-    command
-        .arg("-db")
-        .arg("-f")
-        .arg(&file)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    (Proxy(command.spawn().unwrap()), address, operators)
-}
-
 #[test]
 fn haproxy_forwards_devices_and_names_them() {
     let bench = Bench::with("trusted-proxies = [\"127.0.0.1/32\"]", "");
@@ -135,21 +63,12 @@ fn haproxy_forwards_devices_and_names_them() {
         .env("RUST_LOG", "info")
         .stderr(fs::File::create(bench.path("log")).unwrap());
     let service = serve_by(&mut command);
-    let (mut proxy, address) = proxy(&bench, service.address);
-    // Until HAProxy listens and knows that a replica is ready.
+    let proxy = Haproxy::start(&bench, &[service.address], &[]);
+    let address = proxy.devices;
     let request = Request::post("/v1/request-id", "")
         .header("x-forwarded-for", "192.0.2.66")
         .header("x-request-id", "chosen-by-the-client");
-    let answer = loop {
-        if let Ok(connection) = TcpStream::connect(address) {
-            let answer = request.send_over(connection, |_| {});
-            if answer.status != 503 {
-                break answer;
-            }
-        }
-        assert_eq!(proxy.0.try_wait().unwrap(), None, "HAProxy has ended");
-        std::thread::yield_now();
-    };
+    let answer = request.send(address);
     assert_eq!(answer.status, 200);
     let id = answer.header("x-request-id").unwrap().to_owned();
     assert_eq!(id.len(), "00000000-0000-0000-0000-000000000000".len());
@@ -169,17 +88,12 @@ fn haproxy_forwards_devices_and_names_them() {
     );
 }
 
-/// Waits until HAProxy listens. It takes the replicas for ready until a check has failed.
-fn wait_for(address: SocketAddr) {
-    until(|| TcpStream::connect(address).is_ok());
-}
-
 #[test]
 fn haproxy_limits_requests_so_that_snapd_asks_again_for_a_nonce() {
     let bench = Bench::with("trusted-proxies = [\"127.0.0.1/32\"]", "");
     let service = bench.serve();
-    let (_proxy, address, _) = proxy_with(&bench, service.address, &[("gt 600", "gt 4")]);
-    wait_for(address);
+    let proxy = Haproxy::start(&bench, &[service.address], &[("gt 600", "gt 4")]);
+    let address = proxy.devices;
     for path in [
         "/v1/request-id",
         "/request-id",
@@ -214,15 +128,14 @@ fn operators_reach_a_replica_that_is_not_ready() {
     fs::write(disk.join("filler"), vec![0; 4 * 1024 * 1024]).unwrap_err();
     until(|| service.get("/ready").status == 503);
     let quick = [("inter 2s", "inter 50ms")];
-    let (_proxy, devices, operators) = proxy_with(&bench, service.address, &quick);
-    wait_for(devices);
+    let proxy = Haproxy::start(&bench, &[service.address], &quick);
     // HAProxy's own answer, without the header of the service.
     let nonce = Request::post("/v1/request-id", "");
     until(|| {
-        let answer = nonce.send(devices);
+        let answer = nonce.send(proxy.devices);
         answer.status == 503 && answer.header("x-request-id").is_none()
     });
-    assert_eq!(Request::get("/login").send(operators).status, 200);
+    assert_eq!(Request::get("/login").send(proxy.operators).status, 200);
 }
 
 #[test]

@@ -322,6 +322,9 @@ fn filters_select_and_wrong_ones_are_refused() {
         ("/identities?lot=x", "filter-invalid"),
         ("/registrations?from=yesterday", "filter-invalid"),
         ("/serials?to=2026-02-30", "filter-invalid"),
+        ("/identities?state=held", "filter-invalid"),
+        ("/serials?state=used", "filter-invalid"),
+        ("/nonces?state=blocked", "filter-invalid"),
         ("/nonces?after=1", "cursor-invalid"),
     ] {
         let page = visitor.get(path);

@@ -1,10 +1,10 @@
 //! The TLS certificate: whether it can be used with its key, and how long.
 
-use der::asn1::{AnyRef, GeneralizedTime, UtcTime};
-use der::{Decode as _, SliceReader, Tag, TagNumber};
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use x509_cert::Certificate;
+use x509_cert::der::{self, Decode as _};
 
 use super::report::CheckReport;
 use super::{CheckProblem, is_soon};
@@ -27,29 +27,9 @@ pub(super) fn check(tls: &Tls, report: &mut CheckReport) {
     }
 }
 
-/// The end of the validity (RFC 5280, section 4.1).
+/// The end of the validity.
 fn not_after(certificate: &[u8]) -> der::Result<Timestamp> {
-    let mut reader = SliceReader::new(certificate)?;
-    let certificate = AnyRef::decode(&mut reader)?;
-    let mut parts = SliceReader::new(certificate.value())?;
-    let mut fields = SliceReader::new(AnyRef::decode(&mut parts)?.value())?;
-    let version = Tag::ContextSpecific {
-        constructed: true,
-        number: TagNumber(0),
-    };
-    if Tag::peek(&fields)? == version {
-        AnyRef::decode(&mut fields)?;
-    }
-    // serialNumber, signature, issuer
-    for _ in 0..3 {
-        AnyRef::decode(&mut fields)?;
-    }
-    let mut validity = SliceReader::new(AnyRef::decode(&mut fields)?.value())?;
-    AnyRef::decode(&mut validity)?;
-    let end = match Tag::peek(&validity)? {
-        Tag::UtcTime => UtcTime::decode(&mut validity)?.to_unix_duration(),
-        _ => GeneralizedTime::decode(&mut validity)?.to_unix_duration(),
-    };
-    let seconds = i64::try_from(end.as_secs()).unwrap_or(i64::MAX);
-    Ok(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX))
+    let validity = Certificate::from_der(certificate)?.tbs_certificate.validity;
+    let seconds = validity.not_after.to_unix_duration().as_secs();
+    Ok(Timestamp::from_second(seconds.try_into().unwrap_or(i64::MAX)).unwrap_or(Timestamp::MAX))
 }

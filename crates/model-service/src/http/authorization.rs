@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 
 use super::error::RequestError;
+use super::peer::Peer;
 use crate::buckets::network;
 use crate::service::Service;
 use crate::settings::Role;
@@ -14,11 +16,13 @@ use crate::tokens::Token;
 /// Returns the name of the token of a request, which must permit what `role` is for.
 pub(super) fn authorize<'a>(
     service: &'a Service,
-    headers: &HeaderMap,
+    request: &Parts,
     role: Role,
-    address: IpAddr,
 ) -> Result<&'a str, RequestError> {
-    let token = find(service, headers, address)?;
+    let Some(Peer(address)) = request.extensions.get().copied() else {
+        return Err(RequestError::Unauthorized);
+    };
+    let token = find(service, &request.headers, address)?;
     if token.permits(role) {
         return Ok(&token.name);
     }

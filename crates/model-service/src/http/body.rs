@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
+use futures_util::{Stream, TryStreamExt as _};
 use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -41,13 +42,13 @@ pub(super) async fn read_limited(
     check_content_length(headers, limit)?;
     timeout(time, collect(body, limit))
         .await
-        .map_err(|_| late(time))?
+        .map_err(|_| RequestError::late(time))?
 }
 
 async fn collect(mut body: Body, limit: u64) -> Result<Vec<u8>, RequestError> {
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| incomplete(&error))?;
+        let frame = frame.map_err(RequestError::incomplete)?;
         let Ok(piece) = frame.into_data() else { continue };
         if (whole.len() + piece.len()) as u64 > limit {
             return Err(RequestError::TooLarge { limit });
@@ -58,25 +59,13 @@ async fn collect(mut body: Body, limit: u64) -> Result<Vec<u8>, RequestError> {
 }
 
 /// Refuses a body whose announced length is too large before any of it is read.
-fn check_content_length(headers: &HeaderMap, limit: u64) -> Result<(), RequestError> {
+pub(super) fn check_content_length(headers: &HeaderMap, limit: u64) -> Result<(), RequestError> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok());
     match announced.and_then(|length| length.parse::<u64>().ok()) {
         Some(length) if length > limit => Err(RequestError::TooLarge { limit }),
         _ => Ok(()),
-    }
-}
-
-fn late(time: Duration) -> RequestError {
-    RequestError::Timeout {
-        seconds: time.as_secs(),
-    }
-}
-
-fn incomplete(error: &axum::Error) -> RequestError {
-    RequestError::Incomplete {
-        reason: error.to_string(),
     }
 }
 
@@ -114,30 +103,27 @@ pub(super) fn body_pipe(limit: u64, pause: Duration) -> (BodyWriter, Input) {
 
 impl BodyWriter {
     /// Writes a whole body. The reader gets an error too, so that half a body is not imported.
-    pub(super) async fn write_body(
+    pub(crate) async fn write_body(
         mut self,
-        headers: &HeaderMap,
-        mut body: Body,
+        mut pieces: impl Stream<Item = Result<Bytes, RequestError>> + Unpin,
     ) -> Result<(), RequestError> {
-        if let Err(error) = check_content_length(headers, self.limit) {
-            return Err(self.fail(error).await);
-        }
-        loop {
-            let piece = match timeout(self.pause, body.frame()).await {
-                Ok(None) => {
-                    self.finish().await;
+        let error = loop {
+            match timeout(self.pause, pieces.try_next()).await {
+                Ok(Ok(Some(piece))) => self.write(piece).await?,
+                Ok(Ok(None)) => {
+                    // An empty piece is the end.
+                    let _ = self.pieces.send(Ok(Bytes::new())).await;
                     return Ok(());
                 }
-                Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
-                Ok(Some(Err(error))) => return Err(self.fail(incomplete(&error)).await),
-                Err(_) => return Err(self.fail(late(self.pause)).await),
-            };
-            self.write(piece).await?;
-        }
+                Ok(Err(error)) => break error,
+                Err(_) => break RequestError::late(self.pause),
+            }
+        };
+        Err(self.fail(error).await)
     }
 
     /// Writes a piece. It is dropped if the reader has found an error and reads no more.
-    pub(crate) async fn write(&mut self, piece: Bytes) -> Result<(), RequestError> {
+    async fn write(&mut self, piece: Bytes) -> Result<(), RequestError> {
         match self.left.checked_sub(piece.len() as u64) {
             Some(left) => self.left = left,
             None => return Err(self.fail(RequestError::TooLarge { limit: self.limit }).await),
@@ -148,13 +134,8 @@ impl BodyWriter {
         Ok(())
     }
 
-    /// Tells the reader that the body is complete.
-    pub(crate) async fn finish(self) {
-        let _ = self.pieces.send(Ok(Bytes::new())).await;
-    }
-
     /// Tells the reader that the body is incomplete, and returns the error.
-    pub(crate) async fn fail(&self, error: RequestError) -> RequestError {
+    async fn fail(&self, error: RequestError) -> RequestError {
         let _ = self.pieces.send(Err(io::Error::other(error.to_string()))).await;
         error
     }

@@ -15,11 +15,11 @@ use utoipa_axum::routes;
 use super::body::{ASSERTION, check_content_type, read_limited};
 use super::error::RequestError;
 use super::peer::Peer;
-use super::spawn::spawn_in_span;
 use super::status::{Problem, Refusal, json, refused};
 use crate::registration::{Registration, RegistrationRequest};
 use crate::secret::random_token;
 use crate::service::Service;
+use crate::spawn::spawn_in_span;
 use crate::store::NonceKind;
 
 /// A nonce for a request for a serial.

@@ -1,6 +1,7 @@
 //! Errors of requests by programs.
 
 use std::fmt;
+use std::time::Duration;
 
 use failure::Diagnostic;
 use thiserror::Error;
@@ -170,6 +171,20 @@ impl From<ImportError> for RequestError {
 }
 
 impl RequestError {
+    /// That of a body that did not arrive within `time`.
+    pub(crate) fn late(time: Duration) -> Self {
+        Self::Timeout {
+            seconds: time.as_secs(),
+        }
+    }
+
+    /// That of a body that ended with an error.
+    pub(crate) fn incomplete(reason: impl fmt::Display) -> Self {
+        Self::Incomplete {
+            reason: reason.to_string(),
+        }
+    }
+
     /// The reason that the operator needs and the client does not get.
     pub(super) fn detail(&self) -> Option<&dyn fmt::Display> {
         match self {

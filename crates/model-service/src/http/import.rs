@@ -1,14 +1,14 @@
 //! `POST /v1/hardware-identities`: the import by a program.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::TryStreamExt as _;
 use futures_util::stream::poll_fn;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -16,15 +16,14 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use utoipa::IntoParams;
 
 use super::authorization::authorize;
-use super::body::{BodyWriter, body_pipe, check_content_type};
+use super::body::{BodyWriter, body_pipe, check_content_length, check_content_type};
 use super::error::RequestError;
-use super::peer::Peer;
 use super::query::read_query;
-use super::spawn::spawn_in_span;
 use super::status::{Problem, refused};
 use crate::import::{ImportError, ImportReport, ImportSummary};
 use crate::service::Service;
 use crate::settings::Role;
+use crate::spawn::spawn_in_span;
 use crate::store::ImportOrigin;
 
 /// Pieces of a report that wait for the network, of at least [`PIECE`] bytes each.
@@ -55,14 +54,8 @@ pub(crate) type ImportJob = JoinHandle<Result<ImportReport, ImportError>>;
         (status = UNPROCESSABLE_ENTITY, description = "Some are refused, and nothing is stored", body = ImportSummary),
         (status = UNSUPPORTED_MEDIA_TYPE, description = "`content-type`", body = Problem),
     ))]
-pub(super) async fn import(
-    State(service): State<Arc<Service>>,
-    Extension(Peer(address)): Extension<Peer>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let report = match run(service, address, (&headers, &uri), body).await {
+pub(super) async fn import(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let report = match run(service, request).await {
         Ok(report) => report,
         Err(error) => return refused(&error),
     };
@@ -74,17 +67,15 @@ pub(super) async fn import(
     (status, json, stream(report)).into_response()
 }
 
-async fn run(
-    service: Arc<Service>,
-    address: IpAddr,
-    (headers, uri): (&HeaderMap, &Uri),
-    body: Body,
-) -> Result<ImportReport, RequestError> {
-    let by = format!("token {}", authorize(&service, headers, Role::Import, address)?);
-    check_content_type(headers)?;
-    let ImportQuery { name } = read_query(uri)?;
+async fn run(service: Arc<Service>, request: Request) -> Result<ImportReport, RequestError> {
+    let (parts, body) = request.into_parts();
+    let by = format!("token {}", authorize(&service, &parts, Role::Import)?);
+    check_content_type(&parts.headers)?;
+    let ImportQuery { name } = read_query(&parts.uri)?;
+    check_content_length(&parts.headers, service.limits.import_body_bytes)?;
     let (writer, job) = start_import(service, ImportOrigin::new(by, &name))?;
-    let written = writer.write_body(headers, body).await;
+    let pieces = body.into_data_stream().map_err(RequestError::incomplete);
+    let written = writer.write_body(pieces).await;
     let report = import_result(job.await);
     // The error of the body is the cause of that of the import.
     written.and(report)

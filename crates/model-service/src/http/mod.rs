@@ -18,7 +18,6 @@ mod rate;
 mod router;
 mod server;
 mod sessions;
-mod spawn;
 mod state;
 mod status;
 

@@ -84,9 +84,19 @@ pub(super) fn document(routes: impl IntoIterator<Item = OpenApi>) -> Document {
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem {
-        get, post, delete, ..
+        get,
+        put,
+        post,
+        delete,
+        options,
+        head,
+        patch,
+        trace,
+        ..
     } = item;
-    [get, post, delete].into_iter().flatten()
+    [get, put, post, delete, options, head, patch, trace]
+        .into_iter()
+        .flatten()
 }
 
 /// Adds what holds for many routes: refusals, the token and the form of lists.

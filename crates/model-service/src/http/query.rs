@@ -15,7 +15,6 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segment
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        check_characters(&parts.uri)?;
         let Path(segments) =
             Path::from_request_parts(parts, state)
                 .await
@@ -39,19 +38,8 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Paramet
 
 /// Reads the parameters of a query. Unknown ones are refused if `T` refuses them.
 pub(super) fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, RequestError> {
-    check_characters(uri)?;
     let query = Query::try_from_uri(uri).map_err(|error| RequestError::Address {
         reason: error.body_text(),
     })?;
     Ok(query.0)
-}
-
-/// Refuses NUL, which no name has and not every database takes.
-fn check_characters(uri: &Uri) -> Result<(), RequestError> {
-    match uri.to_string().contains("%00") {
-        true => Err(RequestError::Address {
-            reason: "it has a NUL character".to_owned(),
-        }),
-        false => Ok(()),
-    }
 }

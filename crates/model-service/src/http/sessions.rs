@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::de::DeserializeOwned;
@@ -20,12 +21,12 @@ use super::body::read_limited;
 use super::device::new_nonce;
 use super::error::RequestError;
 use super::peer::Peer;
-use super::spawn::spawn_in_span;
-use super::status::{Problem, json, refused, refused_as, status};
+use super::status::{Problem, Refusal, json, refused, refused_as, status};
 use crate::device_sessions::{SessionError, SessionRequest, VerifiedDevice};
 use crate::message::message;
 use crate::service::Service;
 use crate::settings::Role;
+use crate::spawn::spawn_in_span;
 use crate::store::NonceKind;
 use crate::waiting::Wait;
 
@@ -61,6 +62,18 @@ struct Session {
 struct GivenSession {
     /// The macaroon, or the whole value of the header
     session: String,
+}
+
+/// A program with a token that permits verification.
+struct Verifier;
+
+impl FromRequestParts<Arc<Service>> for Verifier {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Refusal> {
+        authorize(service, parts, Role::Verify)?;
+        Ok(Self)
+    }
 }
 
 /// The addresses for devices, relative to `/`.
@@ -165,13 +178,13 @@ async fn device(
         (status = UNPROCESSABLE_ENTITY, description = "The session is not accepted", body = Problem),
     ))]
 async fn verify_session(
+    _: Verifier,
     State(service): State<Arc<Service>>,
     Extension(Peer(address)): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let verify = async {
-        authorize(&service, &headers, Role::Verify, address)?;
         let given: GivenSession = read_json(&service, &headers, body).await?;
         let session = root(&given.session).unwrap_or(&given.session);
         verified_session(&service, session.to_owned()).await
@@ -187,16 +200,13 @@ async fn verify_session(
         (status = UNPROCESSABLE_ENTITY, description = "The device is not verified", body = Problem),
     ))]
 async fn verify_device(
+    _: Verifier,
     State(service): State<Arc<Service>>,
     Extension(Peer(address)): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let verify = async {
-        authorize(&service, &headers, Role::Verify, address)?;
-        verified_device(&service, &headers, body).await
-    };
-    verification(verify.await, address)
+    verification(verified_device(&service, &headers, body).await, address)
 }
 
 async fn verified_device(

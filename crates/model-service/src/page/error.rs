@@ -51,7 +51,9 @@ pub(super) enum PageError {
     #[error("the filter `{name}` is not valid")]
     #[diagnostic(
         code("filter-invalid"),
-        help("Use a number for a lot, days such as 2026-11-25, and at most 500 characters")
+        help(
+            "Use a choice of the form, a number for a lot, days such as 2026-11-25, and at most 500 characters"
+        )
     )]
     InvalidFilter { name: &'static str },
     #[error("the file cannot be written: {0}")]

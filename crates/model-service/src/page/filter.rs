@@ -82,6 +82,14 @@ impl Filter {
         }
     }
 
+    /// The state, which is one of the options of the form.
+    pub(super) fn state(&self, options: &[(&str, &str)]) -> Result<&str, PageError> {
+        match options.iter().any(|(state, _)| *state == self.state) {
+            true => Ok(&self.state),
+            false => Err(PageError::InvalidFilter { name: "state" }),
+        }
+    }
+
     pub(super) fn lot(&self) -> Result<Option<i64>, PageError> {
         let lot = some(&self.lot).map(|text| text.parse());
         lot.transpose()

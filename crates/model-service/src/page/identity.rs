@@ -7,7 +7,6 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
-use tokio::task::spawn_blocking;
 
 use super::cells::{digest, foreign, foreign_up_to, outcome, shortened, time};
 use super::error::PageError;
@@ -15,6 +14,8 @@ use super::fields::Fields;
 use super::filter::query;
 use super::history::{self, SHOWN, changes};
 use super::imports::lot_link;
+use super::list::PageList as _;
+use super::registrations::Registrations;
 use super::session::Session;
 use super::state::Page;
 use super::table::table;
@@ -86,7 +87,10 @@ pub(super) async fn show(
 
 async fn find(page: &Page, digest: &str) -> Result<Known, PageError> {
     let wanted = digest.to_owned();
-    let state = with_store(page, move |store| store.find_identity(&wanted)).await?;
+    let state = page
+        .service
+        .with_store(move |store| store.find_identity(&wanted))
+        .await?;
     let history = page.service.store.identity_history(&state.key_digest).await?;
     Ok(Known { state, history })
 }
@@ -113,7 +117,7 @@ pub(super) async fn change(
         return frame::stale();
     }
     let back = address(&form.digest);
-    match with_store(&page, move |store| apply(store, &form)).await {
+    match page.service.with_store(move |store| apply(store, &form)).await {
         Ok(()) => Redirect::to(&back).into_response(),
         Err(error) => list::failed(&session, TITLE, &error.into()),
     }
@@ -126,16 +130,6 @@ fn apply(store: &Store, form: &Change) -> Result<(), WithdrawalError> {
         Action::Unblock => store.unblock_identity(&form.digest, authorship),
     }
     .map(drop)
-}
-
-/// Runs `work` in a thread that may block.
-pub(super) async fn with_store<T: Send + 'static>(
-    page: &Page,
-    work: impl FnOnce(&Store) -> Result<T, WithdrawalError> + Send + 'static,
-) -> Result<T, WithdrawalError> {
-    let store = page.service.store.clone();
-    let done = spawn_blocking(move || work(&store)).await;
-    done.unwrap_or(Err(StoreError::Interrupted.into()))
 }
 
 /// The address of the page of an identity.
@@ -232,7 +226,7 @@ fn requests_table(digest: &str, requests: &Listing<LoggedRegistration>) -> Marku
             p.hint { "No registration with this digest is in the log." }
         } @else {
             @let caption = history::caption(requests.total.count, ["registration", "registrations"]);
-            (table(&caption, registrations::COLUMNS, requests.rows.iter().map(registrations::cells)))
+            (table(&caption, registrations::COLUMNS, requests.rows.iter().map(Registrations::cells)))
             @if requests.next.is_some() { p { a href=(all) { "All registrations of the device" } } }
         }
     }

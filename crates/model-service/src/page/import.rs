@@ -7,6 +7,7 @@ use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest as _, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::TryStreamExt as _;
 use maud::{Markup, html};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -84,14 +85,14 @@ async fn read_form(
     let mut own = false;
     while let Some(field) = timeout(pause, form.next_field())
         .await
-        .map_err(|_| late(pause))?
+        .map_err(|_| RequestError::late(pause))?
         .map_err(incomplete)?
     {
         match field.name() {
             Some("csrf") => {
                 let token = timeout(pause, read_token(field))
                     .await
-                    .map_err(|_| late(pause))??;
+                    .map_err(|_| RequestError::late(pause))??;
                 own = session.accepts(&token);
             }
             Some("file") if own => return import(service, field).await.map(Some),
@@ -113,40 +114,16 @@ async fn read_token(mut field: Field<'_>) -> Result<String, RequestError> {
     Ok(String::from_utf8_lossy(&token).into_owned())
 }
 
-async fn import(service: Arc<Service>, mut field: Field<'_>) -> Result<ImportReport, RequestError> {
-    let pause = Duration::from_secs(service.limits.request_seconds.into());
+async fn import(service: Arc<Service>, field: Field<'_>) -> Result<ImportReport, RequestError> {
     let origin = ImportOrigin::new("page".to_owned(), field.file_name().unwrap_or_default());
-    let (mut writer, job) = start_import(service, origin)?;
-    let written = loop {
-        match timeout(pause, field.chunk()).await {
-            Ok(Ok(Some(piece))) => {
-                if let Err(error) = writer.write(piece).await {
-                    break Err(error);
-                }
-            }
-            Ok(Ok(None)) => break Ok(()),
-            Ok(Err(error)) => break Err(writer.fail(incomplete(error)).await),
-            Err(_) => break Err(writer.fail(late(pause)).await),
-        }
-    };
-    match written.is_ok() {
-        true => writer.finish().await,
-        false => drop(writer),
-    }
+    let (writer, job) = start_import(service, origin)?;
+    let written = writer.write_body(field.map_err(incomplete)).await;
     let report = import_result(job.await);
     written.and(report)
 }
 
 fn incomplete(error: MultipartError) -> RequestError {
-    RequestError::Incomplete {
-        reason: error.body_text(),
-    }
-}
-
-fn late(pause: Duration) -> RequestError {
-    RequestError::Timeout {
-        seconds: pause.as_secs(),
-    }
+    RequestError::incomplete(error.body_text())
 }
 
 async fn show_report(session: &Session, report: ImportReport) -> Response {

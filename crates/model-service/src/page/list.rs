@@ -1,24 +1,107 @@
-//! The frame of a list: position, links to other pages, errors, and what to do if it is empty.
+//! Lists: filters, position, links to other pages, CSV, errors, and what to do if a list is empty.
 
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
 use maud::{Markup, html};
 
 use super::cells::{count, counted};
+use super::csv::NoFile;
 use super::error::PageError;
+use super::fields::Fields;
 use super::filter::Filter;
-use super::frame;
 use super::session::Session;
+use super::state::Page;
 use super::table::table;
-use crate::store::{Listing, Total, WithdrawalError};
+use super::{csv, form, frame};
+use crate::http::CsvRow;
+use crate::store::{Listing, PageRequest, Store, StoreError, Total, WithdrawalError};
 
 /// Rows on a page.
 pub(super) const ROWS: u32 = 50;
 
-/// A list on a page.
+/// A list with a page of its own, with `N` columns.
+pub(super) trait PageList<const N: usize>: 'static {
+    const TITLE: &'static str;
+    const ADDRESS: &'static str;
+    /// What an entry is, in the singular and in the plural.
+    const NOUN: [&'static str; 2];
+    const COLUMNS: [&'static str; N];
+    type Row: Send + 'static;
+    /// A row of the CSV file.
+    type Item: From<Self::Row> + CsvRow;
+    /// The filter of the store.
+    type Wanted: Clone + Send + 'static;
+
+    /// The entries that the filters select.
+    fn wanted(filter: &Filter) -> Result<Self::Wanted, PageError>;
+
+    fn read(
+        store: &Store,
+        wanted: Self::Wanted,
+        part: PageRequest,
+    ) -> impl Future<Output = Result<Listing<Self::Row>, StoreError>> + Send;
+
+    /// The fields of the filters.
+    fn fields(filter: &Filter) -> Markup;
+
+    fn cells(row: &Self::Row) -> [Markup; N];
+
+    /// What is shown if the list is empty without filters.
+    fn nothing(page: &Page) -> Markup;
+}
+
+/// The addresses of a list: its page and its CSV file.
+pub(super) fn routes<L: PageList<N>, const N: usize>() -> Router<Arc<Page>> {
+    Router::new()
+        .route(L::ADDRESS, get(show::<L, N>))
+        .route(&format!("{}.csv", L::ADDRESS), get(download::<L, N>))
+}
+
+async fn show<L: PageList<N>, const N: usize>(
+    session: Session,
+    State(page): State<Arc<Page>>,
+    Fields(filter): Fields<Filter>,
+) -> Response {
+    respond(&session, L::TITLE, content::<L, N>(&page, &filter).await)
+}
+
+async fn content<L: PageList<N>, const N: usize>(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
+    filter.check()?;
+    let listing = L::read(&page.service.store, L::wanted(filter)?, filter.page()?).await?;
+    let list = List {
+        address: L::ADDRESS,
+        noun: L::NOUN,
+        columns: L::COLUMNS,
+        filter,
+    };
+    Ok(html! {
+        (form::filters(L::ADDRESS, filter, &L::fields(filter)))
+        (list.show(&listing, L::cells, || L::nothing(page)))
+    })
+}
+
+async fn download<L: PageList<N>, const N: usize>(
+    _: Session,
+    State(page): State<Arc<Page>>,
+    Fields(filter): Fields<Filter>,
+) -> Result<Response, NoFile> {
+    filter.check()?;
+    let (wanted, service) = (L::wanted(&filter)?, Arc::clone(&page.service));
+    csv::download::<_, L::Item, _, _>(L::ADDRESS.trim_start_matches('/'), move |part| {
+        let (wanted, service) = (wanted.clone(), Arc::clone(&service));
+        async move { L::read(&service.store, wanted, part).await }
+    })
+    .await
+}
+
+/// The frame of a list.
 pub(super) struct List<'a, const N: usize> {
     pub(super) address: &'static str,
-    /// What an entry is, in the singular and in the plural.
     pub(super) noun: [&'static str; 2],
     pub(super) columns: [&'static str; N],
     pub(super) filter: &'a Filter,
@@ -109,15 +192,11 @@ pub(super) fn failed(session: &Session, title: &str, error: &PageError) -> Respo
     frame::failed(session, title, status(error), error)
 }
 
-/// The status of the response with an error. Logs those of the database.
+/// The status of the response with an error. Logs what the operator has to know.
 pub(super) fn status(error: &PageError) -> StatusCode {
     match error {
-        PageError::Store(error) | PageError::Withdrawal(WithdrawalError::Store(error)) => {
-            tracing::error!("{error}");
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        PageError::Csv(error) => {
-            tracing::error!("{error}");
+        PageError::Store(_) | PageError::Withdrawal(WithdrawalError::Store(_)) | PageError::Csv(_) => {
+            tracing::error!(code = failure::code(error), "{error}");
             StatusCode::SERVICE_UNAVAILABLE
         }
         PageError::Withdrawal(

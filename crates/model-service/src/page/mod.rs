@@ -40,6 +40,10 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use tokio::time::timeout;
 
+use self::identities::Identities;
+use self::nonces::Nonces;
+use self::registrations::Registrations;
+use self::serials::Serials;
 use crate::http::RequestError;
 pub(crate) use state::Page;
 pub(crate) use state::{PageStartError, check_password};
@@ -55,18 +59,14 @@ pub(crate) fn routes(page: Page) -> Router {
     let time = Duration::from_secs(page.service.limits.answer_seconds.into());
     let short = Router::new()
         .route("/", get(overview::show))
-        .route("/identities", get(identities::show))
-        .route("/identities.csv", get(identities::download))
+        .merge(list::routes::<Identities, _>())
         .route("/identity", get(identity::show).post(identity::change))
-        .route("/registrations", get(registrations::show))
-        .route("/registrations.csv", get(registrations::download))
+        .merge(list::routes::<Registrations, _>())
         .route("/refusals", get(refusals::show))
         .route("/refusals.csv", get(refusals::download))
-        .route("/serials", get(serials::show))
-        .route("/serials.csv", get(serials::download))
+        .merge(list::routes::<Serials, _>())
         .route(serial::ADDRESS, get(serial::show).post(serial::release))
-        .route("/nonces", get(nonces::show))
-        .route("/nonces.csv", get(nonces::download))
+        .merge(list::routes::<Nonces, _>())
         .route("/import", get(import::show))
         .route("/imports.csv", get(imports::download))
         .route("/login", get(login::form).post(login::login))

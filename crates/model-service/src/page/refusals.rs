@@ -11,11 +11,12 @@ use super::csv::NoFile;
 use super::error::PageError;
 use super::fields::Fields;
 use super::filter::{Filter, query};
-use super::list::{empty, respond};
+use super::list::{PageList as _, empty, respond};
+use super::registrations::{self, Registrations};
 use super::session::Session;
 use super::state::Page;
 use super::table::table;
-use super::{csv, form, registrations};
+use super::{csv, form};
 use crate::http::{RefusalCode, write_csv};
 use crate::store::RefusalCount;
 
@@ -37,15 +38,19 @@ pub(super) async fn download(
     State(page): State<Arc<Page>>,
     Fields(filter): Fields<Filter>,
 ) -> Result<Response, NoFile> {
-    let wanted = registrations::wanted(&filter)?;
-    let groups = page.service.store.refusals_by_code(wanted).await?;
+    let groups = groups(&page, &filter).await?;
     let groups: Vec<_> = groups.into_iter().map(RefusalCode::from).collect();
     Ok(csv::file("refusals", write_csv(&groups, true)?.into()))
 }
 
+async fn groups(page: &Page, filter: &Filter) -> Result<Vec<RefusalCount>, PageError> {
+    filter.check()?;
+    let wanted = Registrations::wanted(filter)?;
+    Ok(page.service.store.refusals_by_code(wanted).await?)
+}
+
 async fn content(page: &Page, filter: &Filter) -> Result<Markup, PageError> {
-    let wanted = registrations::wanted(filter)?;
-    let groups = page.service.store.refusals_by_code(wanted).await?;
+    let groups = groups(page, filter).await?;
     let fields = html! {
         (form::text("model", "Model", &filter.model))
         (form::text("lot", "Lot", &filter.lot))

@@ -16,14 +16,12 @@ use super::session::Session;
 use super::state::Page;
 use super::table::table;
 use super::{form, frame, identity, list, serials};
-use crate::store::{Authorship, IssuedAssertion, SerialHistory, SerialNumber, WithdrawalError};
+use crate::store::{Authorship, IssuedAssertion, SerialHistory, SerialNumber, WithdrawalError, identity_of};
 
 const TITLE: &str = "Serial";
 pub(super) const ADDRESS: &str = "/serials/detail";
 /// The most bytes of HTML for a value, longer than in a list.
 const MAX_VALUE: usize = 2000;
-/// The kind of a device that has a hardware identity, before its digest.
-const IDENTITY: &str = "hardware-id-key";
 
 #[derive(Deserialize)]
 pub(super) struct Wanted {
@@ -77,7 +75,7 @@ pub(super) async fn release(
     }
     let number = SerialNumber::from(form.wanted);
     let back = address(&number);
-    let released = identity::with_store(&page, move |store| {
+    let released = page.service.with_store(move |store| {
         store.release_serial(&number, Authorship::new(identity::BY.to_owned(), &form.reason)?)
     });
     match released.await {
@@ -106,10 +104,10 @@ pub(super) fn holder(device: Option<&str>) -> Markup {
     let Some(device) = device else {
         return html! { "released" };
     };
-    match device.split_once(' ') {
-        Some((IDENTITY, key_digest)) => digest(key_digest, Some(&identity::address(key_digest))),
-        Some((_, key)) => digest(key, None),
-        None => foreign(device),
+    match (identity_of(device), device.split_once(' ')) {
+        (Some(key_digest), _) => digest(key_digest, Some(&identity::address(key_digest))),
+        (None, Some((_, key))) => digest(key, None),
+        (None, None) => foreign(device),
     }
 }
 

@@ -31,18 +31,21 @@ const ATTEMPTS: usize = 4;
 /// Why no serial is issued.
 #[derive(Debug, Error, Diagnostic)]
 pub(crate) enum SerialError {
+    /// The device has no serial yet, and the model takes the one that it proposes.
     #[error("the request proposes no serial")]
     #[diagnostic(
         code("serial-missing"),
         help("Set registration.proposed-serial in the gadget's hook prepare-device")
     )]
     Missing,
+    /// The proposal is longer than this service accepts.
     #[error("the proposed serial {serial:?} is longer than {MAX_LENGTH} bytes")]
     #[diagnostic(
         code("serial-invalid"),
         help("Correct registration.proposed-serial in the gadget's hook prepare-device")
     )]
     TooLong { serial: String },
+    /// The proposal cannot be a serial.
     #[error(
         "the proposed serial {serial:?} is not printable ASCII, has a space at an end or a slash, or is `.` or `..`"
     )]
@@ -51,6 +54,7 @@ pub(crate) enum SerialError {
         help("Correct registration.proposed-serial in the gadget's hook prepare-device")
     )]
     Invalid { serial: String },
+    /// The proposal does not match `serial-pattern`.
     #[error("the proposed serial {serial:?} does not match the pattern {pattern} of the model")]
     #[diagnostic(
         code("serial-pattern-mismatch"),
@@ -59,6 +63,7 @@ pub(crate) enum SerialError {
         )
     )]
     Pattern { serial: String, pattern: String },
+    /// The serial is the hardware-id, and the device proposes another one.
     #[error("the proposed serial {serial:?} is not the hardware-id {hardware_id:?} of the identity")]
     #[diagnostic(
         code("serial-not-hardware-id"),
@@ -67,6 +72,7 @@ pub(crate) enum SerialError {
         )
     )]
     NotHardwareId { serial: String, hardware_id: String },
+    /// The serial is the hardware-id, which has characters that no serial has.
     #[error("the hardware-id {hardware_id:?} of the identity cannot be a serial")]
     #[diagnostic(
         code("hardware-id-not-serial"),
@@ -75,6 +81,7 @@ pub(crate) enum SerialError {
         )
     )]
     HardwareIdNotSerial { hardware_id: String },
+    /// Another device of the model has the serial.
     #[error("the proposed serial {serial:?} belongs to another device of this model")]
     #[diagnostic(
         code("serial-taken"),
@@ -83,21 +90,25 @@ pub(crate) enum SerialError {
         )
     )]
     Taken { serial: String },
+    /// An administrator blocked the identity, maybe while the serial was signed.
     #[error("the hardware identity of the device is blocked")]
     #[diagnostic(
         code("identity-blocked"),
         help("Ask the operator of the model service, who can lift it with `model-service identity unblock`")
     )]
     IdentityBlocked,
+    /// Concurrent requests won each time.
     #[error("concurrent requests changed the serial of this device {ATTEMPTS} times")]
     #[diagnostic(code("serial-contended"), help("Try again"))]
     Contended,
+    /// It was valid when the service started.
     #[error("the account-key of the key that signs serials is not valid now")]
     #[diagnostic(
         code("account-key-expired"),
         help("Set `serial-key` in the settings of the model service to a key whose account-key is valid")
     )]
     AccountKeyExpired,
+    /// The assertion cannot be signed for another reason than the key.
     #[error("the model service cannot sign serials")]
     #[diagnostic(
         code("signing-unavailable"),
@@ -112,15 +123,18 @@ pub(crate) enum SerialError {
         help("Try again later; the log of the model service has the reason")
     )]
     KeyUnavailable { may_return: bool },
+    /// A header has a name that no assertion has.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Header(InvalidHeaderName),
+    /// Nothing was stored, or it is not known whether it was.
     #[error("the model service cannot use its database")]
     #[diagnostic(
         code("unavailable"),
         help("Try again later; the log of the model service has the reason")
     )]
     Store(StoreError),
+    /// The ledger of SQLite failed, and nothing was stored.
     #[error("the model service cannot use its ledger")]
     #[diagnostic(
         code("ledger-unavailable"),

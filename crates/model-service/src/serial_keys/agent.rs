@@ -5,13 +5,12 @@
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use std::{fs::File, thread};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use failure::Diagnostic;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::setsid;
 use rustix::stdio::{dup2_stdout, stderr, stdout};
@@ -20,6 +19,7 @@ use snap_assertions::Signer;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::lock;
 use super::protocol::{Answer, Failure, Job, Opening};
 
 /// The lowest number of the copy of stdout.
@@ -47,7 +47,7 @@ pub(crate) fn run() -> io::Result<()> {
     let limit = Duration::from_secs(opening.seconds.into());
     let signer: Arc<dyn Signer + Send> = match opening.source.key_source(limit).open() {
         Ok(signer) => Arc::from(signer),
-        Err(error) => return answers.send(&Answer::NotOpened(failure_of(&error))),
+        Err(error) => return answers.send(&Answer::NotOpened(Failure::new(&error))),
     };
     answers.send(&Answer::Opened {
         public_key: signer.public_key().encode(),
@@ -75,7 +75,7 @@ fn take_stdout() -> io::Result<OwnedFd> {
 
 fn sign_jobs(signer: &(dyn Signer + Send), queue: &Mutex<mpsc::Receiver<Job>>, answers: &Answers) {
     loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let job = lock(queue).recv();
         let Ok(Job {
             number,
             time,
@@ -92,16 +92,12 @@ fn sign_jobs(signer: &(dyn Signer + Send), queue: &Mutex<mpsc::Receiver<Job>>, a
             },
             Err(error) => Answer::NotSigned {
                 number,
-                failure: failure_of(error.as_ref()),
+                failure: Failure::new(error.as_ref()),
             },
         };
         // The service is gone, and so is this process soon.
         let _ = answers.send(&answer);
     }
-}
-
-fn failure_of(error: &dyn Diagnostic) -> Failure {
-    Failure::from(error)
 }
 
 struct Answers(Mutex<File>);
@@ -110,9 +106,6 @@ impl Answers {
     fn send(&self, answer: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(answer)?;
         line.push(b'\n');
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write_all(&line)
+        lock(&self.0).write_all(&line)
     }
 }

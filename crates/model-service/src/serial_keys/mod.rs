@@ -11,7 +11,7 @@ mod protocol;
 mod remote;
 mod source;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use snap_assertions::{LocalSigner, PublicKey, SignaturePacket, Signer, SignerError};
 
@@ -19,6 +19,11 @@ pub(crate) use agent::run as run_agent;
 pub(crate) use error::SerialKeyError;
 pub(crate) use remote::{RemoteSigner, SigningLimits};
 pub(crate) use source::SerialKeySource;
+
+/// A lock that a panic in another thread does not break.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A key that signs serials.
 pub(crate) enum SerialSigner {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use serde::Serialize;
 use snap_assertions::{PublicKey, SignaturePacket};
 
 use super::error::SerialKeyError;
+use super::lock;
 use super::protocol::{Answer, Failure, Job, Opening};
 
 /// This program, also after an update has replaced its file.
@@ -212,7 +213,7 @@ fn pass_on(answer: Answer, opened: &SyncSender<Opened>, jobs: &Mutex<Jobs>) {
         }
         Answer::Signed { number, signature } => match SignaturePacket::decode(&signature) {
             Ok(signature) => (number, Ok(signature)),
-            Err(error) => (number, Err(Failure::from(&error as &dyn failure::Diagnostic))),
+            Err(error) => (number, Err(Failure::new(&error))),
         },
         Answer::NotSigned { number, failure } => (number, Err(failure)),
     };
@@ -220,8 +221,4 @@ fn pass_on(answer: Answer, opened: &SyncSender<Opened>, jobs: &Mutex<Jobs>) {
     if let Some(reply) = lock(jobs).waiting.remove(&number) {
         let _ = reply.try_send(result);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,12 +3,12 @@
 use failure::Diagnostic;
 use serde::{Deserialize, Serialize};
 
-use super::source::SerialKeySource;
+use super::source::RemoteKeySource;
 
 /// The first line that the process gets.
 #[derive(Deserialize, Serialize)]
 pub(super) struct Opening {
-    pub(super) source: SerialKeySource,
+    pub(super) source: RemoteKeySource,
     /// The longest time for one signature by another program, in seconds.
     pub(super) seconds: u32,
     /// Signatures at a time.
@@ -52,8 +52,8 @@ pub(super) struct Failure {
     pub(super) advice: String,
 }
 
-impl From<&dyn Diagnostic> for Failure {
-    fn from(error: &dyn Diagnostic) -> Self {
+impl Failure {
+    pub(super) fn new(error: &dyn Diagnostic) -> Self {
         Self {
             code: failure::code(error),
             cause: error.to_string(),

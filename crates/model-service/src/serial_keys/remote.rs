@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use snap_assertions::{PublicKey, SignaturePacket};
 
 use super::error::SerialKeyError;
+use super::lock;
 use super::process::SignerProcess;
 use super::protocol::Opening;
-use super::source::SerialKeySource;
+use super::source::RemoteKeySource;
 
 /// What is signed to find out whether the key signs. It is not an assertion.
 const PROBE: &[u8] = b"model-service: does this key sign?";
@@ -52,7 +53,7 @@ enum State {
 
 impl RemoteSigner {
     /// Opens the key, and checks that it signs.
-    pub(crate) fn open(source: &SerialKeySource, limits: SigningLimits) -> Result<Arc<Self>, SerialKeyError> {
+    pub(crate) fn open(source: &RemoteKeySource, limits: SigningLimits) -> Result<Arc<Self>, SerialKeyError> {
         let opening = Opening {
             source: source.clone(),
             seconds: limits.seconds,
@@ -89,7 +90,7 @@ impl RemoteSigner {
                 }
                 // The time counts from the request. It may have waited for a new process, or behind
                 // others for a key that signs slowly: ending the process would fail those too.
-                Err(error @ SerialKeyError::TimedOut { .. }) if self.signed_within(self.limit()) => {
+                Err(error) if Instant::now() >= deadline && self.signed_within(self.limit()) => {
                     return Err(error);
                 }
                 Err(error) => {
@@ -248,8 +249,4 @@ fn verify(
         .map_err(|_| SerialKeyError::WrongSignature {
             key: opening.source.to_string(),
         })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

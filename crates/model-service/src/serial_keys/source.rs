@@ -8,11 +8,18 @@ use serde::{Deserialize, Serialize};
 use signers::KeySource;
 
 /// Where a key that signs serials is stored.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash, Serialize)]
-#[serde(from = "Setting", into = "Setting")]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash)]
+#[serde(from = "Setting")]
 pub(crate) enum SerialKeySource {
-    /// A PEM file.
+    /// In a PEM file.
     Pem(PathBuf),
+    /// In a place that another process signs with.
+    Remote(RemoteKeySource),
+}
+
+/// Where a key is stored that does not sign in this process.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash, Serialize)]
+pub(crate) enum RemoteKeySource {
     /// An HSM.
     Pkcs11 {
         /// PKCS#11 URI (RFC 7512), without a PIN.
@@ -35,7 +42,7 @@ pub(crate) enum SerialKeySource {
 }
 
 /// The value of the setting. The names are those of the options of `hardware-identity sign`.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Deserialize)]
 #[serde(
     untagged,
     expecting = "expected a PEM file, a PKCS#11 URI, or a table with `pkcs11` (and `pin-file`), `gpg-key`, or \
@@ -48,20 +55,20 @@ enum Setting {
     KeyManager(KeyManagerSetting),
 }
 
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Pkcs11Setting {
     pkcs11: String,
     pin_file: Option<PathBuf>,
 }
 
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct GnuPgSetting {
     gpg_key: String,
 }
 
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct KeyManagerSetting {
     key_name: String,
@@ -70,39 +77,22 @@ struct KeyManagerSetting {
 
 impl From<Setting> for SerialKeySource {
     fn from(setting: Setting) -> Self {
-        match setting {
-            Setting::Word(uri) if is_pkcs11(&uri) => Self::Pkcs11 { uri, pin_file: None },
-            Setting::Word(file) => Self::Pem(file.into()),
-            Setting::Pkcs11(Pkcs11Setting { pkcs11, pin_file }) => Self::Pkcs11 {
+        Self::Remote(match setting {
+            Setting::Word(uri) if is_pkcs11(&uri) => RemoteKeySource::Pkcs11 { uri, pin_file: None },
+            Setting::Word(file) => return Self::Pem(file.into()),
+            Setting::Pkcs11(Pkcs11Setting { pkcs11, pin_file }) => RemoteKeySource::Pkcs11 {
                 uri: pkcs11,
                 pin_file,
             },
-            Setting::GnuPg(GnuPgSetting { gpg_key }) => Self::GnuPg { name: gpg_key },
+            Setting::GnuPg(GnuPgSetting { gpg_key }) => RemoteKeySource::GnuPg { name: gpg_key },
             Setting::KeyManager(KeyManagerSetting {
                 key_name,
                 key_manager,
-            }) => Self::KeyManager {
+            }) => RemoteKeySource::KeyManager {
                 program: key_manager,
                 key: key_name,
             },
-        }
-    }
-}
-
-impl From<SerialKeySource> for Setting {
-    fn from(source: SerialKeySource) -> Self {
-        match source {
-            SerialKeySource::Pem(file) => Self::Word(file.to_string_lossy().into_owned()),
-            SerialKeySource::Pkcs11 { uri, pin_file } => Self::Pkcs11(Pkcs11Setting {
-                pkcs11: uri,
-                pin_file,
-            }),
-            SerialKeySource::GnuPg { name } => Self::GnuPg(GnuPgSetting { gpg_key: name }),
-            SerialKeySource::KeyManager { program, key } => Self::KeyManager(KeyManagerSetting {
-                key_name: key,
-                key_manager: program,
-            }),
-        }
+        })
     }
 }
 
@@ -116,25 +106,22 @@ impl SerialKeySource {
     /// `$PATH`.
     pub(crate) fn resolve(&mut self, directory: &Path) {
         match self {
-            Self::Pem(path) => *path = directory.join(&*path),
-            Self::Pkcs11 {
+            Self::Pem(path)
+            | Self::Remote(RemoteKeySource::Pkcs11 {
                 pin_file: Some(path), ..
-            } => *path = directory.join(&*path),
-            Self::KeyManager { program, .. } if program.components().count() > 1 => {
+            }) => *path = directory.join(&*path),
+            Self::Remote(RemoteKeySource::KeyManager { program, .. }) if program.components().count() > 1 => {
                 *program = directory.join(&*program);
             }
-            _ => {}
+            Self::Remote(_) => {}
         }
     }
+}
 
-    /// The source of a key that does not sign in this process, with the longest time for one
-    /// signature.
+impl RemoteKeySource {
+    /// The source for [`signers`], with the longest time for one signature.
     pub(super) fn key_source(self, time_limit: Duration) -> KeySource {
         match self {
-            Self::Pem(file) => KeySource::Pem {
-                file,
-                allow_exposed: false,
-            },
             Self::Pkcs11 { uri, pin_file } => KeySource::Pkcs11 {
                 uri,
                 pin_file,
@@ -154,6 +141,14 @@ impl fmt::Display for SerialKeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pem(file) => write!(f, "{}", file.display()),
+            Self::Remote(source) => source.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for RemoteKeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             // Somebody may have put the PIN into the URI, which is refused later.
             Self::Pkcs11 { uri, .. } if uri.contains("pin-value") => f.write_str("pkcs11:…"),
             Self::Pkcs11 { uri, .. } => f.write_str(uri.split('?').next().unwrap_or_default()),
@@ -174,9 +169,11 @@ mod tests {
 
     #[test]
     fn every_kind_of_setting() {
-        let pkcs11 = |pin_file: Option<&str>| SerialKeySource::Pkcs11 {
-            uri: "pkcs11:token=a".to_owned(),
-            pin_file: pin_file.map(PathBuf::from),
+        let pkcs11 = |pin_file: Option<&str>| {
+            SerialKeySource::Remote(RemoteKeySource::Pkcs11 {
+                uri: "pkcs11:token=a".to_owned(),
+                pin_file: pin_file.map(PathBuf::from),
+            })
         };
         for (value, expected) in [
             ("\"keys/a.pem\"", SerialKeySource::Pem("keys/a.pem".into())),
@@ -188,22 +185,19 @@ mod tests {
             ),
             (
                 "{ gpg-key = \"serial\" }",
-                SerialKeySource::GnuPg {
+                SerialKeySource::Remote(RemoteKeySource::GnuPg {
                     name: "serial".to_owned(),
-                },
+                }),
             ),
             (
                 "{ key-name = \"serial\", key-manager = \"/usr/bin/keys\" }",
-                SerialKeySource::KeyManager {
+                SerialKeySource::Remote(RemoteKeySource::KeyManager {
                     program: "/usr/bin/keys".into(),
                     key: "serial".to_owned(),
-                },
+                }),
             ),
         ] {
-            let source = read(value);
-            assert_eq!(source.as_ref(), Some(&expected), "{value}");
-            let json = serde_json::to_string(&source).unwrap();
-            assert_eq!(serde_json::from_str::<SerialKeySource>(&json).unwrap(), expected);
+            assert_eq!(read(value), Some(expected), "{value}");
         }
         for wrong in [
             "{ gpg-key = \"a\", pin-file = \"pin\" }",

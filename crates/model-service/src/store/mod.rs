@@ -19,6 +19,7 @@ mod lists;
 mod log;
 mod nonces;
 mod postgres;
+mod readiness;
 mod serials;
 mod sessions;
 mod sqlite;
@@ -47,7 +48,7 @@ pub(crate) use log::LogEntry;
 pub(crate) use nonces::{NonceKind, NonceState};
 use serials::LastIssued;
 pub(crate) use serials::{
-    Assignment, AssignmentQuery, IssueOutcome, IssuedSerial, SerialNumber, identity_device,
+    Assignment, AssignmentQuery, IssueOutcome, IssuedSerial, SerialNumber, identity_device, identity_of,
 };
 pub(crate) use sqlite::{LedgerEnd, LedgerError, StorePaths, WRITER_THREAD, back_up, restore, verify_ledger};
 pub(crate) use statistics::{Counts, DayCounts, RefusalCount};

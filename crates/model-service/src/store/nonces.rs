@@ -2,6 +2,9 @@
 
 use super::{Backend, Store, StoreError};
 
+/// How long an expired nonce is kept, in seconds, so that a late request gets "expired" and not
+/// "unknown".
+pub(super) const KEPT_AFTER_EXPIRY: i64 = 24 * 60 * 60;
 /// What a nonce is for. Those of one kind are not valid for the other, and do not count for its
 /// limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -90,14 +90,14 @@ pub(crate) enum IssueOutcome {
     Blocked,
 }
 
-/// The digest of the key's DER bytes of the hardware identity of a device, if it has one.
-pub(super) fn identity_of(device: &str) -> Option<&str> {
-    device.strip_prefix(IDENTITY_DEVICE)
-}
-
 /// The name of the device with a hardware identity, by the digest of the key's DER bytes.
 pub(crate) fn identity_device(key_digest: &str) -> String {
     format!("{IDENTITY_DEVICE}{key_digest}")
+}
+
+/// The digest of the key's DER bytes, if the device has a hardware identity.
+pub(crate) fn identity_of(device: &str) -> Option<&str> {
+    device.strip_prefix(IDENTITY_DEVICE)
 }
 
 impl Store {

@@ -64,7 +64,8 @@ const TABLES: [Table; 10] = [
     same("session_key", "id, key", "id"),
     Table {
         name: "nonces",
-        // A nonce of an earlier boot cannot be used; with PostgreSQL it could be.
+        // PostgreSQL knows no boots: a nonce of an earlier one, which SQLite refuses, is open again
+        // until it expires. That is accepted: it was never used, and expires when it would have.
         sqlite: "id, nonce, issued, expires, iif(used, 0, NULL)",
         postgres: "id, nonce, issued, expires, used_by",
         columns: "id, nonce, issued, expires, used_by",
@@ -111,11 +112,10 @@ impl RowHasher {
     }
 
     pub(super) fn finish(self, table: &'static str) -> TableDigest {
-        let hash = self.hash.finish();
         TableDigest {
             table,
             rows: self.rows,
-            hash: hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+            hash: hex::encode(self.hash.finish()),
         }
     }
 }

@@ -10,12 +10,14 @@ use nix::unistd::Pid;
 
 use super::{Bench, on_postgres};
 
+/// Returns true if the full campaign runs.
+pub fn is_full() -> bool {
+    env::var("CAMPAIGN").is_ok_and(|campaign| campaign == "full")
+}
+
 /// The number of rounds: `full` or `short`.
 pub fn rounds(full: usize, short: usize) -> usize {
-    match env::var("CAMPAIGN").as_deref() {
-        Ok("full") => full,
-        _ => short,
-    }
+    if is_full() { full } else { short }
 }
 
 /// A fraction of the whole, from 0 to below 1. Those of many rounds are spread evenly (the

@@ -15,6 +15,7 @@ pub mod browsing;
 pub mod campaign;
 pub mod device;
 pub mod disk;
+pub mod haproxy;
 pub mod hostility;
 pub mod hsm;
 pub mod http;
@@ -270,7 +271,7 @@ impl Bench {
         let mut text = fs::read_to_string(&path).unwrap();
         let previous = text.lines().last().unwrap();
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, previous.as_bytes());
-        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex::encode(hash);
         let mut line: serde_json::Value = serde_json::from_str(previous).unwrap();
         line["sequence"] = (line["sequence"].as_u64().unwrap() + 1).into();
         line["previous"] = hash.into();

@@ -1,12 +1,10 @@
 //! Changes by administrators: blocked identities and released serials.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,13 +15,11 @@ use super::time;
 use crate::http::RequestError;
 use crate::http::authorization::authorize;
 use crate::http::body::read_limited;
-use crate::http::peer::Peer;
 use crate::http::query::Segments;
-use crate::http::spawn::spawn_in_span;
 use crate::http::status::{Problem, Refusal, json};
 use crate::service::Service;
 use crate::settings::Role;
-use crate::store::{self, Authorship, SerialNumber, Store, WithdrawalError};
+use crate::store::{self, Authorship, SerialNumber, Store};
 
 /// The longest body, in bytes.
 const MAX_BODY: u64 = 16 * 1024;
@@ -89,19 +85,10 @@ struct Released {
               (status = NOT_FOUND, description = "`identity-not-imported`", body = Problem)))]
 pub(super) async fn block(
     State(service): State<Arc<Service>>,
-    Extension(Peer(address)): Extension<Peer>,
     Segments(digest): Segments<String>,
-    headers: HeaderMap,
-    body: Body,
+    Administrator(authorship): Administrator,
 ) -> Result<Response, Refusal> {
-    let authorship = authorship(&service, &headers, address, body).await?;
-    let now = Timestamp::now().as_second();
-    let changed = in_thread(service, move |store| {
-        store.block_identity(&digest, now, authorship)
-    })
-    .await?;
-    let blocked = true;
-    Ok(json(StatusCode::OK, &BlockState { blocked, changed }))
+    set_blocked(&service, digest, authorship, true).await
 }
 
 /// Lets a blocked hardware identity get serials again
@@ -112,15 +99,10 @@ pub(super) async fn block(
               (status = NOT_FOUND, description = "`identity-not-imported`", body = Problem)))]
 pub(super) async fn unblock(
     State(service): State<Arc<Service>>,
-    Extension(Peer(address)): Extension<Peer>,
     Segments(digest): Segments<String>,
-    headers: HeaderMap,
-    body: Body,
+    Administrator(authorship): Administrator,
 ) -> Result<Response, Refusal> {
-    let authorship = authorship(&service, &headers, address, body).await?;
-    let changed = in_thread(service, move |store| store.unblock_identity(&digest, authorship)).await?;
-    let blocked = false;
-    Ok(json(StatusCode::OK, &BlockState { blocked, changed }))
+    set_blocked(&service, digest, authorship, false).await
 }
 
 /// Takes a serial from its device, so that another one can get it
@@ -131,42 +113,43 @@ pub(super) async fn unblock(
               (status = NOT_FOUND, description = "`serial-not-assigned`", body = Problem)))]
 pub(super) async fn release(
     State(service): State<Arc<Service>>,
-    Extension(Peer(address)): Extension<Peer>,
     Segments((brand, model, serial)): Segments<(String, String, String)>,
-    headers: HeaderMap,
-    body: Body,
+    Administrator(authorship): Administrator,
 ) -> Result<Response, Refusal> {
-    let authorship = authorship(&service, &headers, address, body).await?;
     let number = SerialNumber { brand, model, serial };
-    in_thread(service, move |store| store.release_serial(&number, authorship)).await?;
+    let release = move |store: &Store| store.release_serial(&number, authorship);
+    service.with_store(release).await?;
     Ok(json(StatusCode::OK, &Released { released: true }))
 }
 
 /// The administrator who sent the request, and the reason in its body.
-async fn authorship(
-    service: &Service,
-    headers: &HeaderMap,
-    address: IpAddr,
-    body: Body,
-) -> Result<Authorship, RequestError> {
-    let name = authorize(service, headers, Role::Admin, address)?;
-    let time = Duration::from_secs(service.limits.request_seconds.into());
-    let body = read_limited(headers, body, MAX_BODY, time).await?;
-    let change: Reason = serde_json::from_slice(&body).map_err(|error| RequestError::Json {
-        reason: error.to_string(),
-    })?;
-    Ok(Authorship::new(format!("token {name}"), &change.reason)?)
+pub(super) struct Administrator(Authorship);
+
+impl FromRequest<Arc<Service>> for Administrator {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        let name = authorize(service, &parts, Role::Admin)?;
+        let time = Duration::from_secs(service.limits.request_seconds.into());
+        let body = read_limited(&parts.headers, body, MAX_BODY, time).await?;
+        let change: Reason = serde_json::from_slice(&body).map_err(|error| RequestError::Json {
+            reason: error.to_string(),
+        })?;
+        Ok(Self(Authorship::new(format!("token {name}"), &change.reason)?))
+    }
 }
 
-/// Runs `work` in a thread that may block.
-pub(super) async fn in_thread<T: Send + 'static>(
-    service: Arc<Service>,
-    work: impl FnOnce(&Store) -> Result<T, WithdrawalError> + Send + 'static,
-) -> Result<T, RequestError> {
-    match spawn_in_span(move || work(&service.store)).await {
-        Ok(result) => Ok(result?),
-        Err(error) => Err(RequestError::Interrupted {
-            reason: error.to_string(),
-        }),
-    }
+async fn set_blocked(
+    service: &Service,
+    digest: String,
+    authorship: Authorship,
+    blocked: bool,
+) -> Result<Response, Refusal> {
+    let change = move |store: &Store| match blocked {
+        true => store.block_identity(&digest, Timestamp::now().as_second(), authorship),
+        false => store.unblock_identity(&digest, authorship),
+    };
+    let changed = service.with_store(change).await?;
+    Ok(json(StatusCode::OK, &BlockState { blocked, changed }))
 }

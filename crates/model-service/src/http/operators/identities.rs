@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::changes::{Change, in_thread};
+use super::changes::Change;
 use super::csv::CsvRow;
 use super::list::{List, Page, Time, list_query, range};
 use super::serials::Number;
@@ -200,7 +200,9 @@ pub(super) async fn show(
     _: Reader,
     Segments(digest): Segments<String>,
 ) -> Result<Response, Refusal> {
-    let state = in_thread(Arc::clone(&service), move |store| store.find_identity(&digest)).await?;
+    let state = service
+        .with_store(move |store| store.find_identity(&digest))
+        .await?;
     let history = service.store.identity_history(&state.key_digest).await?;
     Ok(json(StatusCode::OK, &IdentityDetail::new(state, history)))
 }

@@ -27,8 +27,6 @@ pub(crate) use self::registrations::RegistrationItem;
 pub(crate) use self::serials::SerialItem;
 pub(crate) use self::statistics::RefusalCode;
 use super::authorization::authorize;
-use super::error::RequestError;
-use super::peer::Peer;
 use super::status::Refusal;
 use crate::service::Service;
 use crate::settings::Role;
@@ -59,10 +57,7 @@ impl FromRequestParts<Arc<Service>> for Reader {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Refusal> {
-        let Some(Peer(address)) = parts.extensions.get().copied() else {
-            return Err(RequestError::Unauthorized.into());
-        };
-        authorize(service, &parts.headers, Role::Read, address)?;
+        authorize(service, parts, Role::Read)?;
         Ok(Self)
     }
 }

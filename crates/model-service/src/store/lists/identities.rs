@@ -1,5 +1,6 @@
 //! The list of identities, and the history of one.
 
+use super::super::serials::IDENTITY_DEVICE;
 use super::super::{Backend, Change, Store, StoreError, TimeRange};
 use super::{Columns, Conditions, FromColumns, ListQuery, Listing, PageRequest, Row, containing};
 
@@ -104,12 +105,12 @@ impl FromColumns for StoredAssertion {
 }
 
 const BLOCKED: &str = "key_digest IN (SELECT key_digest FROM blocked_identities)";
-/// The prefix is that of the devices with a hardware identity.
-const REGISTERED: &str =
-    "EXISTS (SELECT 1 FROM serials WHERE serials.device = 'hardware-id-key ' || identities.key_digest)";
 
 impl IdentityFilter {
     pub(in crate::store) fn query(&self) -> ListQuery {
+        let is_registered = format!(
+            "EXISTS (SELECT 1 FROM serials WHERE serials.device = '{IDENTITY_DEVICE}' || identities.key_digest)"
+        );
         let mut conditions = Conditions::default();
         if let Some(text) = self.text.as_deref().filter(|text| !text.is_empty()) {
             let parameter = conditions.parameter(containing(text).as_str());
@@ -123,7 +124,7 @@ impl IdentityFilter {
             conditions.add(&either(blocked, BLOCKED));
         }
         if let Some(registered) = self.registered {
-            conditions.add(&either(registered, REGISTERED));
+            conditions.add(&either(registered, &is_registered));
         }
         conditions.with_some("import = {}", self.lot);
         // The times of imports have an index, those of identities have none.
@@ -133,7 +134,7 @@ impl IdentityFilter {
         ListQuery {
             columns: format!(
                 "id, issuer, digest, key_digest, revision, hardware_id, hardware_name, manufacturer, imported, \
-                 import, {BLOCKED}, {REGISTERED}"
+                 import, {BLOCKED}, {is_registered}"
             ),
             from: "identities",
             id: "id",

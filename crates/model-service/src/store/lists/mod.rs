@@ -214,7 +214,8 @@ impl Store {
 /// A pattern of LIKE that contains `text`, in lower case, with `\` as the escape character.
 fn containing(text: &str) -> String {
     let mut pattern = String::from("%");
-    for character in text.to_ascii_lowercase().chars() {
+    // A pattern ends at a NUL in SQLite, and PostgreSQL takes none.
+    for character in text.to_ascii_lowercase().replace('\0', "\u{FFFD}").chars() {
         if ['%', '_', '\\'].contains(&character) {
             pattern.push('\\');
         }

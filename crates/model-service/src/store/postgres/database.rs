@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use deadpool_postgres::Object;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 use super::batches::Batches;
 use super::connections::{Connections, Repeat, Work};
 use super::migrations::{self, SchemaState};
 use super::nonces::NonceBatches;
-use super::readiness::LastProbe;
 use super::url::Target;
 use super::{identities, log, serials};
 use crate::settings::PostgresqlSettings;
+use crate::store::readiness::LastProbe;
 use crate::store::{Assignment, AssignmentQuery, IssueOutcome, NonceKind, StoreError, StoredIdentity};
 
 /// The threads that talk to the database.
@@ -39,7 +39,7 @@ struct Inner {
     issues: Batches<serials::Issue, IssueOutcome>,
     entries: Batches<log::Entry, ()>,
     ended: watch::Receiver<bool>,
-    last_probe: Mutex<LastProbe>,
+    last_probe: LastProbe,
 }
 
 impl Drop for Inner {
@@ -133,7 +133,7 @@ impl PostgresStore {
             connections,
             brief: Arc::clone(&brief),
             ended: has_ended,
-            last_probe: Mutex::default(),
+            last_probe: LastProbe::default(),
         };
         Ok((target, Self(Arc::new(store))))
     }
@@ -183,7 +183,7 @@ impl PostgresStore {
         &self.0.entries
     }
 
-    pub(super) fn last_probe(&self) -> &Mutex<LastProbe> {
+    pub(super) fn last_probe(&self) -> &LastProbe {
         &self.0.last_probe
     }
 

@@ -12,7 +12,7 @@ use tokio_postgres::{Error, Row};
 
 use super::connections::describe;
 use super::database::PostgresStore;
-use super::withdrawal::json;
+use super::ledger::{append, json};
 use super::{bigint, storable};
 use crate::store::{
     Event, IdentityRecord, ImportOrigin, StoreError, StoredCounts, UpsertOutcome, UpsertResult,
@@ -203,8 +203,7 @@ impl ImportTransaction {
                 )
                 .await?;
             if counts.changed() {
-                let add = "INSERT INTO ledger (event) VALUES (($1::text)::json)";
-                self.client.execute(add, &[&event]).await?;
+                append(&self.client, &event).await?;
             }
             let committed = self.client.batch_execute("COMMIT").await;
             committed.map_err(|error| StoreError::ResultUnknown(describe(&error)))

@@ -12,6 +12,7 @@ mod database;
 mod device_sessions;
 mod identities;
 mod import;
+mod ledger;
 mod lists;
 mod log;
 mod migrations;

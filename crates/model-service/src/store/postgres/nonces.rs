@@ -12,13 +12,11 @@ use super::database::PostgresStore;
 use super::storable;
 use crate::store::conditions::Conditions;
 use crate::store::lists::ListQuery;
+use crate::store::nonces::KEPT_AFTER_EXPIRY;
 use crate::store::{NonceFilter, NonceKind, NonceState, NonceStatus, StoreError};
 
-/// How long an expired nonce is kept, in seconds, so that a late request gets "expired" and not
-/// "unknown".
-const KEPT_AFTER_EXPIRY: i64 = 24 * 60 * 60;
-
-/// For the table of a kind (`TABLE`): adds nonces, deletes those beyond the limit, and a few of the oldest if they expired long ago:
+/// Adds nonces to the table of a kind (`TABLE`), deletes those beyond the limit, and a few of the
+/// oldest if they expired long ago:
 /// each new nonce deletes more than one. Skips those that another replica deletes.
 const ISSUE: &str = "
     WITH added AS (

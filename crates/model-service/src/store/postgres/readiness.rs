@@ -1,30 +1,13 @@
 //! Whether the service can write to PostgreSQL.
 
-use std::time::{Duration, Instant};
-
 use super::connections::Repeat;
 use super::database::PostgresStore;
 use crate::store::StoreError;
 
-/// How long the result of a probe is used: anybody can ask, and a probe writes.
-const USED_FOR: Duration = Duration::from_secs(1);
-
-/// The last probe, and when it ended.
-pub(super) type LastProbe = Option<(Instant, Result<(), StoreError>)>;
-
 impl PostgresStore {
-    /// Checks that the database can be written. One probe runs at a time; its result is that of all
-    /// who ask meanwhile and in the second after it.
+    /// Checks that the database can be written.
     pub(in crate::store) async fn check_writable(&self) -> Result<(), StoreError> {
-        let mut last = self.last_probe().lock().await;
-        match last.as_ref() {
-            Some((time, result)) if time.elapsed() < USED_FOR => result.clone(),
-            _ => {
-                let result = self.probe().await;
-                *last = Some((Instant::now(), result.clone()));
-                result
-            }
-        }
+        self.last_probe().result(self.probe()).await
     }
 
     async fn probe(&self) -> Result<(), StoreError> {

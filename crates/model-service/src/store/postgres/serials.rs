@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 use super::batches::RunBatch;
 use super::connections::{Connections, Repeat};
 use super::database::PostgresStore;
+use super::ledger::json;
 use super::log::storable_entry;
 use super::{bigint, storable};
 use crate::store::{
@@ -86,11 +87,9 @@ impl PostgresStore {
         entry: LogEntry,
         log_limit: i64,
     ) -> Result<IssueOutcome, StoreError> {
-        let event =
-            serde_json::to_string(&issued.event()).map_err(|error| StoreError::Failed(error.to_string()))?;
         self.issues().run_blocking(Issue {
+            event: json(&issued.event())?,
             issued,
-            event,
             entry: storable_entry(&entry),
             kept: log_limit,
         })
@@ -153,18 +152,18 @@ pub(super) fn issue_batches(connections: Arc<Connections>) -> RunBatch<Issue, Is
     Box::new(move |batch| {
         let connections = Arc::clone(&connections);
         Box::pin(async move {
-            let firsts = firsts(&batch);
             let mut outcomes = vec![IssueOutcome::Conflict; batch.len()];
-            let recorded = match record(&connections, &batch, &firsts).await {
+            let firsts = Firsts::of(batch);
+            let recorded = match record(&connections, &firsts).await {
                 // It may be committed. What the database does not have is like a conflict: its
                 // request tries again, and finds what others recorded.
                 Err(error @ StoreError::ResultUnknown(_)) => {
                     tracing::warn!("issued serials are looked up: {error}");
-                    are_recorded(&connections, &batch, &firsts).await?
+                    are_recorded(&connections, &firsts).await?
                 }
                 other => other?,
             };
-            for (index, outcome) in firsts.into_iter().zip(recorded) {
+            for (index, outcome) in firsts.places.into_iter().zip(recorded) {
                 outcomes[index] = outcome;
             }
             Ok(outcomes)
@@ -172,54 +171,67 @@ pub(super) fn issue_batches(connections: Arc<Connections>) -> RunBatch<Issue, Is
     })
 }
 
-/// The places of the issues without those for a serial or a device that an earlier one has.
-fn firsts(batch: &[Issue]) -> Vec<usize> {
-    let (mut serials, mut devices) = (HashSet::new(), HashSet::new());
-    let is_first = |place: &usize| {
-        let IssuedSerial { number, device, .. } = &batch[*place].issued;
-        serials.insert(number) & devices.insert((&number.brand, &number.model, device))
-    };
-    (0..batch.len()).filter(is_first).collect()
+/// The issues of a batch without those for a serial or a device that an earlier one has.
+#[derive(Clone)]
+struct Firsts {
+    batch: Arc<Vec<Issue>>,
+    places: Vec<usize>,
 }
 
-async fn record(
-    connections: &Connections,
-    batch: &Arc<Vec<Issue>>,
-    places: &[usize],
-) -> Result<Vec<IssueOutcome>, StoreError> {
+impl Firsts {
+    fn of(batch: Arc<Vec<Issue>>) -> Self {
+        let (mut serials, mut devices) = (HashSet::new(), HashSet::new());
+        let is_first = |place: &usize| {
+            let IssuedSerial { number, device, .. } = &batch[*place].issued;
+            serials.insert(number) & devices.insert((&number.brand, &number.model, device))
+        };
+        let places = (0..batch.len()).filter(is_first).collect();
+        Self { batch, places }
+    }
+
+    /// A value of each issue.
+    fn column<'a, T>(&'a self, value: impl FnMut(&'a Issue) -> T) -> Vec<T> {
+        let issues = self.places.iter().map(|place| &self.batch[*place]);
+        issues.map(value).collect()
+    }
+
+    fn texts(&self, text: impl Fn(&Issue) -> &str) -> Vec<&str> {
+        self.column(text)
+    }
+
+    fn revisions(&self) -> Vec<i64> {
+        self.column(|issue| bigint(issue.issued.revision))
+    }
+}
+
+async fn record(connections: &Connections, firsts: &Firsts) -> Result<Vec<IssueOutcome>, StoreError> {
     connections
         .run(Repeat::AfterRollback, |client| {
-            let (batch, places) = (Arc::clone(batch), places.to_vec());
+            let firsts = firsts.clone();
             Box::pin(async move {
-                let chosen: Vec<_> = places.iter().map(|place| &batch[*place]).collect();
-                let text = |field: fn(&Issue) -> &str| -> Vec<&str> {
-                    chosen.iter().map(|issue| field(issue)).collect()
-                };
-                let identities: Vec<_> = chosen.iter().map(|issue| issue.issued.identity()).collect();
-                let times: Vec<_> = chosen.iter().map(|issue| issue.entry.time).collect();
-                let kept = chosen.iter().map(|issue| issue.kept).min().unwrap_or_default();
+                let kept = firsts.column(|issue| issue.kept).into_iter().min();
                 let statement = client.prepare_cached(RECORD).await?;
                 let rows = client
                     .query(
                         &statement,
                         &[
-                            &text(|issue| &issue.issued.number.brand),
-                            &text(|issue| &issue.issued.number.model),
-                            &text(|issue| &issue.issued.number.serial),
-                            &text(|issue| &issue.issued.device),
-                            &revisions(&chosen),
-                            &identities,
-                            &text(|issue| &issue.issued.device_key),
-                            &text(|issue| &issue.issued.sign_key),
-                            &text(|issue| &issue.issued.assertion),
-                            &text(|issue| &issue.event),
-                            &times,
-                            &text(|issue| &issue.entry.address),
-                            &text(|issue| &issue.entry.brand),
-                            &text(|issue| &issue.entry.model),
-                            &text(|issue| &issue.entry.serial),
-                            &text(|issue| &issue.entry.device),
-                            &kept,
+                            &firsts.texts(|issue| &issue.issued.number.brand),
+                            &firsts.texts(|issue| &issue.issued.number.model),
+                            &firsts.texts(|issue| &issue.issued.number.serial),
+                            &firsts.texts(|issue| &issue.issued.device),
+                            &firsts.revisions(),
+                            &firsts.column(|issue| issue.issued.identity()),
+                            &firsts.texts(|issue| &issue.issued.device_key),
+                            &firsts.texts(|issue| &issue.issued.sign_key),
+                            &firsts.texts(|issue| &issue.issued.assertion),
+                            &firsts.texts(|issue| &issue.event),
+                            &firsts.column(|issue| issue.entry.time),
+                            &firsts.texts(|issue| &issue.entry.address),
+                            &firsts.texts(|issue| &issue.entry.brand),
+                            &firsts.texts(|issue| &issue.entry.model),
+                            &firsts.texts(|issue| &issue.entry.serial),
+                            &firsts.texts(|issue| &issue.entry.device),
+                            &kept.unwrap_or_default(),
                         ],
                     )
                     .await?;
@@ -227,10 +239,6 @@ async fn record(
             })
         })
         .await
-}
-
-fn revisions(issues: &[&Issue]) -> Vec<i64> {
-    issues.iter().map(|issue| bigint(issue.issued.revision)).collect()
 }
 
 /// The rows come in the order of the places.
@@ -242,30 +250,22 @@ fn outcome(row: &Row) -> Result<IssueOutcome, tokio_postgres::Error> {
     })
 }
 
-async fn are_recorded(
-    connections: &Connections,
-    batch: &Arc<Vec<Issue>>,
-    places: &[usize],
-) -> Result<Vec<IssueOutcome>, StoreError> {
+async fn are_recorded(connections: &Connections, firsts: &Firsts) -> Result<Vec<IssueOutcome>, StoreError> {
     connections
         .run(Repeat::Always, |client| {
-            let (batch, places) = (Arc::clone(batch), places.to_vec());
+            let firsts = firsts.clone();
             Box::pin(async move {
-                let chosen: Vec<_> = places.iter().map(|place| &batch[*place]).collect();
-                let text = |field: fn(&Issue) -> &str| -> Vec<&str> {
-                    chosen.iter().map(|issue| field(issue)).collect()
-                };
                 let statement = client.prepare_cached(IS_RECORDED).await?;
                 let rows = client
                     .query(
                         &statement,
                         &[
-                            &text(|issue| &issue.issued.number.brand),
-                            &text(|issue| &issue.issued.number.model),
-                            &text(|issue| &issue.issued.number.serial),
-                            &revisions(&chosen),
-                            &text(|issue| &issue.issued.assertion),
-                            &text(|issue| &issue.issued.device),
+                            &firsts.texts(|issue| &issue.issued.number.brand),
+                            &firsts.texts(|issue| &issue.issued.number.model),
+                            &firsts.texts(|issue| &issue.issued.number.serial),
+                            &firsts.revisions(),
+                            &firsts.texts(|issue| &issue.issued.assertion),
+                            &firsts.texts(|issue| &issue.issued.device),
                         ],
                     )
                     .await?;

@@ -8,6 +8,7 @@ use tokio_postgres::{Error, Row};
 
 use super::connections::Repeat;
 use super::database::PostgresStore;
+use super::ledger::{append_change, json};
 use super::storable;
 use crate::store::{
     Authorship, Event, IdentityState, ImportedIdentity, SerialNumber, StoreError, identity_device,
@@ -100,33 +101,13 @@ impl PostgresStore {
                     values.iter().map(|value| value.as_ref() as _).collect();
                 let changed = transaction.execute(statement, &values).await? > 0;
                 if changed {
-                    record(&transaction, event).await?;
+                    append_change(&transaction, event).await?;
                 }
                 transaction.commit().await?;
                 Ok(changed)
             })
         })
     }
-}
-
-/// Adds a change by an administrator, as JSON, to the ledger and to the changes.
-async fn record(transaction: &Transaction<'_>, event: &str) -> Result<(), Error> {
-    let add = "
-        WITH noted AS (INSERT INTO ledger (event) VALUES (($1::text)::json) RETURNING event)
-        INSERT INTO changes (time, kind, device, brand, model, serial, reason, author)
-        SELECT epoch_seconds(), event ->> 'kind',
-            coalesce(event ->> 'device', $2 || (event ->> 'key-digest')),
-            coalesce(event ->> 'brand', ''), coalesce(event ->> 'model', ''),
-            coalesce(event ->> 'serial', ''), event ->> 'reason', event ->> 'by'
-        FROM noted";
-    transaction
-        .execute(add, &[&event, &identity_device("")])
-        .await
-        .map(drop)
-}
-
-pub(super) fn json(event: &Event) -> Result<String, StoreError> {
-    serde_json::to_string(event).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
 async fn identity_state(transaction: &Transaction<'_>, digest: &str) -> Result<Option<IdentityState>, Error> {

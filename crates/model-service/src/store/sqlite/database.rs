@@ -12,9 +12,9 @@ use super::clock::Clock;
 use super::files::{self, Lock, OpenedFiles, StorePaths};
 use super::ledger::Ledger;
 use super::migrations::{self, Schema, VersionState};
-use super::readiness::LastProbe;
 use super::sessions::PageMemory;
 use super::writer::Writer;
+use crate::store::readiness::LastProbe;
 use crate::store::{Event, StoreError};
 
 /// How long a transaction waits for those of others.
@@ -34,7 +34,7 @@ pub(crate) struct SqliteStore {
     readers: Arc<Mutex<Vec<Connection>>>,
     opened: Arc<OpenedFiles>,
     clock: Arc<Clock>,
-    last_probe: LastProbe,
+    last_probe: Arc<LastProbe>,
     page_memory: Arc<PageMemory>,
     _lock: Arc<Lock>,
 }
@@ -101,7 +101,7 @@ impl SqliteStore {
                 readers: Arc::new(Mutex::new(vec![reader])),
                 opened,
                 clock: Arc::new(Clock::new()),
-                last_probe: LastProbe::default(),
+                last_probe: Arc::default(),
                 page_memory: Arc::new(PageMemory::new()),
                 _lock: Arc::new(lock),
             })

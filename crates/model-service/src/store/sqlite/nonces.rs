@@ -6,11 +6,9 @@ use super::clock::Moment;
 use super::database::SqliteStore;
 use crate::store::conditions::Conditions;
 use crate::store::lists::ListQuery;
+use crate::store::nonces::KEPT_AFTER_EXPIRY;
 use crate::store::{NonceFilter, NonceKind, NonceState, NonceStatus, StoreError};
 
-/// How long an expired nonce is kept, in seconds, so that a late request gets "expired" and not
-/// "unknown".
-const KEPT_AFTER_EXPIRY: i64 = 24 * 60 * 60;
 /// A nonce is open at ?1 (seconds since the epoch) in the boot ?2 with the uptime ?3. It is valid
 /// in a window around its issue on both clocks, so that setting the clock makes no nonce valid
 /// again. Five seconds backwards are the correction of a clock.

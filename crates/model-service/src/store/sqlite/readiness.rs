@@ -1,9 +1,5 @@
 //! Whether the service can write.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::database::SqliteStore;
@@ -11,25 +7,10 @@ use super::files::{not_written, probe};
 use super::ledger::Ledger;
 use crate::store::StoreError;
 
-/// How long the result of a probe is used: anybody can ask, and a probe writes to the disk.
-const USED_FOR: Duration = Duration::from_secs(1);
-
-/// The last probe, and when it ended.
-pub(super) type LastProbe = Arc<Mutex<Option<(Instant, Result<(), StoreError>)>>>;
-
 impl SqliteStore {
-    /// Checks that the database, and files beside it and the ledger, can be written. One probe runs
-    /// at a time; its result is that of all who ask meanwhile and in the second after it.
+    /// Checks that the database, and files beside it and the ledger, can be written.
     pub(in crate::store) async fn check_writable(&self) -> Result<(), StoreError> {
-        let mut last = self.last_probe().lock().await;
-        match last.as_ref() {
-            Some((time, result)) if time.elapsed() < USED_FOR => result.clone(),
-            _ => {
-                let result = self.probe().await;
-                *last = Some((Instant::now(), result.clone()));
-                result
-            }
-        }
+        self.last_probe().result(self.probe()).await
     }
 
     /// Writes to the database, and to files beside the database and the ledger, which are on the

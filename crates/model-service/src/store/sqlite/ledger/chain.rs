@@ -76,11 +76,5 @@ fn wrong(path: &Path, reason: &dyn Display) -> LedgerError {
 
 /// SHA-256 in hexadecimal digits.
 fn sha256(bytes: &[u8]) -> String {
-    let digest = digest(&SHA256, bytes);
-    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(nibble.into(), 16).unwrap_or_default());
-        }
-        text
-    })
+    hex::encode(digest(&SHA256, bytes))
 }
