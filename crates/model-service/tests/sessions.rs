@@ -47,7 +47,7 @@ impl World {
 fn a_session_and_its_use() {
     let world = World::new();
     let (service, device) = (&world.service, &world.device);
-    let session = device.session(&service);
+    let session = device.session(service);
     for header in ["Snap-Device-Authorization", "X-Device-Authorization"] {
         let value = format!("Macaroon root=\"{session}\"");
         let answer = service.send(&Request::get("/api/v1/device").header(header, &value));
@@ -74,19 +74,19 @@ fn a_session_and_its_use() {
 fn a_session_ends_and_is_refreshed() {
     let world = World::with("session-seconds = 1", "");
     let (service, device) = (&world.service, &world.device);
-    let session = device.session(&service);
-    until(|| resource(&service, &session).status != 200);
-    let ended = resource(&service, &session);
+    let session = device.session(service);
+    until(|| resource(service, &session).status != 200);
+    let ended = resource(service, &session);
     ended.refused(401, "device-authorization-needs-refresh");
     let refresh = Some("Macaroon refresh_device_session=1");
     assert_eq!(ended.header("www-authenticate"), refresh);
-    let body = device.body(&session_nonce(&service)).to_string();
+    let body = device.body(&session_nonce(service)).to_string();
     let old = format!("Macaroon root=\"{session}\"");
     let answer = service.send(&Request::post(SESSIONS, body).header("X-Device-Authorization", &old));
     assert_eq!(answer.status, 200, "{answer:?}");
     // Not a session at all, or none.
     for answer in [
-        resource(&service, "bm90IGEgbWFjYXJvb24"),
+        resource(service, "bm90IGEgbWFjYXJvb24"),
         service.get("/api/v1/device"),
     ] {
         assert_eq!(answer.status, 401);
@@ -121,8 +121,8 @@ fn nonces_are_valid_once_and_for_a_session() {
 fn a_nonce_gives_one_of_many_requests_a_session() {
     let world = World::new();
     let (service, device) = (&world.service, &world.device);
-    let nonce = session_nonce(&service);
-    let statuses = at_once(16, |_| device.ask_with(&service, &nonce).status);
+    let nonce = session_nonce(service);
+    let statuses = at_once(16, |_| device.ask_with(service, &nonce).status);
     let given = statuses.iter().filter(|status| **status == 200).count();
     let refused = statuses.iter().filter(|status| **status == 403).count();
     assert_eq!((given, refused), (1, 15));
@@ -132,11 +132,9 @@ fn a_nonce_gives_one_of_many_requests_a_session() {
 fn the_oldest_nonces_are_deleted_for_new_ones() {
     let world = World::with("", "open-nonces = 3");
     let (service, device) = (&world.service, &world.device);
-    let nonces: Vec<_> = (0..4).map(|_| session_nonce(&service)).collect();
-    device
-        .ask_with(&service, &nonces[0])
-        .refused(403, "nonce-unknown");
-    assert_eq!(device.ask_with(&service, &nonces[1]).status, 200);
+    let nonces: Vec<_> = (0..4).map(|_| session_nonce(service)).collect();
+    device.ask_with(service, &nonces[0]).refused(403, "nonce-unknown");
+    assert_eq!(device.ask_with(service, &nonces[1]).status, 200);
 }
 
 #[test]
@@ -218,7 +216,7 @@ fn devices_that_get_no_session() {
 fn bodies_that_are_not_requests() {
     let world = World::new();
     let (service, device) = (&world.service, &world.device);
-    let mut swapped = device.body(&session_nonce(&service));
+    let mut swapped = device.body(&session_nonce(service));
     swapped["serial-assertion"] = "type: serial".into();
     let mut missing = swapped.clone();
     missing.as_object_mut().unwrap().remove("model-assertion");
@@ -357,10 +355,10 @@ fn sixty_four_devices_at_once() {
             SessionDevice::new(&number, &serial_by("brand-acme", "brand", &number))
         })
         .collect();
-    let sessions = at_once(devices.len(), |index| devices[index].session(&service));
+    let sessions = at_once(devices.len(), |index| devices[index].session(service));
     for (device, session) in devices.iter().zip(&sessions) {
         assert_eq!(
-            resource(&service, session).json()["serial"],
+            resource(service, session).json()["serial"],
             device.number.as_str()
         );
     }
