@@ -12,6 +12,7 @@
 //! | `STORE` | `sqlite` | `postgres` for a PostgreSQL server on the same cores |
 //! | `REPLICAS` | 1 | services on one PostgreSQL database |
 //! | `PERCENT` | 50 | rate of random arrivals, in percent of the signatures |
+//! | `BUSY` | | if set, turns count in which other programs ran: only ratios of processor time mean something |
 //! | `IMPORTS` | 20000 | assertions in an import, made once at 200 a second and core |
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]

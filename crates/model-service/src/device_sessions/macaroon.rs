@@ -132,6 +132,21 @@ mod tests {
         }
     }
 
+    /// Made with pymacaroons 0.13.0, with the key as it is.
+    const OF_PYMACAROONS: &str = concat!(
+        "AgEAAmt7ImRldmljZS1zZXNzaW9uIjoxLCJicmFuZC1pZCI6ImJyYW5kIiwibW9kZWwiOiJtb2RlbCIsInNlcmlh",
+        "bCI6InNlcmlhbCBcIjFcIiIsImRldmljZS1rZXktc2hhMy0zODQiOiJrZXkifQACIHRpbWUtYmVmb3JlIDIwMjYt",
+        "MTEtMjFUMTI6MDA6MDBaAAAGINURyecIMgrQZB8myFMCbX8QZEGsQW0sU5yiebDVjPdf",
+    );
+
+    #[test]
+    fn sessions_are_macaroons_as_other_libraries_make_them() {
+        let key = MacaroonKey::from([7; 32]);
+        let session = make(&key, &device(), time("2026-11-21T12:00:00Z")).unwrap();
+        assert_eq!(session.trim_end_matches('='), OF_PYMACAROONS);
+        verify(&key, OF_PYMACAROONS, time("2026-11-21T11:00:00Z")).unwrap();
+    }
+
     #[test]
     fn caveats_only_restrict() {
         let key = MacaroonKey::from([7; 32]);

@@ -12,15 +12,26 @@ use crate::store::{SerialNumber, StoreError};
 impl SqliteStore {
     /// The stored key of sessions: `random` if it is the first one.
     pub(in crate::store) fn session_key(&self, random: String) -> Result<String, StoreError> {
+        // A service whose disk is full can start.
+        if let Some(key) = self.read_blocking(session_key)? {
+            return Ok(key);
+        }
         self.write_blocking(move |connection, _| {
-            connection.execute("INSERT OR IGNORE INTO session_key VALUES (1, ?1)", [random])?;
-            connection.query_row("SELECT key FROM session_key", [], |row| row.get(0))
+            connection.execute("INSERT OR IGNORE INTO session_key VALUES (1, ?1)", [&random])?;
+            // That of another process, if it was faster.
+            Ok(session_key(connection)?.unwrap_or(random))
         })
     }
 
     pub(in crate::store) fn serial_row(&self, number: &SerialNumber) -> Result<SerialRow, StoreError> {
         self.read_blocking(|connection| serial_row(connection, number))
     }
+}
+
+fn session_key(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    connection
+        .query_row("SELECT key FROM session_key", [], |row| row.get(0))
+        .optional()
 }
 
 fn serial_row(connection: &Connection, number: &SerialNumber) -> rusqlite::Result<SerialRow> {
