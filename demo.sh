@@ -34,11 +34,17 @@ register() {
         --account-key bench/assertions/serial.account-key --proposed-serial "$1"
 }
 
-# Checks that a registration fails for the given reason.
+# Requests a resource of the brand's services as snapd does, with a session for the given serial.
+session() {
+    run testbed session --device-folder "$1" --serial "$2" --store-url "${service%v1/}" \
+        --model bench/assertions/example-box.model
+}
+
+# Checks that a command fails for the reason that is given first.
 refused() {
-    if register "$1" 2>refusal; then fail "the device was registered"; fi
+    if "${@:2}" 2>refusal; then fail "the device was not refused"; fi
     cat refusal
-    grep -qF "[$2]" refusal || fail "the device was refused for another reason than $2"
+    grep -qF "[$1]" refusal || fail "the device was refused for another reason than $1"
 }
 
 title "Test bench: keys of a brand and an issuer, a model, and a model service"
@@ -91,10 +97,17 @@ grep -qx 'serial: SN-0001' serial-again || fail "the serial has changed"
 title "The disk is cloned into another device: the record shows that this is another TPM"
 use_new_tpm other-tpm
 use_device clone
-refused SN-0002 identity-of-other-tpm
+refused identity-of-other-tpm register SN-0002
 
 title "The record is deleted from the clone: it then has its own identity, which was never imported"
 rm "$SNAP_SAVE_DATA/hardware-identity.json"
-refused SN-0001 identity-unknown
+refused identity-unknown register SN-0001
+
+title "6. Session: the device key proves the serial, and the brand's services know the device"
+session device serial-again | tee session
+grep -qF '"serial":"SN-0001"' session || fail "the session is not for the device"
+
+title "The clone has a copy of the former device key and serial: it gets no session"
+refused session-serial-replaced session clone serial
 
 title "Done: the device kept its identity, and no other device could use it"

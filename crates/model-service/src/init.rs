@@ -298,6 +298,7 @@ brand-id = "{brand_id}"
 model = "{model}"
 provisioning = "hardware-identity"
 issuers = ["{issuer_id}"]
+device-sessions = true
 serial-key = "keys/serial.pem"
 
 [[model]]

@@ -11,8 +11,10 @@
 //! | `settings`, `secret`, `tokens`, `account_keys`, `models` | the operator's input |
 //! | `metrics` | what is counted while the service runs |
 //! | `buckets`, `recent` | how often something may happen, or is found out |
+//! | `waiting` | requests that wait while the database or a key is away |
 //! | `store` | the database: nonces, identities, serials, the log; the ledger |
 //! | `registration` | from a serial-request to a serial assertion, with every check |
+//! | `device_sessions` | sessions of devices that have a serial |
 //! | `import` | hardware identities: verified, then stored all or none |
 //! | `service` | the running service, made of the modules above |
 //! | `http` | the server, limits, the addresses for programs, errors as statuses |
@@ -31,6 +33,7 @@ mod account_keys;
 mod admin;
 mod buckets;
 mod check;
+mod device_sessions;
 mod error;
 mod http;
 mod import;
@@ -50,6 +53,7 @@ mod settings;
 mod spawn;
 mod store;
 mod tokens;
+mod waiting;
 
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};

@@ -65,6 +65,9 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     registrations: Family<OutcomeLabels, Counter>,
+    device_sessions: Family<OutcomeLabels, Counter>,
+    /// Requests of devices that wait for the database or a serial key.
+    pub(crate) waiting_requests: Gauge,
     phases: Family<PhaseLabels, Histogram>,
     imports: Family<OutcomeLabels, Counter>,
     stored: Stored,
@@ -88,6 +91,8 @@ impl Metrics {
             registry: Registry::with_prefix("model_service"),
             requests: Family::default(),
             registrations: Family::default(),
+            device_sessions: Family::default(),
+            waiting_requests: Gauge::default(),
             // From 50 µs to 26 s.
             phases: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_05, 2.0, 20))),
             imports: Family::default(),
@@ -104,6 +109,16 @@ impl Metrics {
             "registrations",
             "Requests for a serial by outcome: issued, repeated or the code of a refusal",
             self.registrations.clone(),
+        );
+        registry.register(
+            "device_sessions",
+            "Requests for a session by outcome: given or the code of a refusal",
+            self.device_sessions.clone(),
+        );
+        registry.register(
+            "waiting_requests",
+            "Requests of devices that wait for the database or a serial key",
+            self.waiting_requests.clone(),
         );
         registry.register(
             "registration_phase_seconds",
@@ -165,6 +180,13 @@ impl Metrics {
     /// Counts a request for a serial. `outcome` is `issued`, `repeated` or the code of an error.
     pub(crate) fn count_registration(&self, outcome: String) {
         self.registrations.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts a request for a session. `outcome` is `given` or the code of an error.
+    pub(crate) fn count_session(&self, outcome: String) {
+        self.device_sessions
+            .get_or_create(&OutcomeLabels { outcome })
+            .inc();
     }
 
     pub(crate) fn count_import(&self, outcome: &str) {

@@ -168,6 +168,8 @@ pub(crate) struct KnownModel {
     pub(crate) authority: String,
     /// The model assertion that was verified last. All devices of an image send the same one.
     pub(crate) last_verified: LastVerified,
+    /// Its devices get sessions.
+    pub(crate) device_sessions: bool,
 }
 
 impl KnownModel {
@@ -305,6 +307,7 @@ pub(crate) fn known_model(
         },
         authority: account_key.account_id().to_owned(),
         last_verified: LastVerified::default(),
+        device_sessions: model.device_sessions,
         signer,
     })
 }

@@ -77,6 +77,13 @@ pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError>
     files::read_private(path, MAX_FILE, false)
 }
 
+/// 64 random bits.
+pub(crate) fn random_number() -> Result<i64, RandomError> {
+    let mut bytes = [0; 8];
+    rand::fill(&mut bytes).map_err(|_| RandomError)?;
+    Ok(i64::from_le_bytes(bytes))
+}
+
 /// 256 random bits in base64url without padding: 43 characters.
 pub(crate) fn random_token() -> Result<String, RandomError> {
     let mut bytes = [0; 32];

@@ -12,6 +12,7 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use crate::account_keys::{AccountKeys, AccountKeysError};
 use crate::buckets::TokenBuckets;
+use crate::device_sessions::DeviceSessions;
 use crate::import::Importer;
 use crate::metrics::Metrics;
 use crate::models::{Models, ModelsError, concurrent_registrations};
@@ -22,6 +23,7 @@ use crate::settings::{Limits, Settings};
 use crate::spawn::spawn_in_span;
 use crate::store::{Counts, Store, StoreError, WithdrawalError};
 use crate::tokens::{Tokens, TokensError};
+use crate::waiting::Waiting;
 
 /// How long the result of a check of the serial keys is used: anybody can ask, and a check may sign.
 const KEY_CHECK_USED_FOR: Duration = Duration::from_secs(1);
@@ -65,6 +67,11 @@ pub(crate) struct Service {
     /// The wrong tokens that each address may still send.
     pub(crate) wrong_tokens: TokenBuckets<IpAddr>,
     pub(crate) limits: Limits,
+    /// The waiting of requests by devices.
+    pub(crate) waiting: Waiting,
+    pub(crate) sessions: DeviceSessions,
+    /// Permits for concurrent checks of devices that want a session.
+    pub(crate) session_permits: Arc<Semaphore>,
     /// How long a nonce is valid, in seconds.
     pub(crate) nonce_seconds: i64,
     key_check: Recent<Result<(), SerialKeyError>>,
@@ -89,7 +96,16 @@ impl Service {
         let limits = settings.limits.clone();
         let imports_stopped = Arc::new(AtomicBool::new(false));
         let live = LiveSettings::new(settings, &store, account_keys, models, &imports_stopped);
+        let metrics = Arc::new(Metrics::new());
+        let waiting = Waiting::new(
+            limits.wait_seconds,
+            limits.waiting_requests,
+            metrics.waiting_requests.clone(),
+        );
         Ok(Self {
+            waiting,
+            sessions: DeviceSessions::new(store.clone(), settings.session_seconds)?,
+            session_permits: Arc::new(Semaphore::new(concurrent_registrations())),
             live: RwLock::new(Arc::new(live)),
             registration_permits: Arc::new(Semaphore::new(concurrent_registrations())),
             import_permits: Arc::new(Semaphore::new(limits.imports as usize)),
@@ -100,7 +116,7 @@ impl Service {
             limits,
             nonce_seconds: settings.nonce_seconds.into(),
             key_check: Recent::default(),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             stored_counts: Recent::default(),
         })
     }
@@ -126,7 +142,7 @@ impl Service {
     pub(crate) async fn check_ready(&self) -> Result<(), RegistrationError> {
         self.store.check_writable().await?;
         let checked = self.check_signers().await;
-        Ok(checked.map_err(|_| SerialError::KeyUnavailable)?)
+        Ok(checked.map_err(|_| SerialError::KeyUnavailable { may_return: true })?)
     }
 
     /// Checks that all serial keys can sign.

@@ -22,7 +22,7 @@ fn on_postgres() -> Bench {
 /// A bench on a server of its own, whose statements have a second.
 fn with_a_second() -> (&'static Server, Bench, String) {
     let server: &'static Server = Box::leak(Box::new(Server::start(false)));
-    let bench = Bench::on(Some(server.database()), "", "");
+    let bench = Bench::on(Some(server.database()), "", "wait-seconds = 0");
     let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
     let settings = settings.replace("[limits]", "[postgresql]\nstatement-seconds = 1\n\n[limits]");
     bench.write("settings.toml", settings.as_bytes());
@@ -71,7 +71,10 @@ fn a_database_without_tables_or_of_a_newer_release() {
     let database = Server::shared().database();
     let url = database.url();
     let bench = Bench::on(Some(database), "", "");
-    psql(&url, "UPDATE refinery_schema_history SET version = 99");
+    psql(
+        &url,
+        "UPDATE refinery_schema_history SET version = 99 WHERE version = 2",
+    );
     failed(
         &refuses_to_serve(&bench.path("settings.toml")),
         1,
@@ -101,6 +104,21 @@ fn the_tables_are_made_once() {
     });
     assert_eq!(made.iter().filter(|made| **made).count(), 1);
     assert_eq!(psql(&url, "SELECT count(*) FROM refinery_schema_history"), ["2"]);
+}
+
+#[test]
+fn the_tables_of_an_earlier_release_are_migrated() {
+    let bench = on_postgres();
+    let url = bench.url().unwrap();
+    psql(
+        &url,
+        "DROP TABLE session_nonces, session_key; DELETE FROM refinery_schema_history WHERE version = 3",
+    );
+    let services = [bench.serve(), bench.serve()];
+    assert_eq!(psql(&url, "SELECT count(*) FROM session_key"), ["1"]);
+    for service in &services {
+        service.nonce();
+    }
 }
 
 #[test]
@@ -155,7 +173,7 @@ fn commands_for_sqlite() {
 #[test]
 fn a_database_that_is_away() {
     let server: &'static Server = Box::leak(Box::new(Server::start(false)));
-    let bench = Bench::on(Some(server.database()), "", "");
+    let bench = Bench::on(Some(server.database()), "", "wait-seconds = 0");
     let settings = fs::read_to_string(bench.path("settings.toml")).unwrap();
     let settings = settings.replace("[limits]", "[postgresql]\nretry-seconds = 1\n\n[limits]");
     bench.write("settings.toml", settings.as_bytes());

@@ -48,7 +48,7 @@ fn registrations_with_a_key_in_an_hsm() {
 
 #[test]
 fn a_token_that_is_removed_and_comes_back() {
-    let hsm = HsmBench::new("");
+    let hsm = HsmBench::new("wait-seconds = 0");
     let devices = import(&hsm.bench, 3);
     let service = hsm.serve();
     registers(&service, &devices[0]);

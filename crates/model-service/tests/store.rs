@@ -173,7 +173,7 @@ fn an_empty_file_or_a_newer_version_is_refused() {
     let bench = Bench::new();
     let file = bench.path(FILES[0]);
     let database = Connection::open(&file).unwrap();
-    for version in [1, 5] {
+    for version in [1, 6] {
         database.pragma_update(None, "user_version", version).unwrap();
         failed(
             &refuses_to_serve(&bench.path("settings.toml")),
@@ -272,8 +272,8 @@ fn a_database_of_the_version_before_is_migrated_and_served() {
                 .pragma_query_value(None, "user_version", |row| row.get(0))
                 .unwrap()
         };
-        assert_eq!(version(&bench.path(file)), 4);
-        let copy = bench.path(&file.replace(".sqlite", ".before-4.sqlite"));
+        assert_eq!(version(&bench.path(file)), 5);
+        let copy = bench.path(&file.replace(".sqlite", ".before-5.sqlite"));
         assert_eq!(version(&copy), 2);
         assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     }

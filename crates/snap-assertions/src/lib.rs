@@ -12,6 +12,7 @@
 //! | verify a signature | [`Assertion::verify`], [`types::AccountKey::verify`], [`PublicKey`] |
 //! | sign | [`Statement`], [`SignOptions`], [`LocalSigner`] or another [`Signer`] |
 //! | write a stream | [`Encoder`] |
+//! | verify which device sends a request | [`DeviceSession`] |
 //!
 //! Signatures are OpenPGP packets (RFC 4880), RSA with SHA-512, also those that GnuPG makes. RSA
 //! keys have 2048 to 8192 bits.
@@ -69,6 +70,7 @@
 
 mod assertion;
 mod decode;
+mod device_session;
 mod digest;
 mod encode;
 mod fields;
@@ -86,6 +88,7 @@ pub mod types;
 
 pub use assertion::{Assertion, MAX_BODY, MAX_HEADERS, MAX_SIGNATURE, Part, VerifyError};
 pub use decode::{DecodeError, DecodeErrorKind, Decoder, decode};
+pub use device_session::{DeviceSession, DeviceSessionError};
 pub use encode::Encoder;
 pub use fields::{HeaderError, HeaderProblem};
 pub use headers::{Headers, InvalidHeaderName, Value};

@@ -7,6 +7,7 @@ mod account;
 mod account_key;
 mod common;
 mod constraints;
+mod device_session_request;
 mod hardware_identity;
 mod model;
 mod model_snaps;
@@ -16,6 +17,7 @@ mod serial_request;
 
 pub use account::Account;
 pub use account_key::{AccountKey, LatestAccountKeys};
+pub use device_session_request::DeviceSessionRequest;
 pub use hardware_identity::HardwareIdentity;
 pub use model::Model;
 pub use serial::Serial;
@@ -40,6 +42,7 @@ pub(crate) fn check(
     match kind.name() {
         account::TYPE => Account::check(headers).map(drop),
         account_key::TYPE => AccountKey::check_to_sign(headers, body),
+        device_session_request::TYPE => DeviceSessionRequest::check(headers).map(drop),
         hardware_identity::TYPE => HardwareIdentity::check_with_form(headers, digest_form).map(drop),
         model::TYPE => Model::check(headers).map(drop),
         serial::TYPE => Serial::check(headers).map(drop),

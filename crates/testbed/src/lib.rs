@@ -6,6 +6,7 @@
 //!   does.
 //! - [`snapctl()`]: the stand-in for snapd's `snapctl`. Hooks find the program `snapctl` on PATH.
 //! - [`onboard`]: snapd's registration of a device, with any hooks and any model service.
+//! - [`session`]: snapd's session with its store.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ mod json;
 pub mod onboard;
 mod proxy;
 mod running_hook;
+pub mod session;
 mod snapctl;
 mod store;
 mod swtpm;

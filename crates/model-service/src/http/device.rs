@@ -20,6 +20,7 @@ use crate::registration::{Registration, RegistrationRequest};
 use crate::secret::random_token;
 use crate::service::Service;
 use crate::spawn::spawn_in_span;
+use crate::store::NonceKind;
 
 /// A nonce for a request for a serial.
 #[derive(Serialize, ToSchema)]
@@ -39,17 +40,17 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Service>> {
 #[utoipa::path(post, path = "/request-id", operation_id = "request-id", tag = "devices",
     responses((status = OK, body = RequestId)))]
 pub(super) async fn request_id(State(service): State<Arc<Service>>) -> Result<Response, Refusal> {
-    let request_id = new_nonce(&service).await?;
+    let request_id = new_nonce(&service, NonceKind::Registration).await?;
     Ok(json(StatusCode::OK, &RequestId { request_id }))
 }
 
-async fn new_nonce(service: &Service) -> Result<String, RequestError> {
+/// Issues a nonce of a kind.
+pub(super) async fn new_nonce(service: &Service, kind: NonceKind) -> Result<String, RequestError> {
     let nonce = random_token()?;
-    let limit = service.limits.open_nonces.into();
-    service
-        .store
-        .issue_nonce(&nonce, service.nonce_seconds, limit)
-        .await?;
+    let (seconds, limit) = (service.nonce_seconds, service.limits.open_nonces.into());
+    let wait = service.waiting.begin()?;
+    let issue = || service.store.issue_nonce(kind, &nonce, seconds, limit);
+    wait.retry_async(issue).await?;
     Ok(nonce)
 }
 
@@ -107,17 +108,19 @@ async fn register(
 ) -> Result<Registration, RequestError> {
     let interrupted = |reason: String| RequestError::Interrupted { reason };
     let api_key = headers.get("api-key").map(|value| value.as_bytes().to_vec());
+    let wait = service.waiting.begin()?;
     // In the order of arrival: with all at once on few cores, some would wait for most of the
     // others.
     let permit = Arc::clone(&service.registration_permits).acquire_owned().await;
     let permit = permit.map_err(|error| interrupted(error.to_string()))?;
+    let wait = wait.with_permit(&service.registration_permits, permit);
     let registration = spawn_in_span(move || {
-        let _permit = permit;
         service.live().registrar.register(&RegistrationRequest {
             body: &body,
             api_key: api_key.as_deref(),
             address,
             metrics: &service.metrics,
+            wait: &wait,
         })
     });
     match registration.await {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use failure::Diagnostic;
 use thiserror::Error;
 
+use crate::device_sessions::SessionError;
 use crate::import::ImportError;
 use crate::registration::RegistrationError;
 use crate::secret::RandomError;
@@ -121,6 +122,9 @@ pub(crate) enum RequestError {
     Registration(#[from] RegistrationError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Import(ImportError),
     #[error("the model service cannot use its database")]
     #[diagnostic(
@@ -189,6 +193,7 @@ impl RequestError {
             Self::Random(reason) => Some(reason),
             Self::Interrupted { reason } => Some(reason),
             Self::Registration(error) => error.detail(),
+            Self::Session(error) => error.detail(),
             _ => None,
         }
     }

@@ -17,6 +17,7 @@ mod query;
 mod rate;
 mod router;
 mod server;
+mod sessions;
 mod state;
 mod status;
 

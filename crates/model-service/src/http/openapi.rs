@@ -17,7 +17,7 @@ use super::status::Problem;
 /// The scheme of the tokens.
 const TOKEN: &str = "token";
 /// The tags of operations that need a token.
-const WITH_TOKEN: [&str; 7] = [
+const WITH_TOKEN: [&str; 8] = [
     "identities",
     "registrations",
     "serials",
@@ -25,6 +25,7 @@ const WITH_TOKEN: [&str; 7] = [
     "imports",
     "models",
     "statistics",
+    "session-verification",
 ];
 
 /// The parts of the document that no route has.
@@ -34,6 +35,8 @@ const WITH_TOKEN: [&str; 7] = [
     components(schemas(Problem)),
     tags(
         (name = "devices", description = "For snapd"),
+        (name = "device-sessions", description = "Sessions, for snapd"),
+        (name = "session-verification", description = "For other services of the brand"),
         (name = "identities", description = "Hardware identities and their import"),
         (name = "registrations", description = "The log of registrations"),
         (name = "serials", description = "Serials and their assertions"),
@@ -69,6 +72,8 @@ pub(super) fn document(routes: impl IntoIterator<Item = OpenApi>) -> Document {
     components.add_security_scheme(TOKEN, SecurityScheme::Http(bearer));
     let api_key = ApiKey::Header(ApiKeyValue::new("api-key"));
     components.add_security_scheme("api-key", SecurityScheme::ApiKey(api_key));
+    let session = ApiKey::Header(ApiKeyValue::new("snap-device-authorization"));
+    components.add_security_scheme("device-session", SecurityScheme::ApiKey(session));
     for (path, item) in &mut document.paths.paths {
         for operation in operations(item) {
             complete(path, operation);

@@ -19,7 +19,7 @@ use super::openapi;
 use super::peer::Peer;
 use super::rate::RateLimit;
 use super::status::{refused, refused_as};
-use super::{device, import, operators, state};
+use super::{device, import, operators, sessions, state};
 use crate::service::Service;
 
 /// The addresses of the listeners.
@@ -79,12 +79,14 @@ pub(crate) fn routers(
 }
 
 fn device_routes() -> OpenApiRouter<Arc<Service>> {
-    device::routes().nest("/v1", device::routes())
+    device::routes()
+        .nest("/v1", device::routes())
+        .merge(sessions::routes())
 }
 
 fn operator_routes() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
-        .nest("/v1", operators::routes())
+        .nest("/v1", operators::routes().merge(sessions::verification_routes()))
         .routes(routes!(state::metrics))
         .routes(routes!(openapi::show))
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::RequestError;
+use crate::device_sessions::SessionError;
 use crate::message::{cause, message};
 use crate::registration::{RegistrationError, SerialError};
 use crate::store::WithdrawalError;
@@ -32,6 +33,7 @@ pub(crate) fn status(error: &RequestError) -> StatusCode {
         }
         RequestError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
         RequestError::Registration(error) => of_registration(error),
+        RequestError::Session(error) => of_session(error),
         RequestError::Overloaded
         | RequestError::AnswerTimeout { .. }
         | RequestError::Busy { .. }
@@ -66,6 +68,24 @@ fn of_registration(error: &RegistrationError) -> StatusCode {
     }
 }
 
+fn of_session(error: &SessionError) -> StatusCode {
+    use SessionError as E;
+    match error {
+        E::Body { .. } | E::Assertion { .. } => StatusCode::BAD_REQUEST,
+        E::NoModel => StatusCode::NOT_FOUND,
+        E::Missing | E::NeedsRefresh => StatusCode::UNAUTHORIZED,
+        E::ModelUnknown { .. }
+        | E::Off { .. }
+        | E::Device(_)
+        | E::NonceUnknown
+        | E::NonceExpired
+        | E::NonceUsed
+        | E::SerialReplaced { .. }
+        | E::IdentityBlocked => StatusCode::FORBIDDEN,
+        E::NotMade(_) | E::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
 fn of_withdrawal(error: &WithdrawalError) -> StatusCode {
     match error {
         WithdrawalError::UnknownIdentity { .. } | WithdrawalError::UnknownSerial { .. } => {
@@ -89,7 +109,7 @@ fn of_serial(error: &SerialError) -> StatusCode {
         SerialError::Contended
         | SerialError::AccountKeyExpired
         | SerialError::Signing(_)
-        | SerialError::KeyUnavailable
+        | SerialError::KeyUnavailable { .. }
         | SerialError::Header(_)
         | SerialError::Store(_)
         | SerialError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -20,7 +20,8 @@ use crate::message::{message, shortened};
 use crate::metrics::{Metrics, Phase};
 use crate::models::{Authentication, KnownModel, Models};
 use crate::secret::Secret;
-use crate::store::{LogEntry, NonceState, Store, identity_device};
+use crate::store::{LogEntry, NonceKind, NonceState, Store, identity_device};
+use crate::waiting::Wait;
 
 /// Registers devices.
 pub(crate) struct Registrar {
@@ -40,6 +41,7 @@ pub(crate) struct RegistrationRequest<'a> {
     pub(crate) address: String,
     /// Where the times of the phases are recorded.
     pub(crate) metrics: &'a Metrics,
+    pub(crate) wait: &'a Wait,
 }
 
 impl Registrar {
@@ -81,7 +83,7 @@ impl Registrar {
         incoming: &RegistrationRequest<'_>,
         entry: &mut LogEntry,
     ) -> Result<Registration, RegistrationError> {
-        let (metrics, start) = (incoming.metrics, Instant::now());
+        let (metrics, wait, start) = (incoming.metrics, incoming.wait, Instant::now());
         let stream = Stream::read(incoming.body)?;
         let request = check_request(&stream.request)?;
         entry.brand = shortened(request.brand_id());
@@ -100,7 +102,8 @@ impl Registrar {
             &self.account_keys,
         )?;
         metrics.observe(Phase::Parse, start);
-        metrics.time(Phase::Nonce, || self.consume_nonce(request.request_id()))?;
+        let nonce = request.request_id();
+        metrics.time(Phase::Nonce, || self.consume_nonce(nonce, wait))?;
         let device = match &model.authentication {
             Authentication::ApiKey(_) => ProvenDevice {
                 name: format!("device-key {}", request.device_key().id()),
@@ -113,12 +116,12 @@ impl Registrar {
                 let proof = IdentityProof::read(stream.request.body())?;
                 entry.device = shortened(&proof.digest);
                 metrics.time(Phase::Proof, || {
-                    self.verify_proof(&proof, issuers, hardware_names, request.request_id())
+                    self.verify_proof((&proof, nonce), issuers, hardware_names, wait)
                 })?
             }
         };
         if let Some(old) = old {
-            let holder = self.store.find_holder(&old)?;
+            let holder = wait.retry(|| self.store.find_holder(&old))?;
             remodel::check_holder(&old, holder.as_deref(), &device.name)?;
         }
         let issuance = Issuance {
@@ -129,6 +132,7 @@ impl Registrar {
             device: &device,
             log_limit: self.log_limit,
             metrics,
+            wait,
         };
         Ok(issuance.issue(entry)?)
     }
@@ -166,8 +170,9 @@ impl Registrar {
         Ok(known)
     }
 
-    fn consume_nonce(&self, nonce: &str) -> Result<(), RegistrationError> {
-        match self.store.consume_nonce(nonce)? {
+    fn consume_nonce(&self, nonce: &str, wait: &Wait) -> Result<(), RegistrationError> {
+        let kind = NonceKind::Registration;
+        match wait.retry(|| self.store.consume_nonce(kind, nonce, wait.attempt))? {
             NonceState::Consumed => Ok(()),
             NonceState::Used => Err(RegistrationError::NonceUsed),
             NonceState::Expired => Err(RegistrationError::NonceExpired),
@@ -178,12 +183,12 @@ impl Registrar {
     /// Checks the signature over the nonce, and returns the device that made it.
     fn verify_proof(
         &self,
-        proof: &IdentityProof,
+        (proof, nonce): (&IdentityProof, &str),
         issuers: &[String],
         hardware_names: &[String],
-        nonce: &str,
+        wait: &Wait,
     ) -> Result<ProvenDevice, RegistrationError> {
-        let found = self.store.find_identities(&proof.digest)?;
+        let found = wait.retry(|| self.store.find_identities(&proof.digest))?;
         // In the order of the settings, so that the result does not depend on the database.
         let mut trusted = issuers
             .iter()

@@ -19,9 +19,12 @@ use crate::store::{
     Assignment, AssignmentQuery, IssueOutcome, IssuedSerial, LedgerError, LogEntry, SerialNumber, Store,
     StoreError,
 };
+use crate::waiting::{Transient, Wait};
 
 /// The longest serial, in bytes.
 const MAX_LENGTH: usize = 128;
+/// The code of a key that took too long.
+const KEY_TIMEOUT: &str = "serial-key-timeout";
 /// How often a serial is chosen again after a conflict with a concurrent request.
 const ATTEMPTS: usize = 4;
 
@@ -112,13 +115,14 @@ pub(crate) enum SerialError {
         help("Check `serial-key` in the settings of the model service; its log has the reason")
     )]
     Signing(SignError),
-    /// The key is logged when it is lost.
+    /// The key is logged when it is lost. It is not asked again if it was only slow: it may have
+    /// signed, and others wait for it.
     #[error("the key that signs serials cannot be used")]
     #[diagnostic(
         code("serial-key-unavailable"),
         help("Try again later; the log of the model service has the reason")
     )]
-    KeyUnavailable,
+    KeyUnavailable { may_return: bool },
     /// A header has a name that no assertion has.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -151,7 +155,9 @@ impl From<StoreError> for SerialError {
 impl From<SignError> for SerialError {
     fn from(error: SignError) -> Self {
         match error {
-            SignError::Signer(_) => Self::KeyUnavailable,
+            SignError::Signer(error) => Self::KeyUnavailable {
+                may_return: failure::code(error.as_ref()) != KEY_TIMEOUT,
+            },
             other => Self::Signing(other),
         }
     }
@@ -160,6 +166,16 @@ impl From<SignError> for SerialError {
 impl From<InvalidHeaderName> for SerialError {
     fn from(error: InvalidHeaderName) -> Self {
         Self::Header(error)
+    }
+}
+
+impl Transient for SerialError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::KeyUnavailable { may_return } => *may_return,
+            Self::Store(error) => error.is_transient(),
+            _ => false,
+        }
     }
 }
 
@@ -213,6 +229,7 @@ pub(super) struct Issuance<'a> {
     /// Entries that the log keeps.
     pub(super) log_limit: i64,
     pub(super) metrics: &'a Metrics,
+    pub(super) wait: &'a Wait,
 }
 
 impl Issuance<'_> {
@@ -222,7 +239,7 @@ impl Issuance<'_> {
         self.check_account_key()?;
         let (device_key, sign_key) = (self.request.device_key(), self.model.signer.public_key().id());
         for _ in 0..ATTEMPTS {
-            let found = self.store.find_assignment(self.query())?;
+            let found = self.wait.retry(|| self.store.find_assignment(self.query()))?;
             let (number, assigned) = self.choose(&found)?;
             entry.serial.clone_from(&number.serial);
             let revision = match found.last {
@@ -234,18 +251,21 @@ impl Issuance<'_> {
                     None => last.revision + 1,
                 },
             };
-            let assertion = self.metrics.time(Phase::Sign, || self.sign(&number, revision))?;
-            let issued = IssuedSerial {
-                number,
+            let assertion = self.sign(&number, revision)?;
+            let issued = || IssuedSerial {
+                number: number.clone(),
                 device: self.device.name.clone(),
                 revision,
                 device_key: device_key.id().to_owned(),
                 sign_key: sign_key.to_owned(),
                 assertion: assertion.clone(),
             };
+            // Tried again with the same assertion: the device gets none that is not stored.
             entry.outcome = "issued".to_owned();
-            let recorded = self.metrics.time(Phase::Store, || {
-                self.store.record_issue(issued, entry.clone(), self.log_limit)
+            let recorded = self.wait.retry(|| {
+                self.metrics.time(Phase::Store, || {
+                    self.store.record_issue(issued(), entry.clone(), self.log_limit)
+                })
             })?;
             match recorded {
                 IssueOutcome::Recorded => {
@@ -338,8 +358,10 @@ impl Issuance<'_> {
 
     fn repeat(&self, assertion: String, entry: &mut LogEntry) -> Result<Registration, SerialError> {
         entry.outcome = "repeated".to_owned();
-        self.metrics.time(Phase::Store, || {
-            self.store.log_registration(entry.clone(), self.log_limit)
+        self.wait.retry(|| {
+            self.metrics.time(Phase::Store, || {
+                self.store.log_registration(entry.clone(), self.log_limit)
+            })
         })?;
         Ok(Registration {
             assertion,
@@ -348,10 +370,21 @@ impl Issuance<'_> {
     }
 
     fn sign(&self, number: &SerialNumber, revision: u64) -> Result<String, SerialError> {
-        let key = self.request.device_key();
-        let statement = serial_statement(self.model, &number.serial, revision, key)?;
-        let signed = statement.sign(self.model.signer.as_ref(), &SignOptions::now());
-        Ok(signed?.to_string())
+        let (key, signer) = (self.request.device_key(), self.model.signer.as_ref());
+        self.wait.retry(|| {
+            let statement = serial_statement(self.model, &number.serial, revision, key)?;
+            let signed = self
+                .metrics
+                .time(Phase::Sign, || statement.sign(signer, &SignOptions::now()));
+            signed
+                .map(|serial| serial.to_string())
+                .map_err(|error| match error {
+                    SignError::Signer(_) if signer.is_lost_for_good() => {
+                        SerialError::KeyUnavailable { may_return: false }
+                    }
+                    error => error.into(),
+                })
+        })
     }
 }
 

@@ -34,6 +34,11 @@ pub(crate) struct Limits {
     pub(crate) write_seconds: u32,
     /// The longest time for a signature by an HSM, GnuPG or a key manager, in seconds.
     pub(crate) signature_seconds: u32,
+    /// The longest time that a request of a device waits for the database or a serial key, in
+    /// seconds; 0 for no waiting.
+    pub(crate) wait_seconds: u32,
+    /// Requests of devices that wait at a time.
+    pub(crate) waiting_requests: u32,
     /// Entries of each class (issued, repeated, refused) that the log of registrations keeps.
     pub(crate) logged_registrations: u32,
     /// The size of a file of the ledger after which the next one begins, in bytes.
@@ -56,6 +61,8 @@ impl Default for Limits {
             answer_seconds: 60,
             write_seconds: 30,
             signature_seconds: 10,
+            wait_seconds: 20,
+            waiting_requests: 256,
             logged_registrations: 100_000,
             ledger_file_bytes: 64 * 1024 * 1024,
         }

@@ -59,6 +59,9 @@ pub(crate) struct Settings {
     /// How long a nonce is valid, in seconds.
     #[serde(default = "ten_minutes")]
     pub(crate) nonce_seconds: u32,
+    /// How long the session of a device is valid, in seconds.
+    #[serde(default = "one_day")]
+    pub(crate) session_seconds: u32,
     pub(crate) tls: Option<Tls>,
     /// Limits cookies to TLS, as with `tls`: for a service behind a proxy that ends TLS.
     #[serde(default)]
@@ -152,6 +155,8 @@ pub(crate) enum Role {
     Import,
     /// Reading what is known of an identity.
     Read,
+    /// Verifying devices and their sessions.
+    Verify,
     /// Everything.
     Admin,
 }
@@ -161,6 +166,7 @@ impl Role {
         match self {
             Self::Import => "import",
             Self::Read => "read",
+            Self::Verify => "verify",
             Self::Admin => "admin",
         }
     }
@@ -195,6 +201,10 @@ fn both_forms() -> Vec<DigestForm> {
 
 fn ten_minutes() -> u32 {
     600
+}
+
+fn one_day() -> u32 {
+    24 * 60 * 60
 }
 
 impl Settings {
@@ -246,6 +256,7 @@ impl Settings {
         }
         check_at_least_1(&[
             ("nonce-seconds", self.nonce_seconds.into()),
+            ("session-seconds", self.session_seconds.into()),
             ("pool-size", self.postgresql.pool_size.into()),
             ("connect-seconds", self.postgresql.connect_seconds.into()),
             ("statement-seconds", self.postgresql.statement_seconds.into()),

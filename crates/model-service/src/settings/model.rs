@@ -27,6 +27,9 @@ pub(crate) struct ModelSettings {
     pub(crate) serial_pattern: Option<String>,
     /// The API key of the model, with `provisioning = "api-key"`.
     pub(crate) api_key_file: Option<PathBuf>,
+    /// Gives the devices of the model sessions.
+    #[serde(default)]
+    pub(crate) device_sessions: bool,
 }
 
 impl ModelSettings {

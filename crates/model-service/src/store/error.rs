@@ -7,6 +7,7 @@ use failure::{Diagnostic, Status};
 use thiserror::Error;
 
 use super::sqlite::LedgerError;
+use crate::waiting::Transient;
 
 /// Why the database cannot be used.
 #[derive(Clone, Debug, Error, Diagnostic)]
@@ -310,6 +311,16 @@ impl From<refinery::Error> for StoreError {
     fn from(error: refinery::Error) -> Self {
         let cause = std::error::Error::source(&error).map(|source| format!(": {source}"));
         Self::Failed(format!("{error}{}", cause.unwrap_or_default()))
+    }
+}
+
+impl Transient for StoreError {
+    /// SQLite waits for its locks inside, and what its disk refuses does not pass soon.
+    fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::RolledBack(_) | Self::ResultUnknown(_)
+        )
     }
 }
 

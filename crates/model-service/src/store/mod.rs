@@ -10,6 +10,7 @@ mod backend;
 mod changes;
 mod columns;
 mod conditions;
+mod device_sessions;
 mod error;
 mod event;
 mod identities;
@@ -32,6 +33,7 @@ use backend::Backend;
 pub(crate) use backend::Store;
 pub(crate) use changes::{Change, ChangeKind};
 pub(crate) use conditions::TimeRange;
+pub(crate) use device_sessions::SerialState;
 pub(crate) use error::StoreError;
 use event::Event;
 pub(crate) use identities::IdentityRecord;
@@ -43,7 +45,7 @@ pub(crate) use lists::{
     PageRequest, RegistrationFilter, SerialEntry, SerialFilter, SerialHistory, StoredAssertion, Total,
 };
 pub(crate) use log::LogEntry;
-pub(crate) use nonces::NonceState;
+pub(crate) use nonces::{NonceKind, NonceState};
 use serials::LastIssued;
 pub(crate) use serials::{
     Assignment, AssignmentQuery, IssueOutcome, IssuedSerial, SerialNumber, identity_device, identity_of,

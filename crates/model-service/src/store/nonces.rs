@@ -5,6 +5,25 @@ use super::{Backend, Store, StoreError};
 /// How long an expired nonce is kept, in seconds, so that a late request gets "expired" and not
 /// "unknown".
 pub(super) const KEPT_AFTER_EXPIRY: i64 = 24 * 60 * 60;
+/// What a nonce is for. Those of one kind are not valid for the other, and do not count for its
+/// limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NonceKind {
+    /// The request-id of a registration.
+    Registration,
+    /// The nonce of a device-session-request.
+    Session,
+}
+
+impl NonceKind {
+    /// The table with the nonces of this kind, in both backends.
+    pub(super) fn table(self) -> &'static str {
+        match self {
+            Self::Registration => "nonces",
+            Self::Session => "session_nonces",
+        }
+    }
+}
 
 /// The result of consuming a nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,20 +39,36 @@ pub(crate) enum NonceState {
 }
 
 impl Store {
-    /// Stores a new nonce that is valid for `seconds` from now. At most `limit` nonces are kept:
-    /// the oldest are deleted.
-    pub(crate) async fn issue_nonce(&self, nonce: &str, seconds: i64, limit: i64) -> Result<(), StoreError> {
+    /// Stores a new nonce that is valid for `seconds` from now. At most `limit` nonces of a kind are
+    /// kept: the oldest are deleted.
+    pub(crate) async fn issue_nonce(
+        &self,
+        kind: NonceKind,
+        nonce: &str,
+        seconds: i64,
+        limit: i64,
+    ) -> Result<(), StoreError> {
         match &self.0 {
-            Backend::Sqlite(store) => store.issue_nonce(nonce, seconds, limit).await,
-            Backend::Postgres(store) => store.issue_nonce(nonce, seconds, limit).await,
+            Backend::Sqlite(store) => store.issue_nonce(kind, nonce, seconds, limit).await,
+            Backend::Postgres(store) => store.issue_nonce(kind, nonce, seconds, limit).await,
         }
     }
 
     /// Consumes a nonce. Of two concurrent requests with the same nonce, one finds it used.
-    pub(crate) fn consume_nonce(&self, nonce: &str) -> Result<NonceState, StoreError> {
+    ///
+    /// `attempt` is a random number of the request. After an error, the request may consume the nonce
+    /// again with the same number: if it was consumed by this number, it is
+    /// [`Consumed`](NonceState::Consumed).
+    pub(crate) fn consume_nonce(
+        &self,
+        kind: NonceKind,
+        nonce: &str,
+        attempt: i64,
+    ) -> Result<NonceState, StoreError> {
         match &self.0 {
-            Backend::Sqlite(store) => store.consume_nonce(nonce),
-            Backend::Postgres(store) => store.consume_nonce(nonce),
+            // After an error nothing is stored.
+            Backend::Sqlite(store) => store.consume_nonce(kind, nonce),
+            Backend::Postgres(store) => store.consume_nonce(kind, nonce, attempt),
         }
     }
 }

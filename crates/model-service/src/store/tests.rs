@@ -7,6 +7,7 @@
 mod postgres;
 
 use std::fs;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 
 use super::*;
@@ -130,25 +131,53 @@ fn a_nonce_is_consumed_once_by_many_replicas() {
     let stores = replicas(&world, 8);
     for round in 0..10 {
         let nonce = format!("nonce {round}");
-        wait(world.store.issue_nonce(&nonce, 600, 100)).unwrap();
-        let states = at_once(&stores, |store| store.consume_nonce(&nonce).unwrap());
+        wait(world.store.issue_nonce(NonceKind::Registration, &nonce, 600, 100)).unwrap();
+        let attempt = AtomicI64::new(0);
+        let states = at_once(&stores, |store| {
+            let attempt = attempt.fetch_add(1, Ordering::Relaxed);
+            store
+                .consume_nonce(NonceKind::Registration, &nonce, attempt)
+                .unwrap()
+        });
         let count = |wanted| states.iter().filter(|state| **state == wanted).count();
         assert_eq!((count(NonceState::Consumed), count(NonceState::Used)), (1, 7));
     }
+}
+
+/// Only PostgreSQL can lose the result of what it committed.
+#[test]
+fn an_attempt_that_lost_its_result_finds_its_own_use() {
+    let world = TestStore::new();
+    wait(world.store.issue_nonce(NonceKind::Session, "nonce", 600, 100)).unwrap();
+    let states = [1, 1, 2].map(|attempt| {
+        world
+            .store
+            .consume_nonce(NonceKind::Session, "nonce", attempt)
+            .unwrap()
+    });
+    let again = match world.store.0 {
+        Backend::Sqlite(_) => NonceState::Used,
+        Backend::Postgres(_) => NonceState::Consumed,
+    };
+    assert_eq!(states, [NonceState::Consumed, again, NonceState::Used]);
 }
 
 #[test]
 fn nonces_that_are_unknown_late_or_not_text() {
     let world = TestStore::new();
     let store = &world.store;
-    wait(store.issue_nonce("late", 0, 100)).unwrap();
+    wait(store.issue_nonce(NonceKind::Registration, "late", 0, 100)).unwrap();
     for (nonce, state) in [
         ("late", NonceState::Expired),
         ("other", NonceState::Unknown),
         ("with\0NUL", NonceState::Unknown),
         ("", NonceState::Unknown),
     ] {
-        assert_eq!(store.consume_nonce(nonce).unwrap(), state, "{nonce:?}");
+        assert_eq!(
+            store.consume_nonce(NonceKind::Registration, nonce, 1).unwrap(),
+            state,
+            "{nonce:?}"
+        );
     }
 }
 
@@ -157,10 +186,16 @@ fn the_oldest_nonces_are_deleted_for_new_ones() {
     let world = TestStore::new();
     let store = &world.store;
     for nonce in ["a", "b", "c", "d"] {
-        wait(store.issue_nonce(nonce, 600, 3)).unwrap();
+        wait(store.issue_nonce(NonceKind::Registration, nonce, 600, 3)).unwrap();
     }
-    assert_eq!(store.consume_nonce("a").unwrap(), NonceState::Unknown);
-    assert_eq!(store.consume_nonce("b").unwrap(), NonceState::Consumed);
+    assert_eq!(
+        store.consume_nonce(NonceKind::Registration, "a", 1).unwrap(),
+        NonceState::Unknown
+    );
+    assert_eq!(
+        store.consume_nonce(NonceKind::Registration, "b", 1).unwrap(),
+        NonceState::Consumed
+    );
 }
 
 #[test]
@@ -400,7 +435,12 @@ fn it_can_be_written() {
     let world = TestStore::new();
     wait(world.store.check_writable()).unwrap();
     world.store.close().unwrap();
-    assert!(world.store.consume_nonce("nonce").is_err());
+    assert!(
+        world
+            .store
+            .consume_nonce(NonceKind::Registration, "nonce", 1)
+            .is_err()
+    );
 }
 
 /// A person who is logged in at one replica is logged in at the others.

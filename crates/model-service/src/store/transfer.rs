@@ -32,7 +32,7 @@ const fn same(name: &'static str, columns: &'static str, key: &'static str) -> T
 }
 
 /// The tables, without the ledger, which SQLite has in files.
-const TABLES: [Table; 9] = [
+const TABLES: [Table; 10] = [
     same(
         "imports",
         "number, time, author, name, added, replaced, present, older",
@@ -61,6 +61,7 @@ const TABLES: [Table; 9] = [
         "id, time, kind, device, brand, model, serial, reason, author",
         "id",
     ),
+    same("session_key", "id, key", "id"),
     Table {
         name: "nonces",
         // PostgreSQL knows no boots: a nonce of an earlier one, which SQLite refuses, is open again

@@ -22,6 +22,7 @@ pub mod http;
 pub mod page;
 pub mod parallel;
 pub mod postgres;
+pub mod session;
 pub mod webdriver;
 
 use std::fs::{self, OpenOptions};

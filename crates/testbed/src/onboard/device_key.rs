@@ -13,10 +13,10 @@ use der::pem::LineEnding;
 use snap_assertions::LocalSigner;
 
 /// The file name of the key in the directory of the device: PKCS#8 in PEM.
-const FILE: &str = "device-key.pem";
+pub(crate) const FILE: &str = "device-key.pem";
 
 /// The device key, and its origin for the log.
-pub(super) fn ensure(directory: &Path) -> Result<(LocalSigner, &'static str)> {
+pub(crate) fn ensure(directory: &Path) -> Result<(LocalSigner, &'static str)> {
     let file = directory.join(FILE);
     if file.exists() {
         let pem = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -18,12 +18,12 @@
 
 mod body;
 mod change;
-mod device_key;
+pub(crate) mod device_key;
 mod gadget;
-mod model;
-mod serial;
+pub(crate) mod model;
+pub(crate) mod serial;
 mod serial_request;
-mod service;
+pub(crate) mod service;
 
 use std::path::PathBuf;
 use std::time::Duration;

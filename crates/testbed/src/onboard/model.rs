@@ -17,8 +17,8 @@ const EXAMPLE_BRAND: &str = "example-brand";
 const EXAMPLE_MODEL: &str = "example-box";
 
 #[derive(Debug)]
-pub(super) struct DeviceModel {
-    pub(super) assertion: Assertion,
+pub(crate) struct DeviceModel {
+    pub(crate) assertion: Assertion,
     pub(super) brand_id: String,
     pub(super) name: String,
     /// The accounts that may sign serials.
@@ -27,7 +27,7 @@ pub(super) struct DeviceModel {
 
 impl DeviceModel {
     /// The model in a file. The file can contain other assertions too.
-    pub(super) fn read(file: &Path) -> Result<Self> {
+    pub(crate) fn read(file: &Path) -> Result<Self> {
         let name = file.display();
         let bytes = fs::read(file).with_context(|| format!("cannot read the model {name}; check --model"))?;
         let stream: Vec<Assertion> = Decoder::new(&bytes[..])

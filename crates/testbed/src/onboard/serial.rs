@@ -12,7 +12,7 @@ use super::model::DeviceModel;
 use super::service::Failure;
 
 /// The serial in the answer of the service, a stream of assertions.
-pub(super) fn read(answer: &[u8]) -> Result<Assertion, Failure> {
+pub(crate) fn read(answer: &[u8]) -> Result<Assertion, Failure> {
     let mut serial = None;
     for assertion in Decoder::new(answer) {
         // snapd retries if it cannot decode the answer, as for a broken connection.

@@ -22,11 +22,11 @@ const ASSERTIONS: &str = "application/x.ubuntu.assertion";
 /// The user agent of snapd, with the name of the testbed. A service can check it.
 const USER_AGENT: &str = "snapd/2.77 (series 16; testbed)";
 /// Size limit in bytes of an answer. No serial is as large; snapd does not have a limit.
-const MAX_ANSWER: u64 = 16 << 20;
+pub(crate) const MAX_ANSWER: u64 = 16 << 20;
 
 /// The result of a run of request-serial without a serial.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The change fails.
     Final(anyhow::Error),
     /// A transient error: request-serial runs again after a pause.
@@ -57,18 +57,8 @@ struct Answer {
 impl<'a> Service<'a> {
     pub(super) fn new(gadget: &'a Gadget, certificates: &Path) -> Result<Self> {
         let (base, is_https) = base_url(&gadget.url)?;
-        let mut config = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(TIME_LIMIT))
-            .user_agent(USER_AGENT)
-            // A new connection for each request: a pooled one could break, which would be a fault
-            // of the testbed.
-            .max_idle_connections(0);
-        if is_https {
-            config = config.tls_config(tls(certificates)?);
-        }
         Ok(Service {
-            agent: config.build().into(),
+            agent: agent(is_https, certificates)?,
             base,
             gadget,
         })
@@ -185,7 +175,7 @@ impl Answer {
 }
 
 /// The address with a slash at its end. The flag is true for https.
-fn base_url(url: &str) -> Result<(String, bool)> {
+pub(crate) fn base_url(url: &str) -> Result<(String, bool)> {
     ensure!(
         !url.is_empty(),
         "the option device-service.url is not set; snapd would ask Canonical's store, but the testbed \
@@ -208,6 +198,21 @@ fn base_url(url: &str) -> Result<(String, bool)> {
         format!("{scheme}://{authority}{}{slash}", parsed.path()),
         scheme == "https",
     ))
+}
+
+/// An HTTP client like snapd's, with these CA certificates for https.
+pub(crate) fn agent(is_https: bool, certificates: &Path) -> Result<Agent> {
+    let mut config = Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(TIME_LIMIT))
+        .user_agent(USER_AGENT)
+        // A new connection for each request: a pooled one could break, which would be a fault
+        // of the testbed.
+        .max_idle_connections(0);
+    if is_https {
+        config = config.tls_config(tls(certificates)?);
+    }
+    Ok(config.build().into())
 }
 
 fn tls(certificates: &Path) -> Result<TlsConfig> {

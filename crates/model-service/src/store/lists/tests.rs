@@ -3,8 +3,8 @@
 use super::*;
 use crate::store::tests::TestStore;
 use crate::store::{
-    Authorship, ChangeKind, IdentityRecord, ImportOrigin, IssuedSerial, LogEntry, SerialNumber, Store,
-    StoredCounts, TimeRange, identity_device,
+    Authorship, ChangeKind, IdentityRecord, ImportOrigin, IssuedSerial, LogEntry, NonceKind, SerialNumber,
+    Store, StoredCounts, TimeRange, identity_device,
 };
 
 struct World {
@@ -384,10 +384,18 @@ fn serials_are_listed_once_with_their_history() {
 fn nonces_are_listed_by_status() {
     let world = World::new();
     for nonce in ["nonce-1-with-a-secret", "nonce-2-with-a-secret"] {
-        wait(world.store.issue_nonce(nonce, 600, 100)).unwrap();
+        wait(world.store.issue_nonce(NonceKind::Registration, nonce, 600, 100)).unwrap();
     }
-    world.store.consume_nonce("nonce-1-with-a-secret").unwrap();
-    wait(world.store.issue_nonce("expired", 0, 100)).unwrap();
+    world
+        .store
+        .consume_nonce(NonceKind::Registration, "nonce-1-with-a-secret", 1)
+        .unwrap();
+    wait(
+        world
+            .store
+            .issue_nonce(NonceKind::Registration, "expired", 0, 100),
+    )
+    .unwrap();
     for (status, expected) in [
         (None, vec!["expired", "nonce-2-with", "nonce-1-with"]),
         (Some(NonceStatus::Open), vec!["nonce-2-with"]),

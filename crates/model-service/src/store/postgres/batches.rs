@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::store::StoreError;
+use crate::waiting::Transient as _;
 
 /// The most inputs in a batch, so that the first does not wait long for the last.
 const MAX_BATCH: usize = 128;
@@ -97,7 +98,11 @@ async fn answer<I, O>(run: &RunBatch<I, O>, inputs: Vec<I>, answers: Vec<Answer<
         }
         Err(error) => {
             let (code, requests) = (failure::code(&error), answers.len());
-            tracing::error!(code, requests, "a batch failed: {error}");
+            match error.is_transient() {
+                // The requests try again, or tell how they failed.
+                true => tracing::warn!(code, requests, "a batch failed: {error}"),
+                false => tracing::error!(code, requests, "a batch failed: {error}"),
+            }
             for answer in answers {
                 let _ = answer.send(Err(error.clone()));
             }

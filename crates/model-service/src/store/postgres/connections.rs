@@ -18,6 +18,8 @@ use crate::store::StoreError;
 /// The pause before an operation is tried again: it is doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// How long an operation is tried again that is tried again outside the store too.
+const BRIEF_RETRY: Duration = Duration::from_secs(1);
 /// How much longer this process waits for a statement than the database lets it run.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -111,6 +113,16 @@ impl Connections {
             time: statement + GRACE,
             retry: Duration::from_secs(settings.retry_seconds.into()),
         })
+    }
+
+    /// The same connections for operations that are tried again outside the store if they fail for
+    /// longer than others need to let them through.
+    pub(super) fn brief(&self) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            time: self.time,
+            retry: self.retry.min(BRIEF_RETRY),
+        }
     }
 
     /// Runs `work` on a connection, and again if that is safe and may help.

@@ -12,11 +12,12 @@ use tokio::sync::watch;
 use super::batches::Batches;
 use super::connections::{Connections, Repeat, Work};
 use super::migrations::{self, SchemaState};
+use super::nonces::NonceBatches;
 use super::url::Target;
-use super::{identities, log, nonces, serials};
+use super::{identities, log, serials};
 use crate::settings::PostgresqlSettings;
 use crate::store::readiness::LastProbe;
-use crate::store::{Assignment, AssignmentQuery, IssueOutcome, NonceState, StoreError, StoredIdentity};
+use crate::store::{Assignment, AssignmentQuery, IssueOutcome, NonceKind, StoreError, StoredIdentity};
 
 /// The threads that talk to the database.
 const THREADS: usize = 2;
@@ -29,8 +30,10 @@ struct Inner {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     connections: Arc<Connections>,
-    new_nonces: Batches<nonces::NewNonce, ()>,
-    used_nonces: Batches<String, NonceState>,
+    /// For requests of devices, which are tried again outside the store.
+    brief: Arc<Connections>,
+    request_ids: NonceBatches,
+    session_nonces: NonceBatches,
     identities: Batches<String, Vec<StoredIdentity>>,
     assignments: Batches<AssignmentQuery, Assignment>,
     issues: Batches<serials::Issue, IssueOutcome>,
@@ -117,16 +120,18 @@ impl PostgresStore {
             .map_err(|error| StoreError::Failed(error.to_string()))?;
         let connections = Arc::new(Connections::new(&target, settings)?);
         let (ended, has_ended) = watch::channel(false);
-        let (handle, shared) = (runtime.handle(), || Arc::clone(&connections));
+        let brief = Arc::new(connections.brief());
+        let (handle, shared) = (runtime.handle(), || Arc::clone(&brief));
         let store = Inner {
-            new_nonces: Batches::start(handle, nonces::issue_batches(shared()), ended.clone()),
-            used_nonces: Batches::start(handle, nonces::use_batches(shared()), ended.clone()),
+            request_ids: NonceBatches::start(NonceKind::Registration, handle, &brief, &ended),
+            session_nonces: NonceBatches::start(NonceKind::Session, handle, &brief, &ended),
             identities: Batches::start(handle, identities::identity_batches(shared()), ended.clone()),
             assignments: Batches::start(handle, serials::assignment_batches(shared()), ended.clone()),
             issues: Batches::start(handle, serials::issue_batches(shared()), ended.clone()),
             entries: Batches::start(handle, log::entry_batches(shared()), ended),
             runtime: Some(runtime),
             connections,
+            brief: Arc::clone(&brief),
             ended: has_ended,
             last_probe: LastProbe::default(),
         };
@@ -155,12 +160,11 @@ impl PostgresStore {
         &self.0.connections
     }
 
-    pub(super) fn new_nonces(&self) -> &Batches<nonces::NewNonce, ()> {
-        &self.0.new_nonces
-    }
-
-    pub(super) fn used_nonces(&self) -> &Batches<String, NonceState> {
-        &self.0.used_nonces
+    pub(super) fn nonces(&self, kind: NonceKind) -> &NonceBatches {
+        match kind {
+            NonceKind::Registration => &self.0.request_ids,
+            NonceKind::Session => &self.0.session_nonces,
+        }
     }
 
     pub(super) fn identities(&self) -> &Batches<String, Vec<StoredIdentity>> {
@@ -205,6 +209,15 @@ impl PostgresStore {
         work: impl for<'c> Fn(&'c mut Object) -> Work<'c, T>,
     ) -> Result<T, StoreError> {
         self.block_on(self.connections().run(repeat, work))
+    }
+
+    /// As [`run_blocking`](Self::run_blocking), for a request that is tried again outside the store.
+    pub(super) fn run_briefly<T>(
+        &self,
+        repeat: Repeat,
+        work: impl for<'c> Fn(&'c mut Object) -> Work<'c, T>,
+    ) -> Result<T, StoreError> {
+        self.block_on(self.0.brief.run(repeat, work))
     }
 
     /// As [`run_blocking`](Self::run_blocking), to its end also if the caller no longer waits.

@@ -9,6 +9,10 @@ use crate::store::StoreError;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__tables", include_str!("schema/V1__tables.sql")),
     ("V2__log_by_index", include_str!("schema/V2__log_by_index.sql")),
+    (
+        "V3__device_sessions",
+        include_str!("schema/V3__device_sessions.sql"),
+    ),
 ];
 /// The version after all migrations.
 pub(super) const LATEST: u32 = MIGRATIONS.len() as u32;

@@ -9,6 +9,7 @@ mod changes;
 mod columns;
 mod connections;
 mod database;
+mod device_sessions;
 mod identities;
 mod import;
 mod ledger;

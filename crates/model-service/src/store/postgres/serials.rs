@@ -67,7 +67,7 @@ impl PostgresStore {
     pub(in crate::store) fn find_holder(&self, number: &SerialNumber) -> Result<Option<String>, StoreError> {
         let find = "SELECT device FROM serials WHERE serial = $1 AND brand = $2 AND model = $3";
         let keys = [&number.serial, &number.brand, &number.model].map(|key| storable(key));
-        self.run_blocking(Repeat::Always, |client| {
+        self.run_briefly(Repeat::Always, |client| {
             let [serial, brand, model] = keys.clone();
             Box::pin(async move {
                 let statement = client.prepare_cached(find).await?;

@@ -31,7 +31,7 @@ impl PostgresTransfer {
             client
                 .batch_execute(
                     "BEGIN; LOCK TABLE imports, identities, identity_texts, blocked_identities, serials, issued,
-                        registrations, changes, nonces, ledger IN EXCLUSIVE MODE",
+                        registrations, changes, session_key, nonces, ledger IN EXCLUSIVE MODE",
                 )
                 .await?;
             Ok(client)

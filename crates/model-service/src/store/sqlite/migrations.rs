@@ -14,7 +14,7 @@ use crate::store::StoreError;
 /// The oldest version that is migrated. Its schema is the first migration of a new file.
 const BASELINE: i64 = 2;
 /// The version after all migrations.
-pub(super) const LATEST: i64 = 4;
+pub(super) const LATEST: i64 = 5;
 
 /// One of the two files.
 #[derive(Clone, Copy, Debug)]
@@ -27,17 +27,19 @@ pub(super) enum Schema {
 
 impl Schema {
     /// The names and the SQL. The first one makes the baseline.
-    fn migrations(self) -> [(&'static str, &'static str); 3] {
+    fn migrations(self) -> [(&'static str, &'static str); 4] {
         match self {
             Self::Registrations => [
                 ("V2__registrations", include_str!("schema/registrations-2.sql")),
                 ("V3__ledger", include_str!("schema/registrations-3.sql")),
                 ("V4__lists", include_str!("schema/registrations-4.sql")),
+                ("V5__device_sessions", include_str!("schema/registrations-5.sql")),
             ],
             Self::Identities => [
                 ("V2__identities", include_str!("schema/identities-2.sql")),
                 ("V3__hardware_ids", include_str!("schema/identities-3.sql")),
                 ("V4__lists", include_str!("schema/identities-4.sql")),
+                ("V5__same", include_str!("schema/identities-5.sql")),
             ],
         }
     }

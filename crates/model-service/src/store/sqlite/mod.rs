@@ -9,6 +9,7 @@ mod changes;
 mod clock;
 mod columns;
 mod database;
+mod device_sessions;
 mod files;
 mod identities;
 mod import;

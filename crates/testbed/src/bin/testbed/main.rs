@@ -5,6 +5,7 @@
 mod device;
 mod hook;
 mod onboard;
+mod session;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Onboard(onboard::Arguments),
+    Session(session::Arguments),
     Hook(hook::Arguments),
     /// Print the completion script of a shell
     #[command(after_long_help = COMPLETIONS_EXAMPLE)]
@@ -63,6 +65,7 @@ fn print_completions(shell: Shell) -> anyhow::Result<()> {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Onboard(arguments) => onboard::run(arguments),
+        Command::Session(arguments) => session::run(arguments),
         Command::Hook(arguments) => hook::run(arguments),
         Command::Completions { shell } => print_completions(shell),
     };

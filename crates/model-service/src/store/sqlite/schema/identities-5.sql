@@ -1,0 +1,2 @@
+-- Nothing has changed: both files have one version.
+SELECT 1;
