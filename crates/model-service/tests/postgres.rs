@@ -103,7 +103,7 @@ fn the_tables_are_made_once() {
         outputs.map(|output| output.status.success()).collect::<Vec<_>>()
     });
     assert_eq!(made.iter().filter(|made| **made).count(), 1);
-    assert_eq!(psql(&url, "SELECT count(*) FROM refinery_schema_history"), ["2"]);
+    assert_eq!(psql(&url, "SELECT count(*) FROM refinery_schema_history"), ["3"]);
 }
 
 #[test]
