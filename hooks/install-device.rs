@@ -14,7 +14,8 @@ use hardware_identity::environment::SnapEnvironment;
 use hardware_identity::identity::{self, HardwareIdentity, IdentityError, RecordDirectory};
 use hardware_identity::retry::RetryBudget;
 use hardware_identity::snapctl::{self, SystemMode};
-use hardware_identity::tpm::{TpmDeadline, TpmError, silence_tss_log};
+use hardware_identity::start::start;
+use hardware_identity::tpm::{TpmDeadline, TpmError};
 use thiserror::Error;
 
 const PROGRAM: &str = "install-device";
@@ -43,7 +44,9 @@ struct Postponed(IdentityError);
 struct NoRecord;
 
 fn main() -> ExitCode {
-    silence_tss_log();
+    if let Some(status) = start() {
+        return status;
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -113,14 +116,14 @@ impl Installation {
 
     /// Makes the identity in any other installation, so that the first boot is quicker. A failure
     /// is only a warning: prepare-device can make the identity too, and an installed device can
-    /// report what is wrong with its TPM.
+    /// report what is wrong with its TPM or token.
     fn make_early(&self) -> Outcome {
         let outcome = self.make(|error| {
             failure::warn(PROGRAM, &Postponed(error.into()));
             0
         });
         match outcome {
-            Err(error @ IdentityError::OtherTpm { .. }) => return Err(error.into()),
+            Err(error) if error.is_of_other_identity() => return Err(error.into()),
             Err(error) => failure::warn(PROGRAM, &Postponed(error)),
             Ok(_) => {}
         }

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use failure::Status;
-use hardware_identity::identity::{HardwareIdentity, IdentityError};
-use hardware_identity::tpm::Tpm;
+use hardware_identity::identity::{HardwareIdentity, IdentityError, TpmKey};
 use miette::Diagnostic;
 use residency::{Answer, Challenge, EkTemplate, LARGEST_MESSAGE, MessageError, answer_proof};
 use thiserror::Error;
@@ -69,7 +68,7 @@ pub(crate) fn run(arguments: &ActivateArguments, json: bool) -> Result<(), ToolE
         .map(|path| read(path))
         .collect::<Result<Vec<_>, _>>()?;
     let device = LocalDevice::read(json)?;
-    let answer = device.open(|tpm, identity| answer(tpm, identity, &challenges))??;
+    let answer = device.open(|key, identity| answer(key.tpm()?, identity, &challenges))??;
     Ok(output::write(arguments.output.as_deref(), &answer.to_json())?)
 }
 
@@ -83,11 +82,13 @@ fn read(path: &Path) -> Result<Challenge, ToolError> {
 }
 
 fn answer(
-    tpm: &mut Tpm<'_>,
+    mut identity_key: TpmKey<'_, '_>,
     identity: &HardwareIdentity,
     challenges: &[Challenge],
 ) -> Result<Result<Answer, ActivateFailure>, IdentityError> {
-    let name = &identity.record.name;
+    let Some(name) = identity.record.key.tpm_name() else {
+        return Err(IdentityError::NotInTpm);
+    };
     let ours = challenges
         .iter()
         .find(|challenge| challenge.key_name == name.as_bytes());
@@ -95,12 +96,12 @@ fn answer(
         return Ok(Err(ActivateFailure::OtherKey(name.to_string())));
     };
     let template = challenge.template;
-    let Some(key) = tpm.derive_endorsement_key(&template.public_area())? else {
+    let Some(key) = identity_key.tpm.derive_endorsement_key(&template.public_area())? else {
         return Ok(Err(ActivateFailure::Template(template)));
     };
     let (blob, encrypted) = (&challenge.credential_blob, &challenge.encrypted_secret);
-    let secret = identity.activate_credential(tpm, &key, blob, encrypted)?;
-    tpm.flush_endorsement_key(key)?;
+    let secret = identity_key.activate_credential(&key, blob, encrypted)?;
+    identity_key.tpm.flush_endorsement_key(key)?;
     Ok(Ok(Answer {
         hardware_id: challenge.hardware_id.clone(),
         key_name: challenge.key_name.clone(),

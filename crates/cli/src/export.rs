@@ -8,7 +8,7 @@ use failure::Status;
 use hardware_identity::config::{MissingSettings, Settings};
 use hardware_identity::export::Export;
 use hardware_identity::hardware_id::{HardwareIdError, HardwareIdSource};
-use hardware_identity::identity;
+use hardware_identity::identity::{self, IdentityError, UnknownBackend};
 use hardware_identity::time::utc_now;
 use identity_key::{DigestForm, IdentityKeyError};
 use miette::Diagnostic;
@@ -17,9 +17,10 @@ use snap_assertions::types::HardwareIdentity;
 use snap_assertions::{HeaderError, InvalidStatement, SignError, SignOptions, Statement};
 use thiserror::Error;
 
-use crate::device::LocalDevice;
+use crate::device::{DeviceFailure, LocalDevice};
 use crate::error::{PROGRAM, ToolError};
 use crate::evidence::{Collected, NoEndorsementKey};
+use crate::export_checks::take_backend;
 use crate::output;
 use crate::signing_key::SignerArguments;
 use crate::signing_rules::{self, UnsafeIdentity};
@@ -93,6 +94,9 @@ pub(crate) enum ExportFailure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Statement(#[from] InvalidStatement),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    KeyBackend(#[from] UnknownBackend),
     #[error("cannot export the assertion: {0}")]
     #[diagnostic(forward(0))]
     Header(HeaderError),
@@ -131,9 +135,9 @@ struct NoRecord(DigestForm);
 
 pub(crate) fn run(arguments: &ExportArguments, json: bool) -> Result<(), ToolError> {
     let device = LocalDevice::read(json)?;
-    let (identity, evidence) = device.open(|tpm, identity| {
+    let (identity, evidence) = device.open(|key, identity| {
         let evidence = match &arguments.with_evidence {
-            Some(_) => Some(Collected::read(tpm, arguments.ek_template)?),
+            Some(_) => Some(Collected::read(key.tpm()?.tpm, arguments.ek_template)?),
             None => None,
         };
         Ok((identity.clone(), evidence))
@@ -186,9 +190,11 @@ fn write_evidence(
     identity: &identity::HardwareIdentity,
 ) -> Result<(), ToolError> {
     let hardware_id = statement.headers.get_str("hardware-id").unwrap_or_default();
+    let name = identity.record.key.tpm_name().ok_or(IdentityError::NotInTpm);
+    let name = name.map_err(DeviceFailure::from)?;
     let message = EvidenceMessage {
         hardware_id: hardware_id.to_owned(),
-        key_name: identity.record.name.as_bytes().to_vec(),
+        key_name: name.as_bytes().to_vec(),
         evidence: evidence
             .into_evidence(PROGRAM)
             .map_err(ExportFailure::NoEvidence)?,
@@ -198,7 +204,8 @@ fn write_evidence(
 
 /// The statement, after all checks of snapd, the model service and the issuer's station.
 fn checked(json: &str) -> Result<Statement, ExportFailure> {
-    let statement = Statement::from_json(json)?;
+    let mut statement = Statement::from_json(json)?;
+    take_backend(&mut statement)?;
     let headers = &statement.headers;
     let identity = HardwareIdentity::check_any_form(headers).map_err(ExportFailure::Header)?;
     let deceptive = signing_rules::check_text(headers).into_iter().next();

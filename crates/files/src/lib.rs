@@ -16,4 +16,4 @@ mod write;
 
 pub use error::FileError;
 pub use read::{open, open_no_follow, read, read_private, read_text};
-pub use write::{NewFile, directory_of, open_to_append, sync_directory, write, write_new};
+pub use write::{LONGEST_WAIT, NewFile, directory_of, open_to_append, sync_directory, write, write_new};
