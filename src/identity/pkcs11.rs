@@ -26,17 +26,15 @@ pub(super) fn ensure(
     records: &RecordDirectory,
     record: Option<&Record>,
 ) -> Result<HardwareIdentity, IdentityError> {
-    if record.is_some() {
-        let (_, identity) = open(parameters, records, record)?;
+    // Concurrent runs wait for each other, also to look at a key that exists: logins of several
+    // processes at a time make SoftHSM fail. For that the disk may be full or read-only.
+    let new = records.begin(parameters.pkcs11.timeout);
+    if let Some(record) = records.load()?.as_ref().or(record) {
+        let (_, identity) = open(parameters, records, Some(record))?;
         records.remove_pending();
         return Ok(identity);
     }
-    // A concurrent run waits here until this one has its key.
-    let new = records.begin(parameters.pkcs11.timeout)?;
-    if let Some(record) = records.load()? {
-        drop(new);
-        return open(parameters, records, Some(&record)).map(|(_, identity)| identity);
-    }
+    let new = new?;
     let mut process = TokenProcess::start(&parameters.pkcs11)?;
     let key = match records.pending()? {
         Some(key) => key,

@@ -105,7 +105,7 @@ impl RecordDirectory {
         }
     }
 
-    /// Locks the record, to write it later. Waits for another run that has it locked: `limit`, and ten
+    /// Locks the record, to write it later. The processes that this one starts hold the lock too. Waits for another run that has it locked: `limit`, and ten
     /// seconds more.
     ///
     /// # Errors
@@ -115,6 +115,7 @@ impl RecordDirectory {
         let path = self.file();
         let new = NewFile::create_waiting(&path, MODE, limit + files::LONGEST_WAIT);
         let new = new.map_err(RecordError::unwritable)?;
+        new.share_lock().map_err(RecordError::unwritable)?;
         Ok(NewRecord { new, path })
     }
 

@@ -21,15 +21,17 @@ pub(super) fn ensure(
     record: Option<&Record>,
 ) -> Result<HardwareIdentity, IdentityError> {
     let path = records.new_key_file();
-    let key = match (stored_key(records)?, record) {
-        (Some(key), _) => key,
-        (None, Some(_)) => return Err(missing(records)),
-        (None, None) => SoftwareKey::generate(parameters.kind)?,
-    };
-    // Also a key of the earlier directory, which then is in both.
-    let key = match path.exists() {
-        true => key,
-        false => key.store(&path)?,
+    let key = match SoftwareKey::read(&path)? {
+        Some(key) => key,
+        None => {
+            // A key of the earlier directory is then in both.
+            let key = match (stored_key(records)?, record) {
+                (Some(key), _) => key,
+                (None, Some(_)) => return Err(missing(records)),
+                (None, None) => SoftwareKey::generate(parameters.kind)?,
+            };
+            key.store(&path)?
+        }
     };
     compare(&key, parameters, records, record)
 }

@@ -1,14 +1,20 @@
-//! The process for a module: does what the program that started it asks on stdin, and ends with it.
+//! The process for a module: does what the program that started it asks on stdin, until stdin ends.
+//!
+//! If that program is killed, this process ends what it does, and only then itself: a token that is
+//! cut off while it stores a key can be damaged. Until then it holds the lock on the record too, so
+//! that no other run makes a key.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
+use std::thread;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use failure::Diagnostic;
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{getppid, setsid};
 use rustix::stdio::{dup2_stdout, stderr, stdout};
 
 use super::Pkcs11Error;
@@ -17,12 +23,11 @@ use super::token::{Token, TokenKey};
 
 /// The lowest number of the copy of stdout.
 const ABOVE_STDIO: i32 = 3;
+/// The time between two looks at the process that started this one.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Answers until stdin ends.
 pub(crate) fn run() -> ExitCode {
-    // The program that started this one holds the lock on the record: a key that is made after its
-    // end could be a second one.
-    let _ = set_parent_process_death_signal(Some(Signal::KILL));
     match answer_all() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -36,6 +41,9 @@ fn answer_all() -> io::Result<()> {
     let mut lines = BufReader::new(io::stdin()).lines();
     let Some(first) = lines.next() else { return Ok(()) };
     let opening: Opening = serde_json::from_str(&first?)?;
+    // A signal to the group of the other program does not end this one.
+    let _ = setsid();
+    end_with_parent(Duration::from_secs(opening.seconds));
     let mut opened = Token::open(&opening);
     let mut key = None;
     for line in lines {
@@ -49,6 +57,18 @@ fn answer_all() -> io::Result<()> {
         answers.write_all(&line)?;
     }
     Ok(())
+}
+
+/// Ends this process some time after the one that started it, whatever the module does.
+fn end_with_parent(limit: Duration) {
+    let parent = getppid();
+    thread::spawn(move || {
+        while getppid() == parent {
+            thread::sleep(LOOK);
+        }
+        thread::sleep(limit);
+        process::exit(1);
+    });
 }
 
 fn perform(token: &Token, key: &mut Option<TokenKey>, task: Task) -> Result<Answer, Pkcs11Error> {

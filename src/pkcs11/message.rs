@@ -12,6 +12,8 @@ pub(super) struct Opening {
     pub(super) module: PathBuf,
     pub(super) token: Option<String>,
     pub(super) pin_file: Option<PathBuf>,
+    /// The longest time for one task, in seconds.
+    pub(super) seconds: u64,
 }
 
 /// What to do with the key.

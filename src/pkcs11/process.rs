@@ -69,6 +69,7 @@ impl TokenProcess {
             module: settings.module()?.to_owned(),
             token: settings.token.clone(),
             pin_file: settings.pin_file.clone(),
+            seconds: settings.timeout.as_secs(),
         };
         let log = match env::var_os(LOG) {
             Some(_) => Stdio::inherit(),

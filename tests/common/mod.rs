@@ -3,6 +3,7 @@
 // Each test binary uses a different part of it.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod campaign;
 pub(crate) mod line;
 pub(crate) mod token;
 

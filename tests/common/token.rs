@@ -116,6 +116,14 @@ impl TokenWorld {
         self.world.device.write_settings(&text).unwrap();
     }
 
+    /// Replaces the token of SoftHSM by an empty one.
+    pub(crate) fn replace_token(&self) {
+        let tokens = self.path("tokens");
+        fs::remove_dir_all(&tokens).unwrap();
+        fs::create_dir(&tokens).unwrap();
+        self.add_token(TOKEN);
+    }
+
     pub(crate) fn add_token(&self, label: &str) {
         let mut util = Command::new("softhsm2-util");
         util.args(["--init-token", "--free", "--label", label, "--pin", PIN]);

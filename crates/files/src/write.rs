@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::FileError;
 
@@ -58,6 +59,14 @@ impl NewFile {
             new,
             committed: false,
         })
+    }
+
+    /// Lets the processes that this one starts hold the lock too, until the last of them has ended.
+    ///
+    /// # Errors
+    /// [`FileError::Unwritable`].
+    pub fn share_lock(&self) -> Result<(), FileError> {
+        fcntl_setfd(&self.file, FdFlags::empty()).map_err(|reason| unwritable(&self.path, reason.into()))
     }
 
     /// Flushes the content to the disk, gives it the name of `path`, and flushes the directory.
