@@ -23,6 +23,16 @@
 //! A hook reads its settings (`environment`, `config`), makes or opens the identity (`identity`,
 //! which uses a backend), and tells snapd the result (`snapctl`).
 
+// Budgets, deadlines and errors of one backend are not worth a condition at each place where a build
+// without it leaves them unused.
+#![cfg_attr(
+    not(all(feature = "tpm", feature = "pkcs11", feature = "software")),
+    allow(dead_code, unused_mut, unused_variables)
+)]
+
+#[cfg(not(any(feature = "tpm", feature = "pkcs11", feature = "software")))]
+compile_error!("build with a key backend: --features tpm, pkcs11 or software");
+
 pub mod config;
 pub mod conflicts;
 pub mod environment;

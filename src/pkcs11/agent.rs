@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::process::parent_id;
 use std::process::{self, ExitCode};
 use std::thread;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use failure::Diagnostic;
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::{getppid, setsid};
+use rustix::process::setsid;
 use rustix::stdio::{dup2_stdout, stderr, stdout};
 
 use super::Pkcs11Error;
@@ -43,7 +44,7 @@ fn answer_all() -> io::Result<()> {
     let opening: Opening = serde_json::from_str(&first?)?;
     // A signal to the group of the other program does not end this one.
     let _ = setsid();
-    end_with_parent(Duration::from_secs(opening.seconds));
+    end_with_parent(opening.parent, Duration::from_secs(opening.seconds));
     let mut opened = Token::open(&opening);
     let mut key = None;
     for line in lines {
@@ -60,10 +61,9 @@ fn answer_all() -> io::Result<()> {
 }
 
 /// Ends this process some time after the one that started it, whatever the module does.
-fn end_with_parent(limit: Duration) {
-    let parent = getppid();
+fn end_with_parent(parent: u32, limit: Duration) {
     thread::spawn(move || {
-        while getppid() == parent {
+        while parent_id() == parent {
             thread::sleep(LOOK);
         }
         thread::sleep(limit);

@@ -12,6 +12,8 @@ pub(super) struct Opening {
     pub(super) module: PathBuf,
     pub(super) token: Option<String>,
     pub(super) pin_file: Option<PathBuf>,
+    /// The process id of the program that starts the process.
+    pub(super) parent: u32,
     /// The longest time for one task, in seconds.
     pub(super) seconds: u64,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{self, Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -69,6 +69,7 @@ impl TokenProcess {
             module: settings.module()?.to_owned(),
             token: settings.token.clone(),
             pin_file: settings.pin_file.clone(),
+            parent: process::id(),
             seconds: settings.timeout.as_secs(),
         };
         let log = match env::var_os(LOG) {
@@ -83,15 +84,15 @@ impl TokenProcess {
             .spawn()
             .map_err(Pkcs11Error::NotStarted)?;
         let (tasks, stdout) = (child.stdin.take(), child.stdout.take());
-        let mut process = TokenProcess {
+        let mut started = TokenProcess {
             child,
             tasks,
             answers: read_aside(stdout),
             module: opening.module.clone(),
             limit: settings.timeout,
         };
-        process.send(&opening);
-        Ok(process)
+        started.send(&opening);
+        Ok(started)
     }
 
     /// Returns the key, or the label of the token that does not have it.

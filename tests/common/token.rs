@@ -21,7 +21,7 @@ pub(crate) struct TokenWorld {
     pub(crate) world: World,
     pub(crate) module: PathBuf,
     directory: TempDir,
-    variables: Vec<(&'static str, String)>,
+    pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 impl TokenWorld {
@@ -108,12 +108,16 @@ impl TokenWorld {
     }
 
     pub(crate) fn write_settings_for(&self, module: &std::path::Path, token: &str, settings: &str) {
-        let text = format!(
+        let text = self.settings_for(module, token, settings);
+        self.world.device.write_settings(&text).unwrap();
+    }
+
+    pub(crate) fn settings_for(&self, module: &std::path::Path, token: &str, settings: &str) -> String {
+        format!(
             "key-backend = 'pkcs11'\n{settings}\n[pkcs11]\nmodule = '{}'\ntoken = '{token}'\npin-file = '{}'\n",
             module.display(),
             self.path("pin").display(),
-        );
-        self.world.device.write_settings(&text).unwrap();
+        )
     }
 
     /// Replaces the token of SoftHSM by an empty one.

@@ -13,7 +13,7 @@ use crate::snap::gadget_yaml::{self, End};
 
 /// Interfaces whose plugs snapd does not connect automatically (deny-auto-connection in its base
 /// declaration).
-pub(crate) const NOT_AUTOMATIC: [&str; 3] = ["tpm", "hardware-observe", "mount-observe"];
+pub(crate) const NOT_AUTOMATIC: [&str; 4] = ["tpm", "hardware-observe", "mount-observe", "tee"];
 
 /// The number of an entry, its plug and its slot.
 type Ends<'a> = (usize, (End<'a>, End<'a>));
