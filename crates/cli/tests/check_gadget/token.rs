@@ -58,6 +58,7 @@ fn op_tee_needs_the_plug_tee() {
     assert_eq!(gadget.check().codes(), ["missing-plug"]);
     gadget.edit_snap("plugs: [hardware-observe]", "plugs: [tee, hardware-observe]");
     gadget.edit_snap("plugs: []", "plugs: [tee]");
+    assert_eq!(gadget.check().codes(), ["not-connected"]);
     gadget.edit_gadget(
         "connections:\n",
         "connections:\n  - plug: 0123456789abcdefghijABCDEFGHIJkl:tee\n",

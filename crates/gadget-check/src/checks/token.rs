@@ -47,9 +47,9 @@ fn is_pkcs11(settings: &Settings) -> bool {
     settings.key_backend == KeyBackend::Pkcs11
 }
 
-/// The interface of a module whose name is known.
+/// The interface of the module that keeps the key, if its name is known.
 pub(crate) fn interface_of(settings: &Settings) -> Option<&'static str> {
-    let module = settings.pkcs11.module.as_ref()?;
+    let module = settings.pkcs11.module.as_ref().filter(|_| is_pkcs11(settings))?;
     let name = module.file_name().unwrap_or_default().to_string_lossy();
     let known = MODULES.iter().find(|(part, _)| name.contains(part));
     known.map(|(_, interface)| *interface)
