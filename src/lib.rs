@@ -6,7 +6,7 @@
 //! | [`identity`] | the identity: make it once, open it, sign with it; the record of it |
 //! | [`tpm`] | the TPM: the key's template, the commands, the persistent handle, errors |
 //! | [`pkcs11`] | the key in a token: the process for the vendor's module |
-//! | [`software`] | the key in a file |
+//! | `software` | the key in a file |
 //! | [`config`] | the gadget's settings: the settings file, then the snap's configuration |
 //! | [`conflicts`] | settings that contradict each other |
 //! | [`hardware_id`] | the device's serial number, from the configured source |
@@ -35,6 +35,8 @@ compile_error!("build with a key backend: --features tpm, pkcs11 or software");
 
 pub mod config;
 pub mod conflicts;
+#[cfg(any(feature = "tpm", feature = "pkcs11"))]
+mod ecdsa;
 pub mod environment;
 pub mod export;
 pub mod factory;

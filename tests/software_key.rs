@@ -192,7 +192,7 @@ fn each_fault_of_the_file_has_its_code() {
 #[test]
 fn a_file_that_may_not_be_read_is_unreadable() {
     let world = prepared();
-    fs::set_permissions(key_file(&world), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(key_file(&world), Permissions::from_mode(0o000)).unwrap();
     let hook = world.unprivileged_hook(PREPARE_DEVICE);
     world.refused(hook, "software-key-unreadable", &[]);
 }

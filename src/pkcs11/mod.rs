@@ -1,6 +1,6 @@
 //! The key in a token behind a PKCS#11 module: a secure element, OP-TEE, an HSM.
 //!
-//! A module is a library of its vendor. It runs in a process of its own ([`agent`]), which is this
+//! A module is a library of its vendor. It runs in a process of its own (`agent`), which is this
 //! program again: a module can hang or crash, and the hook then still ends with an error.
 //!
 //! | module | contents |
@@ -10,10 +10,13 @@
 //! | `agent` | the process itself |
 //! | `message` | what the two say to each other |
 //! | `token` | the key in the token |
+//! | `encoding` | public keys and signatures of tokens |
 //! | `error` | errors: cause and advice |
 
 #[cfg(feature = "pkcs11")]
 mod agent;
+#[cfg(feature = "pkcs11")]
+mod encoding;
 #[cfg(feature = "pkcs11")]
 mod error;
 #[cfg(feature = "pkcs11")]

@@ -6,21 +6,15 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
-use der::asn1::{OctetStringRef, UintRef};
-use der::{Decode as _, Encode as _, Sequence};
-use identity_key::{IdentityPublicKey, KeyKind, Unique};
+use identity_key::{IdentityPublicKey, KeyKind};
 use pkcs11_token::{TokenError, load, log_in, read_pin, select_token};
 
+use super::encoding::{P256, P384, signature, unique};
 use super::message::{FoundKey, Opening};
 use super::{KeyAddress, Pkcs11Error, module_file};
 
-/// secp256r1 and secp384r1 as CKA_EC_PARAMS: object identifiers in DER (RFC 5480 section 2.1.1.1).
-const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-const P384: [u8; 7] = [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
 /// 65537.
 const EXPONENT: [u8; 3] = [1, 0, 1];
-/// The uncompressed form of a point (SEC 1 section 2.3.3).
-const UNCOMPRESSED: u8 = 4;
 /// DigestInfo of a SHA-256 digest without the digest (RFC 8017 section 9.2, note 1).
 const SHA256_INFO: [u8; 19] = [
     0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00,
@@ -164,7 +158,7 @@ impl Token {
             KeyKind::Rsa { .. } => sign(&Mechanism::RsaPkcs, &[&SHA256_INFO, digest].concat()),
             KeyKind::EcdsaP256 | KeyKind::EcdsaP384 => {
                 let pair = sign(&Mechanism::Ecdsa, digest)?;
-                ecdsa_der(&pair).ok_or_else(|| Pkcs11Error::Malformed(self.label.clone()))
+                signature(&pair).ok_or_else(|| Pkcs11Error::Malformed(self.label.clone()))
             }
         }
     }
@@ -327,92 +321,4 @@ impl Token {
 
 fn id(address: &KeyAddress) -> Vec<u8> {
     hex::decode(&address.id).unwrap_or_default()
-}
-
-fn unique(attributes: &[Attribute]) -> Option<(KeyKind, Unique)> {
-    let point = attributes.iter().find_map(|attribute| match attribute {
-        Attribute::EcPoint(point) if !point.is_empty() => Some(point.as_slice()),
-        _ => None,
-    });
-    let curve = attributes.iter().find_map(|attribute| match attribute {
-        Attribute::EcParams(curve) if *curve == P256 => Some((KeyKind::EcdsaP256, 32)),
-        Attribute::EcParams(curve) if *curve == P384 => Some((KeyKind::EcdsaP384, 48)),
-        _ => None,
-    });
-    if let Some((point, (kind, length))) = point.zip(curve) {
-        // PKCS#11 wants an OCTET STRING around the point; some tokens leave it out.
-        let point = match <&OctetStringRef>::from_der(point) {
-            Ok(inner) => inner.as_bytes(),
-            Err(_) => point,
-        };
-        let (tag, coordinates) = point.split_first()?;
-        let (x, y) = coordinates.split_at_checked(length)?;
-        let is_whole = *tag == UNCOMPRESSED && y.len() == length;
-        let (x, y) = (x.to_vec(), y.to_vec());
-        return is_whole.then_some((kind, Unique::Point { x, y }));
-    }
-    attributes.iter().find_map(|attribute| match attribute {
-        Attribute::Modulus(modulus) if !modulus.is_empty() => {
-            let modulus: Vec<u8> = modulus.iter().copied().skip_while(|&byte| byte == 0).collect();
-            let kind = match modulus.len() {
-                384 => KeyKind::RSA_3072,
-                _ => KeyKind::RSA_2048,
-            };
-            Some((kind, Unique::Modulus(modulus)))
-        }
-        _ => None,
-    })
-}
-
-/// The pair of a token, r and s of equal length (PKCS#11 3.0, section 6.3.1), as Ecdsa-Sig-Value
-/// (RFC 3279 section 2.2.3).
-fn ecdsa_der(pair: &[u8]) -> Option<Vec<u8>> {
-    #[derive(Sequence)]
-    struct EcdsaSignature<'a> {
-        r: UintRef<'a>,
-        s: UintRef<'a>,
-    }
-    let (r, s) = pair.split_at_checked(pair.len() / 2)?;
-    let signature = EcdsaSignature {
-        r: UintRef::new(r).ok()?,
-        s: UintRef::new(s).ok()?,
-    };
-    signature
-        .to_der()
-        .ok()
-        .filter(|_| r.len() == s.len() && !r.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_point_is_read_with_and_without_its_octet_string() {
-        let point = [&[UNCOMPRESSED][..], &[1; 32], &[2; 32]].concat();
-        let wrapped = [&[0x04, 65][..], &point].concat();
-        for point in [point.clone(), wrapped] {
-            let attributes = [Attribute::EcPoint(point), Attribute::EcParams(P256.to_vec())];
-            let (kind, found) = unique(&attributes).unwrap();
-            let expected = Unique::Point {
-                x: vec![1; 32],
-                y: vec![2; 32],
-            };
-            assert_eq!((kind, found), (KeyKind::EcdsaP256, expected));
-        }
-        let short = [
-            Attribute::EcPoint(point[..60].to_vec()),
-            Attribute::EcParams(P256.to_vec()),
-        ];
-        assert!(unique(&short).is_none());
-        assert!(unique(&[]).is_none());
-    }
-
-    #[test]
-    fn a_signature_is_a_pair_of_equal_length() {
-        let der = ecdsa_der(&[&[0; 31][..], &[1], &[0x80; 32]].concat()).unwrap();
-        let expected = [&[0x30, 38, 2, 1, 1, 2, 33, 0][..], &[0x80; 32]].concat();
-        assert_eq!(der, expected);
-        assert!(ecdsa_der(&[]).is_none() && ecdsa_der(&[1; 63]).is_none());
-    }
 }
