@@ -1,13 +1,16 @@
 # Installs the missing packages for build and tests. This is the only list of packages, with Debian
-# 12's names. demo.sh (with demo_only=yes, for the first part), swtpm-test.sh and the scripts in
+# 12's names. demo.sh (with demo_only=yes and its backend, for the first part), swtpm-test.sh and the scripts in
 # snap/ source this file.
 
 packages=(
     gcc libc6-dev pkg-config libtss2-dev        # for the build: aws-lc is written in C
+    libssl-dev                                  # for keys in files
     swtpm tpm2-tools openssl                    # the TPM of the demo, and independent checks
     swtpm-tools gnutls-bin                      # its EK certificates
 )
+[ "${backend-}" = pkcs11 ] && packages+=(softhsm2)
 [ "${demo_only-}" = yes ] || packages+=(
+    libtpm2-pkcs11-1                            # another PKCS#11 module, on the software TPM
     softhsm2 opensc gnupg snapd                 # an HSM, and more independent checks
     squashfs-tools                              # to unpack a .snap
     jq                                          # for the benchmark's hook in shell

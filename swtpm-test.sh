@@ -29,6 +29,10 @@ MODEL_SERVICE_TEST_STORE=postgres cargo test -p model-service --locked --lib "${
 # The limits for size and memory apply to the release build.
 cargo build --release --workspace --bins --examples --locked
 ROUNDS=${ROUNDS:-20} cargo bench --workspace --locked --bench hooks
-./demo.sh
+# Hooks for a TPM alone have a lower limit.
+ROUNDS=1 cargo bench -p hardware-identity --locked --bench hooks
+# Hooks for a device without a TPM need no tpm2-tss.
+cargo check -p hardware-identity --locked --bins --no-default-features --features pkcs11,software
+for backend in tpm pkcs11 software; do ./demo.sh --backend "$backend"; done
 # Runs the files of the packed gadget in a system without other libraries.
 snap/try-in-bare-root.sh "$(snap/pack.sh | tail -n 1)"

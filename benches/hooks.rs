@@ -23,8 +23,13 @@ const CONFIGURE: &str = env!("CARGO_BIN_EXE_configure");
 const INSTALL_DEVICE: &str = env!("CARGO_BIN_EXE_install-device");
 const PREPARE_DEVICE: &str = env!("CARGO_BIN_EXE_prepare-device");
 const PREPARE_SERIAL_REQUEST: &str = env!("CARGO_BIN_EXE_prepare-serial-request");
-/// The limit of the size in bytes, stripped as in the release profile.
-const LARGEST_BINARY: u64 = 2 * 1024 * 1024;
+/// The limit of the size in bytes, stripped as in the release profile: with all backends, or with the
+/// TPM alone.
+const LARGEST_BINARY: u64 = if cfg!(any(feature = "pkcs11", feature = "software")) {
+    3 * 1024 * 1024
+} else {
+    2 * 1024 * 1024
+};
 /// The limit of the peak memory in KiB.
 const PEAK_MEMORY: u64 = 12 * 1024;
 

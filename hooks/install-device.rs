@@ -12,10 +12,13 @@ use failure::Diagnostic;
 use hardware_identity::config::{OPTION, Settings};
 use hardware_identity::environment::SnapEnvironment;
 use hardware_identity::evidence::{CollectedEvidence, EvidenceMessage};
-use hardware_identity::identity::{self, HardwareIdentity, IdentityError, RecordDirectory};
+use hardware_identity::identity::{
+    self, HardwareIdentity, IdentityError, OpenKey, RecordDirectory, WithTpmKey,
+};
 use hardware_identity::retry::RetryBudget;
 use hardware_identity::snapctl::{self, SystemMode};
-use hardware_identity::tpm::{Tpm, TpmDeadline, TpmError, silence_tss_log};
+use hardware_identity::start::start;
+use hardware_identity::tpm::{TpmDeadline, TpmError};
 use thiserror::Error;
 
 const PROGRAM: &str = "install-device";
@@ -44,7 +47,9 @@ struct Postponed(IdentityError);
 struct NoRecord;
 
 fn main() -> ExitCode {
-    silence_tss_log();
+    if let Some(status) = start() {
+        return status;
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -105,17 +110,23 @@ impl Installation {
             }
             1
         };
-        let (identity, collected) = self.make_with(report, |tpm| match needs_evidence {
-            true => Ok(Some(CollectedEvidence::read(tpm, None)?)),
-            false => Ok(None),
-        })?;
+        let mut collected = None;
+        let mut collect = |key: &mut dyn OpenKey<'_>| {
+            collected = Some(CollectedEvidence::read(key, None)?);
+            Ok(())
+        };
+        let identity = match needs_evidence {
+            true => self.make_with(report, Some(&mut collect)),
+            false => self.make(report),
+        }?;
         if let Some((target, headers)) = wanted {
             // With the time of the record, a further run gives the same bytes.
             let export = headers.export(&identity, &identity.record.created)?;
             let evidence = collected
                 .map(|collected| collected.into_evidence(PROGRAM))
                 .transpose()?
-                .map(|evidence| EvidenceMessage::new(export.hardware_id(), &identity, evidence));
+                .map(|evidence| EvidenceMessage::new(export.hardware_id(), &identity, evidence))
+                .transpose()?;
             target.deliver(&export, evidence.as_ref())?;
         }
         Ok(())
@@ -123,14 +134,14 @@ impl Installation {
 
     /// Makes the identity in any other installation, so that the first boot is quicker. A failure
     /// is only a warning: prepare-device can make the identity too, and an installed device can
-    /// report what is wrong with its TPM.
+    /// report what is wrong with its TPM or token.
     fn make_early(&self) -> Outcome {
         let outcome = self.make(|error| {
             failure::warn(PROGRAM, &Postponed(error.into()));
             0
         });
         match outcome {
-            Err(error @ IdentityError::OtherTpm { .. }) => return Err(error.into()),
+            Err(error) if error.is_of_other_identity() => return Err(error.into()),
             Err(error) => failure::warn(PROGRAM, &Postponed(error)),
             Ok(_) => {}
         }
@@ -154,23 +165,22 @@ impl Installation {
         &self,
         report: impl Fn(TpmError) -> i32 + Send + Sync + 'static,
     ) -> Result<HardwareIdentity, IdentityError> {
-        let (identity, ()) = self.make_with(report, |_| Ok(()))?;
-        Ok(identity)
+        self.make_with(report, None)
     }
 
-    /// Makes the identity, and calls `work` with the TPM.
-    fn make_with<T>(
+    /// Makes the identity, and calls `in_tpm` with its key.
+    fn make_with(
         &self,
         report: impl Fn(TpmError) -> i32 + Send + Sync + 'static,
-        work: impl FnMut(&mut Tpm<'_>) -> Result<T, IdentityError>,
-    ) -> Result<(HardwareIdentity, T), IdentityError> {
+        in_tpm: Option<&mut WithTpmKey<'_>>,
+    ) -> Result<HardwareIdentity, IdentityError> {
         let parameters = self.settings.identity();
         let deadline = TpmDeadline::of_hook(report);
         let mut budget = RetryBudget::new(self.settings.tpm_wait).with_deadline(deadline);
-        let (identity, result) = identity::ensure_with(&parameters, &mut budget, &self.records, work)?;
+        let identity = identity::ensure_with(&parameters, &mut budget, &self.records, in_tpm)?;
         for warning in identity.warnings(&parameters) {
             failure::warn(PROGRAM, &warning);
         }
-        Ok((identity, result))
+        Ok(identity)
     }
 }

@@ -15,13 +15,16 @@ use hardware_identity::identity;
 use hardware_identity::retry::RetryBudget;
 use hardware_identity::serial;
 use hardware_identity::snapctl::{self, SnapctlError};
-use hardware_identity::tpm::{TpmDeadline, silence_tss_log};
+use hardware_identity::start::start;
+use hardware_identity::tpm::TpmDeadline;
 use serde_json::{Value, json};
 
 const PROGRAM: &str = "prepare-device";
 
 fn main() -> ExitCode {
-    silence_tss_log();
+    if let Some(status) = start() {
+        return status;
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -40,7 +43,7 @@ fn run() -> Result<(), Box<dyn Diagnostic>> {
     let settings = environment.settings(options.get(OPTION))?;
     let records = environment.hook_record_directory()?;
     let parameters = settings.identity();
-    // Nothing is written before the TPM's part is done, and snapd drops what a failed hook has set.
+    // Nothing is written before the key exists, and snapd drops what a failed hook has set.
     let deadline = TpmDeadline::of_hook(|error| {
         failure::report(PROGRAM, &error);
         1

@@ -15,7 +15,8 @@ use hardware_identity::environment::SnapEnvironment;
 use hardware_identity::identity::{self, KeyCheck};
 use hardware_identity::retry::RetryBudget;
 use hardware_identity::snapctl;
-use hardware_identity::tpm::{TpmDeadline, silence_tss_log};
+use hardware_identity::start::start;
+use hardware_identity::tpm::TpmDeadline;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
@@ -47,7 +48,9 @@ enum NonceError {
 }
 
 fn main() -> ExitCode {
-    silence_tss_log();
+    if let Some(status) = start() {
+        return status;
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -73,8 +76,8 @@ fn run() -> Result<(), Box<dyn Diagnostic>> {
         &mut budget,
         Some(&records),
         KeyCheck::Template,
-        |tpm, identity| {
-            let signature = identity.sign(tpm, nonce.as_bytes())?;
+        |key, identity| {
+            let signature = identity.sign(key, nonce.as_bytes())?;
             let digest = identity.digest();
             Ok(json!({
                 "hardware-id-key-sha3-384": digest,

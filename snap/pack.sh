@@ -22,7 +22,9 @@ mkdir -p "$prime/meta/hooks" "$prime/bin" "$prime/usr/lib/$triplet"
 # The programs, and the files that snapd reads. snap.yaml is the part of snapcraft.yaml that is not
 # specific to snapcraft.
 programs() {
-    cargo build --release --workspace --bins --locked >&2
+    cargo build --release -p hardware-identity-cli --bins --locked >&2
+    # Apart from the tool, which has all key backends: the example's hooks have that of the TPM.
+    cargo build --release -p hardware-identity --bins --locked >&2
     install -m 755 "${hooks[@]/#/target/release/}" "$prime/meta/hooks"
     install -m 755 target/release/hardware-identity "$prime/bin"
     { sed '/^platforms:/,$d' snap/snapcraft.yaml; echo "architectures: [$architecture]"; } >"$prime/meta/snap.yaml"

@@ -14,9 +14,11 @@ use residency::{EkTemplate, certificates_in, cut_certificate};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::identity::{HardwareIdentity, IdentityError};
+use crate::identity::{HardwareIdentity, IdentityError, OpenKey};
 use crate::json;
-use crate::tpm::{KeyName, Tpm, TpmError};
+#[cfg(feature = "tpm")]
+use crate::tpm::Tpm;
+use crate::tpm::{KeyName, TpmError};
 
 /// The NV indices of EK certificates, and of the certificates of their issuers (TCG EK Credential
 /// Profile for TPM Family 2.0, version 2.5, section 2.2.1).
@@ -135,8 +137,17 @@ impl CollectedEvidence {
     /// `template` only that one. Without a certificate, the evidence is the key itself.
     ///
     /// # Errors
-    /// Those of the TPM, except for an NV index that it does not let be read.
-    pub fn read(tpm: &mut Tpm<'_>, template: Option<EkTemplate>) -> Result<Self, IdentityError> {
+    /// Those of the TPM, except for an NV index that it does not let be read;
+    /// [`IdentityError::NotInTpm`] for a key of another backend.
+    pub fn read(key: &mut dyn OpenKey<'_>, template: Option<EkTemplate>) -> Result<Self, IdentityError> {
+        #[cfg(feature = "tpm")]
+        return Self::read_tpm(key.tpm()?.tpm, template);
+        #[cfg(not(feature = "tpm"))]
+        Err(IdentityError::NotInTpm)
+    }
+
+    #[cfg(feature = "tpm")]
+    fn read_tpm(tpm: &mut Tpm<'_>, template: Option<EkTemplate>) -> Result<Self, IdentityError> {
         let mut collected = CollectedEvidence {
             wanted: template,
             ..CollectedEvidence::default()
@@ -263,12 +274,20 @@ pub struct EvidenceMessage {
 
 impl EvidenceMessage {
     /// The message of a device.
-    pub fn new(hardware_id: &str, identity: &HardwareIdentity, evidence: Evidence) -> Self {
-        EvidenceMessage {
+    ///
+    /// # Errors
+    /// [`IdentityError::NotInTpm`].
+    pub fn new(
+        hardware_id: &str,
+        identity: &HardwareIdentity,
+        evidence: Evidence,
+    ) -> Result<Self, IdentityError> {
+        let key_name = identity.record.key.tpm_name().ok_or(IdentityError::NotInTpm)?;
+        Ok(EvidenceMessage {
             hardware_id: hardware_id.to_owned(),
-            key_name: identity.record.name.clone(),
+            key_name: key_name.clone(),
             evidence,
-        }
+        })
     }
 
     /// The member `key-name`, by which a later run knows the message: the Name in base64.

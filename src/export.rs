@@ -3,8 +3,12 @@
 use serde_json::Value;
 
 use crate::hardware_id::{HardwareIdError, HardwareIdSource};
-use crate::identity::HardwareIdentity;
+use crate::identity::{HardwareIdentity, KeyBackend};
 use crate::json;
+
+/// The member of an export that says where the key is kept, if that is not a TPM. The assertion does
+/// not have it.
+pub const KEY_BACKEND: &str = "key-backend";
 
 /// The headers of an export that come from the settings.
 #[derive(Clone, Debug)]
@@ -30,12 +34,13 @@ impl ExportHeaders {
             hardware_id_key: identity.public_key().header_value(),
             hardware_id_key_digest: digest,
             timestamp: timestamp.to_owned(),
+            key_backend: identity.record.key.backend(),
         })
     }
 }
 
 /// The headers of the unsigned assertion. As JSON it is the object that `snap sign` takes, in which
-/// all values are strings.
+/// all values are strings; [`KEY_BACKEND`] has to be removed before.
 #[derive(Clone, Debug)]
 pub struct Export {
     issuer_id: String,
@@ -45,6 +50,7 @@ pub struct Export {
     hardware_id_key: String,
     hardware_id_key_digest: String,
     timestamp: String,
+    key_backend: KeyBackend,
 }
 
 impl Export {
@@ -68,8 +74,8 @@ impl Export {
         json::line(&self.members())
     }
 
-    fn members(&self) -> [(&'static str, Value); 9] {
-        [
+    fn members(&self) -> Vec<(&'static str, Value)> {
+        let headers = [
             ("type", "hardware-identity"),
             ("authority-id", &self.issuer_id),
             ("issuer-id", &self.issuer_id),
@@ -80,7 +86,11 @@ impl Export {
             ("hardware-id-key-sha3-384", &self.hardware_id_key_digest),
             ("timestamp", &self.timestamp),
         ]
-        .map(|(name, value)| (name, Value::from(value)))
+        .map(|(name, value)| (name, Value::from(value)));
+        // Not a header: `hardware-identity sign` reads it and leaves it out of the assertion.
+        let backend = (self.key_backend != KeyBackend::Tpm)
+            .then(|| (KEY_BACKEND, Value::from(self.key_backend.name())));
+        headers.into_iter().chain(backend).collect()
     }
 
     /// An export for tests of its delivery.
@@ -94,6 +104,7 @@ impl Export {
             hardware_id_key: hardware_id_key.to_owned(),
             hardware_id_key_digest: "DIGEST".to_owned(),
             timestamp: "2026-01-01T00:00:00Z".to_owned(),
+            key_backend: KeyBackend::Tpm,
         }
     }
 }

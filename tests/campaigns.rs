@@ -6,35 +6,13 @@
 
 mod common;
 
-use std::env;
 use std::fs;
-use std::thread;
 use std::time::{Duration, Instant};
 
+use common::campaign::{self, Numbers, length};
 use common::line::{Line, check_export, names_in};
 use common::{Expect as _, NONCE, World};
 use serde_json::json;
-
-fn length(full: u32, short: u32) -> u32 {
-    match env::var("CAMPAIGN").as_deref() {
-        Ok("full") => full,
-        _ => short,
-    }
-}
-
-/// Pseudo-random numbers, the same in every run (Knuth's MMIX generator).
-struct Numbers(u64);
-
-impl Numbers {
-    /// From 0 to 1.
-    fn next(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
 
 /// Resets a device whose identity is known: clears the TPM, and removes record and body.
 fn reset(world: &World) {
@@ -57,10 +35,7 @@ fn check_identity(world: &World, name: &str) {
 
 /// Kills the hook at a random moment. Returns true if that was before its end.
 fn kill_at_random(world: &World, hook: &str, within: Duration, numbers: &mut Numbers) -> bool {
-    let mut running = world.hook(hook).spawn().unwrap();
-    thread::sleep(within.mul_f64(numbers.next()));
-    running.kill();
-    !running.wait().unwrap().status.success()
+    campaign::kill_at_random(world.hook(hook), within, numbers)
 }
 
 #[test]

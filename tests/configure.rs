@@ -49,7 +49,41 @@ const INVALID: &str = "setting-invalid";
 const NOT_A_STRING: &str = "setting-not-a-string";
 
 /// All settings. Values are JSON.
-const SETTINGS: [Setting; 16] = [
+const SETTINGS: [Setting; 22] = [
+    Setting {
+        name: "key-backend",
+        right: &[r#""tpm""#],
+        wrong: &[
+            (r#""hsm""#, "key-backend-unknown"),
+            (r#""TPM""#, "key-backend-unknown"),
+            (r#""""#, "key-backend-unknown"),
+        ],
+    },
+    Setting {
+        name: "pkcs11.module",
+        right: &[r#""usr/lib/libckteec.so.0""#, r#""/usr/lib/libhsm.so""#],
+        wrong: &[(r#""""#, INVALID)],
+    },
+    Setting {
+        name: "pkcs11.token",
+        right: &[r#""board""#, "1234"],
+        wrong: &[(r#""""#, INVALID)],
+    },
+    Setting {
+        name: "pkcs11.pin-file",
+        right: &[r#""/var/lib/pin""#],
+        wrong: &[(r#""""#, INVALID)],
+    },
+    Setting {
+        name: "pkcs11.key-label",
+        right: &[r#""identity""#],
+        wrong: &[(r#""""#, INVALID), (r#"" x""#, INVALID)],
+    },
+    Setting {
+        name: "pkcs11.timeout",
+        right: &["1", "240"],
+        wrong: &[("0", INVALID), ("241", INVALID), (r#""1 s""#, INVALID)],
+    },
     Setting {
         name: "algorithm",
         right: &[
@@ -271,6 +305,31 @@ fn each_setting_refuses_its_wrong_values() {
             assert_eq!(kept, Some(value(right[0])), "{name}={wrong} is undone");
         }
     }
+}
+
+#[test]
+fn a_backend_that_was_not_built_is_refused() {
+    let device = Device::new().unwrap();
+    for (backend, is_built) in [
+        ("tpm", cfg!(feature = "tpm")),
+        ("software", cfg!(feature = "software")),
+    ] {
+        let outcome = snap_set(&device, &[("key-backend", json!(backend))]);
+        match is_built {
+            true => outcome.succeeded(),
+            false => refused(&outcome, &[("key-backend-not-built", &[backend])]),
+        }
+    }
+}
+
+#[cfg(feature = "pkcs11")]
+#[test]
+fn the_backend_pkcs11_needs_a_module() {
+    let device = Device::new().unwrap();
+    let backend = ("key-backend", json!("pkcs11"));
+    let outcome = snap_set(&device, std::slice::from_ref(&backend));
+    refused(&outcome, &[("pkcs11-module-unset", &["pkcs11.module"])]);
+    snap_set(&device, &[backend, ("pkcs11.module", json!("libhsm.so"))]).succeeded();
 }
 
 #[test]

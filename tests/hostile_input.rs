@@ -257,7 +257,7 @@ fn a_damaged_record_is_an_error() {
     fs::write(world.record_file(), b"\xff\xfe{}").unwrap();
     world.both_refused(DAMAGED, &[]);
 
-    fs::write(world.record_file(), changed("format", json!(2))).unwrap();
+    fs::write(world.record_file(), changed("format", json!(3))).unwrap();
     world.both_refused("record-too-new", &[]);
     fs::write(world.record_file(), record).unwrap();
     world.both_work();

@@ -234,6 +234,24 @@ fn a_deleted_and_a_restored_record_change_nothing() {
     assert_eq!(world.record(), first);
 }
 
+/// Format 1 does not name the backend.
+#[test]
+fn a_record_of_format_1_stays_valid() {
+    let world = World::prepared();
+    let mut record = world.record();
+    assert_eq!(
+        (&record["format"], &record["key-backend"]),
+        (&json!(2), &json!("tpm"))
+    );
+    record["format"] = json!(1);
+    record.as_object_mut().unwrap().remove("key-backend");
+    fs::write(world.record_file(), record.to_string()).unwrap();
+    world.both_work();
+    assert_eq!(world.record(), record);
+    world.device.write_settings("key-backend = 'pkcs11'\n").unwrap();
+    world.both_refused("key-backend-changed", &["tpm", "pkcs11"]);
+}
+
 #[test]
 fn another_handle_moves_the_key_and_keeps_the_identity() {
     let world = World::prepared();

@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::NAMES;
 use crate::factory::InvalidTarget;
 use crate::hardware_id::UnknownSource;
+use crate::identity::UnknownBackend;
 use crate::tpm::InvalidTcti;
 
 /// Why the settings cannot be used. The place is part of the cause; code and advice are those of
@@ -107,6 +108,10 @@ pub enum SettingError {
         help("Remove line feeds and other control characters from the value, and encode other characters")
     )]
     HeaderValue(String),
+    /// The value of `key-backend` is wrong.
+    #[error("`key-backend`: {0}")]
+    #[diagnostic(forward(0))]
+    KeyBackend(#[from] UnknownBackend),
     /// The value of `algorithm` is wrong.
     #[error("`algorithm`: {0}")]
     #[diagnostic(forward(0))]

@@ -20,7 +20,8 @@ use serde_json::Value;
 
 use crate::factory::ExportTarget;
 use crate::hardware_id::HardwareIdSource;
-use crate::identity::IdentityParameters;
+use crate::identity::{IdentityParameters, KeyBackend};
+use crate::pkcs11::Pkcs11Settings;
 use crate::snapctl::Shutdown;
 use crate::tpm::{PersistentHandle, Tcti};
 
@@ -69,10 +70,14 @@ pub struct Factory {
 /// All settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The keeper of the identity key.
+    pub key_backend: KeyBackend,
     /// The kind of a new identity key.
     pub algorithm: KeyKind,
     /// The handle at which the key is persistent.
     pub handle: PersistentHandle,
+    /// Module, token and PIN of the backend `pkcs11`.
+    pub pkcs11: Pkcs11Settings,
     /// The form of the key digest of a new identity.
     pub digest_form: DigestForm,
     /// The TCTI: how to reach the TPM.
@@ -98,8 +103,10 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
+            key_backend: KeyBackend::default(),
             algorithm: KeyKind::default(),
             handle: PersistentHandle::DEFAULT,
+            pkcs11: Pkcs11Settings::default(),
             digest_form: DigestForm::default(),
             tcti: Tcti::default(),
             tpm_wait: DEFAULT_WAIT,
@@ -134,6 +141,9 @@ impl Settings {
         if let Some(options) = options {
             settings.read_options(OPTION, options, &mut errors);
         }
+        if let Some(snap) = snap {
+            settings.pkcs11.resolve(snap);
+        }
         match tcti.map(str::parse).transpose() {
             Ok(Some(tcti)) => settings.tcti = tcti,
             Ok(None) => {}
@@ -145,10 +155,12 @@ impl Settings {
     /// The values that making and opening the identity need.
     pub fn identity(&self) -> IdentityParameters {
         IdentityParameters {
+            backend: self.key_backend,
             kind: self.algorithm,
             digest_form: self.digest_form,
             handle: self.handle,
             tcti: self.tcti.clone(),
+            pkcs11: self.pkcs11.clone(),
         }
     }
 }
@@ -184,6 +196,7 @@ mod tests {
     #[test]
     fn the_file_sets_every_setting() {
         let file = r#"
+            key-backend = "software"
             algorithm = "rsa-2048"
             handle = 0x81018C01
             digest-form = "der"
@@ -193,6 +206,12 @@ mod tests {
             manufacturer = "Müller & Söhne"
             hardware-name = "box-1"
             hardware-id = "dmi:board_serial"
+            [pkcs11]
+            module = "usr/lib/libckteec.so.0"
+            token = "board"
+            pin-file = "/var/lib/pin"
+            key-label = "identity"
+            timeout = 30
             [device-service]
             url = "https://serial.example/v1/"
             headers = { X-Factory = "7" }
@@ -205,6 +224,16 @@ mod tests {
             then = "halt"
         "#;
         let settings = load(file, &json!({}), None).unwrap();
+        assert_eq!(settings.key_backend, KeyBackend::Software);
+        let module = settings.pkcs11.module.as_ref().unwrap();
+        assert!(module.is_absolute() && module.ends_with("usr/lib/libckteec.so.0"));
+        assert_eq!(settings.pkcs11.token.as_deref(), Some("board"));
+        assert_eq!(
+            settings.pkcs11.pin_file.as_deref(),
+            Some(Path::new("/var/lib/pin"))
+        );
+        assert_eq!(settings.pkcs11.key_label, "identity");
+        assert_eq!(settings.pkcs11.timeout, Duration::from_secs(30));
         assert_eq!(settings.algorithm, KeyKind::RSA_2048);
         assert_eq!(settings.handle.to_string(), "0x81018C01");
         assert_eq!(settings.digest_form, DigestForm::Der);
@@ -274,6 +303,7 @@ mod tests {
                 "setting-unknown",
             ),
             ("algorithm = 'sha'\n", "1", "key-kind-unknown"),
+            ("key-backend = 'hsm'\n", "1", "key-backend-unknown"),
             ("[device-service]\nurl = 7\n", "2", "setting-invalid"),
             ("device-service = 'x'\n", "1", "setting-unknown"),
             ("tpm-wait = 301\n", "1", "setting-invalid"),

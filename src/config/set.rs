@@ -3,19 +3,26 @@
 use identity_key::{DigestForm, UnknownKind, is_account_id, is_hardware_name, is_manufacturer};
 
 use super::device_service::{is_header_name, is_header_value, is_url};
-use super::value::{choice, handle, string, wait};
+use super::value::{choice, handle, path, string, timeout, wait};
 use super::{ProposedSerial, SettingError, Settings};
+use crate::identity::UnknownBackend;
 use crate::quote::shortened;
 use crate::snapctl::Shutdown;
 
 /// The names of all settings, as in the settings file; `NAME` stands for the name of an HTTP
 /// header.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 22] = [
+    "key-backend",
     "algorithm",
     "handle",
     "digest-form",
     "tcti",
     "tpm-wait",
+    "pkcs11.module",
+    "pkcs11.token",
+    "pkcs11.pin-file",
+    "pkcs11.key-label",
+    "pkcs11.timeout",
     "issuer-id",
     "manufacturer",
     "hardware-name",
@@ -34,6 +41,9 @@ impl Settings {
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
         match name {
             "algorithm" => self.algorithm = value.parse().map_err(|_| UnknownKind(shortened(value)))?,
+            "key-backend" => {
+                self.key_backend = value.parse().map_err(|_| UnknownBackend(shortened(value)))?;
+            }
             "tcti" => self.tcti = value.parse()?,
             "hardware-id" => self.hardware_id = Some(value.parse()?),
             "factory.export" => self.factory.export = Some(value.parse()?),
@@ -64,6 +74,10 @@ impl Settings {
             "handle" => "a handle from 0x81000000 to 0x817FFFFF",
             "digest-form" => "text or der",
             "tpm-wait" => "0 to 300 seconds",
+            "pkcs11.module" | "pkcs11.pin-file" => "the path of a file",
+            "pkcs11.token" => "the label or the serial number of a token",
+            "pkcs11.key-label" => "visible characters, without a space at either end",
+            "pkcs11.timeout" => "1 to 240 seconds",
             "issuer-id" => {
                 "an account id: 2 to 28 lower-case letters, digits and dashes, or 32 letters and digits"
             }
@@ -92,6 +106,11 @@ impl Settings {
                 self.digest_form = choice(value, &[("text", DigestForm::Text), ("der", DigestForm::Der)])?;
             }
             "tpm-wait" => self.tpm_wait = wait(value)?,
+            "pkcs11.module" => self.pkcs11.module = path(value)?,
+            "pkcs11.pin-file" => self.pkcs11.pin_file = path(value)?,
+            "pkcs11.token" => self.pkcs11.token = string(value, !value.is_empty())?,
+            "pkcs11.key-label" => self.pkcs11.key_label = string(value, is_manufacturer(value))??,
+            "pkcs11.timeout" => self.pkcs11.timeout = timeout(value)?,
             "issuer-id" => self.issuer_id = string(value, is_account_id(value))?,
             "manufacturer" => self.manufacturer = string(value, is_manufacturer(value))?,
             "hardware-name" => self.hardware_name = string(value, is_hardware_name(value))?,

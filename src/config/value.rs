@@ -1,5 +1,6 @@
 //! Parsers for the values of settings. Each returns `None` for a value that is not allowed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::tpm::PersistentHandle;
@@ -24,6 +25,17 @@ pub(super) fn handle(value: &str) -> Option<PersistentHandle> {
 pub(super) fn wait(value: &str) -> Option<Duration> {
     let seconds = value.parse().ok().filter(|seconds| *seconds <= LONGEST_WAIT);
     seconds.map(Duration::from_secs)
+}
+
+/// The limit of one operation of a token. A hook needs two, and may run for ten minutes.
+pub(super) fn timeout(value: &str) -> Option<Duration> {
+    let seconds = value.parse().ok().filter(|seconds| (1..=240).contains(seconds));
+    seconds.map(Duration::from_secs)
+}
+
+/// A path, which no C library can read with a null byte in it.
+pub(super) fn path(value: &str) -> Option<Option<PathBuf>> {
+    (!value.is_empty() && !value.contains('\0')).then(|| Some(value.into()))
 }
 
 /// The value as a setting that may be unset, if it is allowed.

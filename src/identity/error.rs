@@ -6,6 +6,11 @@ use failure::Diagnostic;
 use files::FileError;
 use thiserror::Error;
 
+use super::{BackendNotBuilt, KeyBackend};
+#[cfg(feature = "pkcs11")]
+use crate::pkcs11::Pkcs11Error;
+#[cfg(feature = "software")]
+use crate::software::SoftwareKeyError;
 use crate::tpm::{KeyName, PersistentHandle, TpmError};
 
 /// Why the identity cannot be made or opened.
@@ -52,6 +57,69 @@ pub enum IdentityError {
         )
     )]
     Missing(PersistentHandle),
+    /// There is no record, without which the key of this backend is not known.
+    #[error("this device has no hardware identity yet: there is no record")]
+    #[diagnostic(
+        code("identity-missing"),
+        help(
+            "Run prepare-device, as snapd does at the start of every registration; outside the snap, set \
+             SNAP_SAVE_DATA or SNAP_COMMON to its data directory"
+        )
+    )]
+    NoRecord,
+    /// The settings name another backend than the one that keeps the key.
+    #[error("`key-backend` is {setting}, but the hardware identity of this device is kept by {recorded}")]
+    #[diagnostic(
+        code("key-backend-changed"),
+        help("Set `key-backend` back to {recorded}: a device keeps its identity")
+    )]
+    BackendChanged {
+        /// The keeper of the key.
+        recorded: KeyBackend,
+        /// The setting.
+        setting: KeyBackend,
+    },
+    /// The program was built without the backend.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    BackendNotBuilt(#[from] BackendNotBuilt),
+    /// The key is not in a TPM, so it has no endorsement key to prove it with.
+    #[error("the identity key of this device is not in a TPM, so no proof of a TPM can be made")]
+    #[diagnostic(
+        code("key-not-in-tpm"),
+        help("Export it without evidence, and sign it without `--require-proof`")
+    )]
+    NotInTpm,
+    /// The key in the token cannot be used.
+    #[cfg(feature = "pkcs11")]
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Pkcs11(#[from] Pkcs11Error),
+    /// The key file cannot be used.
+    #[cfg(feature = "software")]
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Software(#[from] SoftwareKeyError),
+}
+
+impl IdentityError {
+    /// Returns true if the device has another key than the recorded one: a later run cannot succeed
+    /// either.
+    pub fn is_of_other_identity(&self) -> bool {
+        match self {
+            IdentityError::OtherTpm { .. } | IdentityError::BackendChanged { .. } => true,
+            #[cfg(feature = "pkcs11")]
+            IdentityError::Pkcs11(error) => {
+                matches!(error, Pkcs11Error::Missing { .. } | Pkcs11Error::Replaced { .. })
+            }
+            #[cfg(feature = "software")]
+            IdentityError::Software(error) => matches!(
+                error,
+                SoftwareKeyError::Missing { .. } | SoftwareKeyError::Replaced { .. }
+            ),
+            _ => false,
+        }
+    }
 }
 
 /// Why the record cannot be used.
@@ -62,7 +130,8 @@ pub enum RecordError {
     #[diagnostic(
         code("record-damaged"),
         help(
-            "Restore it from a backup, or delete it: prepare-device writes it again from the key in the TPM"
+            "Restore it from a backup. If the key is in the TPM or in a file, you can delete the record: \
+             prepare-device writes it again from the key"
         )
     )]
     Damaged {

@@ -1,49 +1,72 @@
 //! The hardware identity: made once and never changed; opened, and used to sign.
 //!
-//! The TPM's endorsement seed and the template determine the key. The persistent handle only saves
-//! the time to derive it again, and the record says which key it must be. All three have to agree.
+//! [`KeyBackend`] says where the key is kept. Everything above this module works the same for all
+//! backends: a backend makes its key or finds the one that exists, opens it, signs with it, and
+//! says what the record needs to find it again.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `backend` | the backends, and their references to keys |
+//! | `open_key` | an open key |
+//! | `tpm`, `pkcs11`, `software` | how each backend makes and finds its key |
+//! | `record`, `record_directory` | the record, and where it is |
 
+mod backend;
 mod error;
-mod lookup;
+mod open_key;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod record;
 mod record_directory;
+#[cfg(feature = "software")]
+mod software;
+#[cfg(feature = "tpm")]
+mod tpm;
 mod warning;
 
 use identity_key::{DigestForm, IdentityPublicKey, KeyKind};
 use zeroize::Zeroizing;
 
+pub use backend::{BackendNotBuilt, KeyBackend, KeyReference, UnknownBackend};
 pub use error::{IdentityError, RecordError};
+pub use open_key::OpenKey;
 pub use record::Record;
 pub use record_directory::RecordDirectory;
+#[cfg(feature = "tpm")]
+pub use tpm::TpmKey;
 pub use warning::IdentityWarning;
 
+use crate::pkcs11::Pkcs11Settings;
 use crate::retry::RetryBudget;
-use crate::tpm::{EndorsementKey, Key, PersistentHandle, Tcti, Tpm, TpmError, with_tpm};
-use lookup::Lookup;
+use crate::tpm::{PersistentHandle, Tcti};
 
 /// The values that making and opening an identity need.
 #[derive(Clone, Debug)]
 pub struct IdentityParameters {
+    /// The keeper of the key.
+    pub backend: KeyBackend,
     /// The kind of a new key.
     pub kind: KeyKind,
     /// The form of the digest of a new key.
     pub digest_form: DigestForm,
-    /// The handle at which the key is persistent.
+    /// The handle at which a key in the TPM is persistent.
     pub handle: PersistentHandle,
     /// The TCTI: how to reach the TPM.
     pub tcti: Tcti,
+    /// Module, token and PIN.
+    pub pkcs11: Pkcs11Settings,
 }
 
-/// The identity of this device, compared with the TPM.
+/// The identity of this device, compared with its key.
 #[derive(Clone, Debug)]
 pub struct HardwareIdentity {
-    /// The record of the key. Made from the TPM and the settings if [`Self::recorded`] is false.
+    /// The record of the key. Made from key and settings if [`Self::recorded`] is false.
     pub record: Record,
     /// True if the record is in the file.
     pub recorded: bool,
-    /// True if the key is persistent at the handle.
+    /// True if the key is stored. A key in the TPM can also be derived each time, if the TPM has no
+    /// space for it.
     pub persistent: bool,
-    key: Key,
 }
 
 impl HardwareIdentity {
@@ -62,25 +85,9 @@ impl HardwareIdentity {
     /// ECDSA (RFC 3279 section 2.2.3), and PKCS#1 v1.5 for RSA (RFC 8017 section 8.2).
     ///
     /// # Errors
-    /// [`TpmError`].
-    pub fn sign(&self, tpm: &mut Tpm<'_>, message: &[u8]) -> Result<Vec<u8>, TpmError> {
-        let digest = self.public_key().kind().hash().digest(message);
-        tpm.sign(&self.key, &digest)
-    }
-
-    /// Decrypts the secret in a credential that was made for this key and the endorsement key, see
-    /// [`Tpm::activate_credential`].
-    ///
-    /// # Errors
-    /// [`TpmError`].
-    pub fn activate_credential(
-        &self,
-        tpm: &mut Tpm<'_>,
-        endorsement_key: &EndorsementKey,
-        blob: &[u8],
-        encrypted_secret: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, TpmError> {
-        tpm.activate_credential(&self.key, endorsement_key, blob, encrypted_secret)
+    /// [`IdentityError`] of the backend.
+    pub fn sign(&self, key: &mut dyn OpenKey<'_>, message: &[u8]) -> Result<Vec<u8>, IdentityError> {
+        key.sign(self.public_key().kind(), message)
     }
 
     /// A warning for each parameter that differs from the identity and is ignored.
@@ -106,51 +113,59 @@ impl HardwareIdentity {
     }
 }
 
-/// Makes the identity, or finds the one that exists: opens the persistent key, or derives the key
-/// and makes it persistent; writes the record if there is none. Any number of runs, concurrent or
-/// killed, give the same identity.
+/// Makes the identity, or finds the one that exists; writes the record if there is none. Any number
+/// of runs, concurrent or killed, give the same identity.
 ///
 /// # Errors
-/// [`IdentityError::OtherTpm`] before anything is written, [`IdentityError::Tpm`] and
-/// [`IdentityError::Record`].
+/// [`IdentityError::BackendChanged`], [`IdentityError::OtherTpm`] and the like before anything is
+/// written; the errors of the backend, and [`IdentityError::Record`].
 pub fn ensure(
     parameters: &IdentityParameters,
     budget: &mut RetryBudget,
     records: &RecordDirectory,
 ) -> Result<HardwareIdentity, IdentityError> {
-    let (identity, ()) = ensure_with(parameters, budget, records, |_| Ok(()))?;
-    Ok(identity)
+    ensure_with(parameters, budget, records, None)
 }
 
-/// Makes or finds the identity as [`ensure`], and calls `work` with the TPM before the record is
-/// written. `work` is called again if the connection to the TPM breaks.
+/// What [`ensure_with`] does with a key in a TPM.
+pub type WithTpmKey<'w> = dyn FnMut(&mut dyn OpenKey<'_>) -> Result<(), IdentityError> + 'w;
+
+/// Makes or finds the identity as [`ensure`], and calls `in_tpm` with the key before the record is
+/// written, again if the connection to the TPM breaks.
 ///
 /// # Errors
-/// Those of [`ensure`] and of `work`.
-pub fn ensure_with<T>(
+/// Those of [`ensure`] and of `in_tpm`; [`IdentityError::NotInTpm`] with another backend, before
+/// anything is made.
+pub fn ensure_with(
     parameters: &IdentityParameters,
     budget: &mut RetryBudget,
     records: &RecordDirectory,
-    mut work: impl FnMut(&mut Tpm<'_>) -> Result<T, IdentityError>,
-) -> Result<(HardwareIdentity, T), IdentityError> {
+    in_tpm: Option<&mut WithTpmKey<'_>>,
+) -> Result<HardwareIdentity, IdentityError> {
+    if in_tpm.is_some() && parameters.backend != KeyBackend::Tpm {
+        return Err(IdentityError::NotInTpm);
+    }
     let record = records.load()?;
-    let (mut identity, result) = with_tpm(&parameters.tcti, budget, |tpm| {
-        let mut lookup = Lookup {
-            tpm,
-            parameters,
-            records: Some(records),
-        };
-        let identity = lookup.ensure(record.clone())?;
-        Ok::<_, IdentityError>((identity, work(tpm)?))
-    })?;
+    check_backend(parameters.backend, record.as_ref(), Some(records))?;
+    let record = record.as_ref();
+    let mut identity = match parameters.backend {
+        #[cfg(feature = "tpm")]
+        KeyBackend::Tpm => tpm::ensure(parameters, budget, records, record, in_tpm)?,
+        #[cfg(feature = "pkcs11")]
+        KeyBackend::Pkcs11 => pkcs11::ensure(parameters, records, record)?,
+        #[cfg(feature = "software")]
+        KeyBackend::Software => software::ensure(parameters, records, record)?,
+        #[allow(unreachable_patterns)]
+        backend => return Err(BackendNotBuilt(backend).into()),
+    };
     if !records.file().exists() {
         identity.record = records.store(identity.record)?;
         identity.recorded = true;
     }
-    Ok((identity, result))
+    Ok(identity)
 }
 
-/// How to check, if there is no record, that the key at the handle is the identity.
+/// How to check, if there is no record, that the key at the handle of the TPM is the identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyCheck {
     /// By its template. One TPM command; enough for a hook that snapd runs after prepare-device,
@@ -161,27 +176,55 @@ pub enum KeyCheck {
     Derivation,
 }
 
-/// Opens the identity and calls `work` with the TPM and the identity. Makes no key persistent.
-/// `work` is called again if the connection to the TPM breaks.
+/// Opens the identity and calls `work` with the key and the identity. Makes no key, and makes none
+/// persistent. `work` is called again if the connection to the TPM breaks.
 ///
 /// # Errors
-/// [`IdentityError::Missing`] if prepare-device has not run, [`IdentityError::OtherTpm`],
-/// [`IdentityError::Tpm`] and [`IdentityError::Record`].
+/// [`IdentityError::Missing`] if prepare-device has not run, and those of [`ensure`].
 pub fn open<T>(
     parameters: &IdentityParameters,
     budget: &mut RetryBudget,
     records: Option<&RecordDirectory>,
     check: KeyCheck,
-    mut work: impl FnMut(&mut Tpm<'_>, &HardwareIdentity) -> Result<T, IdentityError>,
+    mut work: impl FnMut(&mut dyn OpenKey<'_>, &HardwareIdentity) -> Result<T, IdentityError>,
 ) -> Result<T, IdentityError> {
     let record = records.map(RecordDirectory::load).transpose()?.flatten();
-    with_tpm(&parameters.tcti, budget, |tpm| {
-        let identity = Lookup {
-            tpm,
-            parameters,
-            records,
+    check_backend(parameters.backend, record.as_ref(), records)?;
+    let record = record.as_ref();
+    match parameters.backend {
+        #[cfg(feature = "tpm")]
+        KeyBackend::Tpm => tpm::open(parameters, budget, records, record, check, work),
+        #[cfg(feature = "pkcs11")]
+        KeyBackend::Pkcs11 => {
+            let records = records.ok_or(IdentityError::NoRecord)?;
+            let (mut key, identity) = pkcs11::open(parameters, records, record)?;
+            work(&mut key, &identity)
         }
-        .open(record.clone(), check)?;
-        work(tpm, &identity)
-    })
+        #[cfg(feature = "software")]
+        KeyBackend::Software => {
+            let (mut key, identity) = software::open(parameters, records, record)?;
+            work(&mut key, &identity)
+        }
+        #[allow(unreachable_patterns)]
+        backend => Err(BackendNotBuilt(backend).into()),
+    }
+}
+
+/// A device keeps its identity, and with it the backend, for life.
+fn check_backend(
+    setting: KeyBackend,
+    record: Option<&Record>,
+    records: Option<&RecordDirectory>,
+) -> Result<(), IdentityError> {
+    let recorded = record.map(|record| record.key.backend());
+    // A key file without a record was left by a run that was killed, or the record was deleted.
+    let stored = || {
+        records
+            .and_then(RecordDirectory::key_file)
+            .map(|_| KeyBackend::Software)
+    };
+    match recorded.or_else(stored) {
+        Some(recorded) if recorded != setting => Err(IdentityError::BackendChanged { recorded, setting }),
+        _ => setting.check_built(),
+    }
 }

@@ -7,19 +7,22 @@ use base64::engine::general_purpose::STANDARD;
 use identity_key::{DigestForm, IdentityPublicKey};
 use serde_json::Value;
 
-use super::RecordError;
+use super::{KeyBackend, KeyReference, RecordError};
 use crate::json;
+use crate::pkcs11::{KeyAddress, TokenKeyReference};
 use crate::time::utc_now;
-use crate::tpm::{KeyName, TEMPLATE_VERSION, is_name_of};
+use crate::tpm::{KeyName, TEMPLATE_VERSION};
 
-/// The version of the file's form.
-const FORMAT: u32 = 1;
+/// The version of the file's form. Version 1 has no backend: its key is in the TPM.
+const FORMAT: u32 = 2;
 
 /// Which key the identity of this device is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The TPM's Name of the key, which covers all of its public area.
-    pub name: KeyName,
+    /// The format of the file, which a copy keeps.
+    format: u32,
+    /// Where the key is.
+    pub key: KeyReference,
     /// The public key.
     pub public_key: IdentityPublicKey,
     /// The form of the key digest that assertion and device use.
@@ -31,9 +34,10 @@ pub struct Record {
 
 impl Record {
     /// The record of a key that was just made or found.
-    pub fn new(name: KeyName, public_key: IdentityPublicKey, digest_form: DigestForm) -> Self {
+    pub fn new(key: KeyReference, public_key: IdentityPublicKey, digest_form: DigestForm) -> Self {
         Record {
-            name,
+            format: FORMAT,
+            key,
             public_key,
             digest_form,
             created: utc_now(),
@@ -47,16 +51,31 @@ impl Record {
 
     /// The content of the file.
     pub(super) fn document(&self) -> String {
-        json::document(&[
-            ("format", FORMAT.into()),
-            ("algorithm", self.public_key.kind().to_string().into()),
-            ("template-version", TEMPLATE_VERSION.into()),
-            ("name", self.name.to_string().into()),
+        let mut members = vec![("format", Value::from(self.format))];
+        if self.format > 1 {
+            members.push(("key-backend", self.key.backend().name().into()));
+        }
+        members.push(("algorithm", self.public_key.kind().to_string().into()));
+        match &self.key {
+            KeyReference::Tpm(name) => members.extend([
+                ("template-version", TEMPLATE_VERSION.into()),
+                ("name", name.to_string().into()),
+            ]),
+            KeyReference::Pkcs11(token) => members.extend([
+                ("token-label", token.token_label.as_str().into()),
+                ("token-serial", token.token_serial.as_str().into()),
+                ("key-label", token.key.label.as_str().into()),
+                ("key-id", token.key.id.as_str().into()),
+            ]),
+            KeyReference::Software => {}
+        }
+        members.extend([
             ("public-key", STANDARD.encode(self.public_key.der()).into()),
             ("digest", self.digest().into()),
             ("digest-form", self.digest_form.to_string().into()),
             ("created", self.created.as_str().into()),
-        ])
+        ]);
+        json::document(&members)
     }
 
     /// Reads the content of the file `path`.
@@ -78,10 +97,9 @@ impl Record {
         }
     }
 
-    /// Takes the record only if its parts agree. The Name covers the template and the public key,
-    /// so a TPM key with this Name is known to be this key without reading its public area.
+    /// Takes the record only if its parts agree.
     fn from_file(file: &Value) -> Result<Self, String> {
-        number(file, "format")?;
+        let format = u32::try_from(number(file, "format")?).unwrap_or_default();
         let der = STANDARD
             .decode(string(file, "public-key")?)
             .map_err(|error| format!("public-key is not base64 ({error})"))?;
@@ -93,25 +111,79 @@ impl Record {
             "der" => DigestForm::Der,
             _ => return Err("digest-form is neither text nor der".to_owned()),
         };
-        let name = KeyName::from_hex(string(file, "name")?).ok_or("name is not hexadecimal")?;
-        let differs = if public_key.kind().to_string() != string(file, "algorithm")? {
-            "algorithm"
-        } else if number(file, "template-version")? != u64::from(TEMPLATE_VERSION) {
-            "template-version"
-        } else if !is_name_of(name.as_bytes(), &public_key) {
-            "name"
-        } else if public_key.digest(digest_form) != string(file, "digest")? {
-            "digest"
-        } else {
-            return Ok(Record {
-                name,
-                public_key,
-                digest_form,
-                created: string(file, "created")?.to_owned(),
-            });
-        };
-        Err(format!("{differs} does not match public-key"))
+        if public_key.kind().to_string() != string(file, "algorithm")? {
+            return Err(differs("algorithm"));
+        }
+        if public_key.digest(digest_form) != string(file, "digest")? {
+            return Err(differs("digest"));
+        }
+        Ok(Record {
+            format,
+            key: reference(file, format, &public_key)?,
+            public_key,
+            digest_form,
+            created: string(file, "created")?.to_owned(),
+        })
     }
+}
+
+fn reference(file: &Value, format: u32, public_key: &IdentityPublicKey) -> Result<KeyReference, String> {
+    let backend = match format {
+        1 => KeyBackend::Tpm,
+        _ => string(file, "key-backend")?
+            .parse()
+            .map_err(|_| "key-backend is unknown".to_owned())?,
+    };
+    match backend {
+        KeyBackend::Tpm => tpm_reference(file, public_key),
+        KeyBackend::Software => Ok(KeyReference::Software),
+        KeyBackend::Pkcs11 => {
+            let text = |name| string(file, name).map(str::to_owned);
+            Ok(KeyReference::Pkcs11(TokenKeyReference {
+                token_label: text("token-label")?,
+                token_serial: text("token-serial")?,
+                key: key_address(file)?,
+            }))
+        }
+    }
+}
+
+/// The place of a key in a token, in a record and in a pending one.
+pub(super) fn key_address(file: &Value) -> Result<KeyAddress, String> {
+    let id = string(file, "key-id")?.to_owned();
+    if id.is_empty() || hex::decode(&id).is_err() {
+        return Err("key-id is not hexadecimal".to_owned());
+    }
+    let label = string(file, "key-label")?.to_owned();
+    Ok(KeyAddress { label, id })
+}
+
+/// The Name covers the template and the public key, so a TPM key with this Name is known to be this
+/// key without reading its public area.
+fn tpm_reference(file: &Value, public_key: &IdentityPublicKey) -> Result<KeyReference, String> {
+    let name = KeyName::from_hex(string(file, "name")?).ok_or("name is not hexadecimal")?;
+    if number(file, "template-version")? != u64::from(TEMPLATE_VERSION) {
+        return Err(differs("template-version"));
+    }
+    match is_name_of(&name, public_key) {
+        true => Ok(KeyReference::Tpm(name)),
+        false => Err(differs("name")),
+    }
+}
+
+#[cfg(feature = "tpm")]
+fn is_name_of(name: &KeyName, public_key: &IdentityPublicKey) -> bool {
+    crate::tpm::is_name_of(name.as_bytes(), public_key)
+}
+
+/// A program without the backend only says that it cannot use the key.
+#[cfg(not(feature = "tpm"))]
+fn is_name_of(_: &KeyName, _: &IdentityPublicKey) -> bool {
+    true
+}
+
+fn differs(member: &str) -> String {
+    format!("{member} does not match public-key")
 }
 
 fn string<'a>(file: &'a Value, name: &str) -> Result<&'a str, String> {
@@ -165,7 +237,7 @@ mod tests {
                 "{from} {to}: {error}"
             );
         }
-        let error = parse("{\"format\": 2}").unwrap_err();
+        let error = parse("{\"format\": 3}").unwrap_err();
         assert!(matches!(error, RecordError::TooNew { .. }), "{error}");
     }
 }

@@ -5,9 +5,18 @@ use std::path::{Path, PathBuf};
 
 use files::{FileError, NewFile};
 
+#[cfg(feature = "pkcs11")]
+use super::record::key_address;
 use super::{Record, RecordError};
+#[cfg(feature = "pkcs11")]
+use crate::pkcs11::KeyAddress;
 
 const FILE: &str = "hardware-identity.json";
+/// The private key of the backend `software`.
+const KEY_FILE: &str = "hardware-identity-key.pem";
+/// The place of a key that a run is about to make in a token.
+#[cfg(feature = "pkcs11")]
+const PENDING: &str = "hardware-identity.pending.json";
 /// Bytes. Far above any record; that of an RSA-3072 key has 1.2 KiB.
 const LARGEST: u64 = 64 * 1024;
 /// Anybody may read the record; it is public data.
@@ -35,6 +44,56 @@ impl RecordDirectory {
         self.directory.join(FILE)
     }
 
+    /// The path of a new key file.
+    #[cfg(feature = "software")]
+    pub(super) fn new_key_file(&self) -> PathBuf {
+        self.directory.join(KEY_FILE)
+    }
+
+    /// The path of the key file, `None` if there is none.
+    pub fn key_file(&self) -> Option<PathBuf> {
+        let directories = [Some(&self.directory), self.earlier.as_ref()];
+        let files = directories
+            .into_iter()
+            .flatten()
+            .map(|directory| directory.join(KEY_FILE));
+        // A link without its file counts: it is for the error.
+        files.into_iter().find(|file| file.symlink_metadata().is_ok())
+    }
+
+    /// Reads the place of a key that a run was about to make.
+    #[cfg(feature = "pkcs11")]
+    pub(super) fn pending(&self) -> Result<Option<KeyAddress>, RecordError> {
+        let path = self.directory.join(PENDING);
+        let content = match files::read(&path, LARGEST) {
+            Ok(content) => content,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(RecordError::Unreadable(error)),
+        };
+        let parsed = serde_json::from_slice(&content).map_err(|error| error.to_string());
+        let address = parsed.and_then(|file| key_address(&file));
+        address
+            .map(Some)
+            .map_err(|problem| RecordError::Damaged { path, problem })
+    }
+
+    /// Writes the place of a key durably, before the key is made.
+    #[cfg(feature = "pkcs11")]
+    pub(super) fn store_pending(&self, key: &KeyAddress) -> Result<(), RecordError> {
+        let members = [
+            ("key-label", key.label.as_str().into()),
+            ("key-id", key.id.as_str().into()),
+        ];
+        let content = crate::json::document(&members);
+        files::write(&self.directory.join(PENDING), content.as_bytes(), MODE).map_err(RecordError::unwritable)
+    }
+
+    /// Removes the pending record, if there is one: the record has its content.
+    #[cfg(feature = "pkcs11")]
+    pub(super) fn remove_pending(&self) {
+        let _ = std::fs::remove_file(self.directory.join(PENDING));
+    }
+
     /// Reads the record, `None` if it does not exist.
     ///
     /// # Errors
@@ -46,6 +105,20 @@ impl RecordDirectory {
         }
     }
 
+    /// Locks the record, to write it later. The processes that this one starts hold the lock too. Waits for another run that has it locked: `limit`, and ten
+    /// seconds more.
+    ///
+    /// # Errors
+    /// [`RecordError::Busy`] and [`RecordError::Unwritable`].
+    #[cfg(feature = "pkcs11")]
+    pub(super) fn begin(&self, limit: std::time::Duration) -> Result<NewRecord, RecordError> {
+        let path = self.file();
+        let new = NewFile::create_waiting(&path, MODE, limit + files::LONGEST_WAIT);
+        let new = new.map_err(RecordError::unwritable)?;
+        new.share_lock().map_err(RecordError::unwritable)?;
+        Ok(NewRecord { new, path })
+    }
+
     /// Writes the record durably, unless the directory has one: a record is never replaced. Returns
     /// the one that the directory has afterwards.
     ///
@@ -54,14 +127,28 @@ impl RecordDirectory {
     pub fn store(&self, record: Record) -> Result<Record, RecordError> {
         let path = self.file();
         // Holds a lock from here on, so that a concurrent run sees the record or waits.
-        let mut new = NewFile::create(&path, MODE).map_err(RecordError::unwritable)?;
+        let new = NewFile::create(&path, MODE).map_err(RecordError::unwritable)?;
         if let Some(existing) = read(&path)? {
             return Ok(existing);
         }
+        NewRecord { new, path }.commit(&record)?;
+        Ok(record)
+    }
+}
+
+/// A record that is locked and not yet written.
+pub(super) struct NewRecord {
+    new: NewFile,
+    path: PathBuf,
+}
+
+impl NewRecord {
+    /// Writes the record durably.
+    pub(super) fn commit(self, record: &Record) -> Result<(), RecordError> {
+        let NewRecord { mut new, path } = self;
         new.write_all(record.document().as_bytes())
             .map_err(|reason| RecordError::Unwritable(FileError::Unwritable { path, reason }))?;
-        new.commit().map_err(RecordError::unwritable)?;
-        Ok(record)
+        new.commit().map_err(RecordError::unwritable)
     }
 }
 
@@ -109,10 +196,8 @@ mod tests {
     fn a_record_is_never_replaced() {
         let (directory, records) = directory_with(SAMPLE);
         let existing = records.load().unwrap().unwrap();
-        let later = Record {
-            created: String::new(),
-            ..existing.clone()
-        };
+        let mut later = existing.clone();
+        later.created = String::new();
         assert_eq!(records.store(later).unwrap(), existing);
         assert_eq!(fs::read_to_string(records.file()).unwrap(), SAMPLE);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);

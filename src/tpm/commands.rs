@@ -1,7 +1,5 @@
 //! The TPM commands that an identity needs.
 
-use der::asn1::UintRef;
-use der::{Encode, Sequence};
 use identity_key::{IdentityPublicKey, KeyKind};
 use tss_esapi::constants::PropertyTag;
 use tss_esapi::constants::response_code::Tss2ResponseCodeKind as Kind;
@@ -19,6 +17,7 @@ use super::error::{Hierarchy, TpmError};
 use super::key::{Key, KeyName};
 use super::response::{TssResult, failed, kind};
 use super::template::{identity_key, parameters, recognise, template};
+use crate::ecdsa::signature_der;
 
 /// TPMA_STARTUP_CLEAR bits (TPM 2.0 Library part 2, section 8.7).
 const SH_ENABLE: u32 = 1 << 1;
@@ -216,20 +215,7 @@ fn outside_digest() -> TssResult<HashcheckTicket> {
 }
 
 fn ecdsa_der(r: &[u8], s: &[u8]) -> Result<Vec<u8>, TpmError> {
-    /// Ecdsa-Sig-Value, RFC 3279 section 2.2.3.
-    #[derive(Sequence)]
-    struct EcdsaSignature<'a> {
-        r: UintRef<'a>,
-        s: UintRef<'a>,
-    }
-    let encode = || {
-        EcdsaSignature {
-            r: UintRef::new(r)?,
-            s: UintRef::new(s)?,
-        }
-        .to_der()
-    };
-    encode().map_err(|error| TpmError::Failed {
+    signature_der(r, s).map_err(|error| TpmError::Failed {
         command: "TPM2_Sign",
         reason: format!("the signature is not a pair of numbers ({error})"),
     })

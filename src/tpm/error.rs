@@ -242,6 +242,7 @@ pub enum TpmError {
     },
 }
 
+#[cfg(feature = "tpm")]
 impl TpmError {
     /// Returns true if a retry may open the TPM.
     pub(super) fn is_transient(&self) -> bool {
@@ -264,7 +265,7 @@ impl TpmError {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tpm"))]
 mod tests {
     use super::*;
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+#[cfg(feature = "tpm")]
 use tss_esapi::handles::KeyHandle;
 
 /// The Name of a TPM object: the algorithm of its hash in two bytes, then the hash of its public
@@ -10,6 +11,7 @@ use tss_esapi::handles::KeyHandle;
 pub struct KeyName(Vec<u8>);
 
 impl KeyName {
+    #[cfg(feature = "tpm")]
     pub(super) fn new(bytes: &[u8]) -> Self {
         KeyName(bytes.to_vec())
     }
@@ -32,12 +34,14 @@ impl fmt::Display for KeyName {
 }
 
 /// A key that is loaded in the TPM, or persistent in it.
+#[cfg(feature = "tpm")]
 #[derive(Clone, Debug)]
 pub struct Key {
     pub(super) handle: KeyHandle,
     pub(super) name: KeyName,
 }
 
+#[cfg(feature = "tpm")]
 impl Key {
     /// The Name of the key.
     pub fn name(&self) -> &KeyName {

@@ -11,8 +11,8 @@ const TSS2_LOG: &str = "TSS2_LOG";
 /// tpm2-tss prints on expected errors too, such as an empty handle. If `TSS2_LOG` is set (for
 /// example to `all+error`), this function leaves it as it is.
 ///
-/// Call it first in `main`: no other thread may exist.
-pub fn silence_tss_log() {
+/// Called first in `main`: no other thread may exist.
+pub(crate) fn silence_tss_log() {
     if env::var_os(TSS2_LOG).is_none() {
         // SAFETY: called at the start of main, before any thread that could read the environment.
         #[allow(unsafe_code)]

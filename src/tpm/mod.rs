@@ -1,5 +1,7 @@
 //! The TPM. No other module knows tss-esapi.
 //!
+//! Without the feature `tpm` only what settings and record need is left: handles, Names, TCTIs.
+//!
 //! | module | contents |
 //! |---|---|
 //! | `template` | the template of the identity key, version 1 |
@@ -13,30 +15,45 @@
 //! | `response` | response codes |
 //! | `log` | the messages of tpm2-tss, off by default |
 
+#[cfg(feature = "tpm")]
 mod commands;
+#[cfg(feature = "tpm")]
 mod connection;
 mod deadline;
+#[cfg(feature = "tpm")]
 mod endorsement;
 mod error;
 mod key;
+#[cfg(feature = "tpm")]
 mod log;
+#[cfg(feature = "tpm")]
 mod response;
 mod tcti;
+#[cfg(feature = "tpm")]
 mod template;
 
+#[cfg(feature = "tpm")]
 pub use commands::Persisted;
+#[cfg(feature = "tpm")]
 pub use connection::{Tpm, with_tpm};
 pub use deadline::TpmDeadline;
+#[cfg(feature = "tpm")]
 pub use endorsement::EndorsementKey;
 pub use error::{Hierarchy, TpmError};
-pub use key::{Key, KeyName};
-pub use log::silence_tss_log;
+#[cfg(feature = "tpm")]
+pub use key::Key;
+pub use key::KeyName;
+#[cfg(feature = "tpm")]
+pub(crate) use log::silence_tss_log;
 pub use tcti::{InvalidTcti, Tcti};
-pub use template::TEMPLATE_VERSION;
+#[cfg(feature = "tpm")]
 pub(crate) use template::is_name_of;
 
 use std::fmt;
 use std::ops::RangeInclusive;
+
+/// The version of the template for new identities.
+pub const TEMPLATE_VERSION: u32 = 1;
 
 /// A persistent handle that the owner hierarchy manages (TPM 2.0 Library part 2, section 7.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,9 +17,6 @@ use tss_esapi::structures::{
 };
 use tss_esapi::traits::Marshall;
 
-/// The version of the template for new identities.
-pub const TEMPLATE_VERSION: u32 = 1;
-
 /// Makes the key different from every other key derived from the same seed, such as the TCG's
 /// IDevID.
 const UNIQUE: &[u8] = b"hardware-identity";

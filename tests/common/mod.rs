@@ -3,7 +3,9 @@
 // Each test binary uses a different part of it.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod campaign;
 pub(crate) mod line;
+pub(crate) mod token;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -57,6 +59,11 @@ impl World {
         let world = World::new();
         world.device.write_settings(settings).unwrap();
         world
+    }
+
+    /// A device without a TPM: the settings name another backend. Its TPM gets no command.
+    pub(crate) fn with_backend(backend: &str, settings: &str) -> Self {
+        World::with_settings(&format!("key-backend = '{backend}'\n{settings}"))
     }
 
     /// A device without an identity that has a nonce to sign.

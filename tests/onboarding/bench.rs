@@ -114,6 +114,8 @@ impl Drop for Bench {
 /// A device on the factory line, kept in a directory for later steps.
 pub(crate) struct Factory {
     directory: TempDir,
+    /// Variables for hooks and tool.
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Factory {
@@ -131,7 +133,18 @@ impl Factory {
         let mut convert = Command::new("openssl");
         convert.args(["pkey", "-inform", "DER", "-in", key, "-out"]);
         succeed(convert.arg(directory.path().join("device-key.pem")));
-        Factory { directory }
+        Factory {
+            directory,
+            variables: Vec::new(),
+        }
+    }
+
+    /// A device with variables for a PKCS#11 module.
+    #[cfg(feature = "pkcs11")]
+    pub(crate) fn with_variables(settings: &str, variables: &[(&'static str, String)]) -> Self {
+        let mut factory = Factory::new(settings);
+        factory.variables = variables.to_vec();
+        factory
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -147,7 +160,10 @@ impl Factory {
             self.device(),
             TestTpm::kept_in(&self.directory().join("tpm")).unwrap(),
         );
-        let hook = device.hook(Path::new(PREPARE_DEVICE)).env("TCTI", tpm.tcti());
+        let mut hook = device.hook(Path::new(PREPARE_DEVICE)).env("TCTI", tpm.tcti());
+        for (name, value) in &self.variables {
+            hook = hook.env(name, value);
+        }
         assert!(hook.run().unwrap().status.success());
         let mut export = Command::new(program("hardware-identity"));
         export
@@ -161,7 +177,8 @@ impl Factory {
             .args(["--hardware-name", "example-box", "--hardware-id", "key-digest"])
             .env("TCTI", tpm.tcti())
             .env("SNAP", device.snap())
-            .env("SNAP_SAVE_DATA", device.save_data());
+            .env("SNAP_SAVE_DATA", device.save_data())
+            .envs(self.variables.clone());
         succeed(&mut export).stdout
     }
 }

@@ -6,6 +6,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(all(feature = "pkcs11", feature = "software"))]
+mod backends;
 mod bench;
 mod faults;
 

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use failure::Status;
-use hardware_identity::identity::{HardwareIdentity, IdentityError};
-use hardware_identity::tpm::Tpm;
+use hardware_identity::identity::{HardwareIdentity, IdentityError, TpmKey};
 use miette::Diagnostic;
 use residency::{Answer, Challenge, EkTemplate, LARGEST_MESSAGE, MessageError, answer_proof};
 use thiserror::Error;
@@ -71,7 +70,7 @@ impl ActivateFailure {
 pub(crate) fn run(arguments: &ActivateArguments, json: bool) -> Result<(), ToolError> {
     let challenges = read_all(&arguments.challenges)?;
     let device = LocalDevice::read(json)?;
-    let answer = device.open(|tpm, identity| answer(tpm, identity, &challenges))??;
+    let answer = device.open(|key, identity| answer(key.tpm()?, identity, &challenges))??;
     Ok(output::write(arguments.output.as_deref(), &answer.to_json())?)
 }
 
@@ -115,11 +114,13 @@ fn read(path: &Path) -> Result<Challenge, ToolError> {
 }
 
 fn answer(
-    tpm: &mut Tpm<'_>,
+    mut identity_key: TpmKey<'_, '_>,
     identity: &HardwareIdentity,
     challenges: &[(&Path, Challenge)],
 ) -> Result<Result<Answer, ActivateFailure>, IdentityError> {
-    let name = &identity.record.name;
+    let Some(name) = identity.record.key.tpm_name() else {
+        return Err(IdentityError::NotInTpm);
+    };
     let mut ours = challenges
         .iter()
         .filter(|(_, challenge)| challenge.key_name == name.as_bytes());
@@ -131,12 +132,12 @@ fn answer(
         return Ok(Err(ActivateFailure::Duplicate { first, second }));
     }
     let template = challenge.template;
-    let Some(key) = tpm.derive_endorsement_key(&template.public_area())? else {
+    let Some(key) = identity_key.tpm.derive_endorsement_key(&template.public_area())? else {
         return Ok(Err(ActivateFailure::Template(template)));
     };
     let (blob, encrypted) = (&challenge.credential_blob, &challenge.encrypted_secret);
-    let secret = identity.activate_credential(tpm, &key, blob, encrypted)?;
-    tpm.flush_endorsement_key(key)?;
+    let secret = identity_key.activate_credential(&key, blob, encrypted)?;
+    identity_key.tpm.flush_endorsement_key(key)?;
     Ok(Ok(Answer {
         hardware_id: challenge.hardware_id.clone(),
         key_name: challenge.key_name.clone(),

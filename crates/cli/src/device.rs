@@ -1,4 +1,4 @@
-//! The device that the tool runs on: its settings, its record and its TPM.
+//! The device that the tool runs on: its settings, its record and its key.
 
 use std::env;
 use std::process;
@@ -7,10 +7,12 @@ use std::time::Duration;
 use failure::Status;
 use hardware_identity::config::{ConfigError, OPTION, Settings};
 use hardware_identity::environment::SnapEnvironment;
-use hardware_identity::identity::{self, HardwareIdentity, IdentityError, KeyCheck, RecordDirectory};
+use hardware_identity::identity::{
+    self, HardwareIdentity, IdentityError, KeyCheck, OpenKey, RecordDirectory,
+};
 use hardware_identity::retry::RetryBudget;
 use hardware_identity::snapctl::{self, SnapctlError};
-use hardware_identity::tpm::{Tpm, TpmDeadline, TpmError};
+use hardware_identity::tpm::{TpmDeadline, TpmError};
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -71,11 +73,11 @@ impl LocalDevice {
         })
     }
 
-    /// Opens the identity and passes it to `work`. It is derived from the TPM's seed, as the results
-    /// leave the device.
+    /// Opens the identity and passes it to `work`. A key in the TPM is derived from its seed, as the
+    /// results leave the device.
     pub(crate) fn open<T>(
         &self,
-        work: impl FnMut(&mut Tpm<'_>, &HardwareIdentity) -> Result<T, IdentityError>,
+        work: impl FnMut(&mut dyn OpenKey<'_>, &HardwareIdentity) -> Result<T, IdentityError>,
     ) -> Result<T, DeviceFailure> {
         let json = self.json;
         let deadline = TpmDeadline::new(TPM_LIMIT, move |error| end(error, json));

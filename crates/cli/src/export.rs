@@ -9,9 +9,8 @@ use hardware_identity::config::{MissingSettings, Settings};
 use hardware_identity::evidence::{CollectedEvidence, EvidenceMessage, NoEndorsementKey};
 use hardware_identity::export::Export;
 use hardware_identity::hardware_id::{HardwareIdError, HardwareIdSource};
-use hardware_identity::identity::{self, IdentityError};
+use hardware_identity::identity::{self, IdentityError, OpenKey, UnknownBackend};
 use hardware_identity::time::utc_now;
-use hardware_identity::tpm::Tpm;
 use identity_key::{DigestForm, IdentityKeyError};
 use miette::Diagnostic;
 use residency::EkTemplate;
@@ -19,8 +18,9 @@ use snap_assertions::types::HardwareIdentity;
 use snap_assertions::{HeaderError, InvalidStatement, SignError, SignOptions, Statement};
 use thiserror::Error;
 
-use crate::device::LocalDevice;
+use crate::device::{DeviceFailure, LocalDevice};
 use crate::error::{PROGRAM, ToolError};
+use crate::export_checks::take_backend;
 use crate::output;
 use crate::signing_key::SignerArguments;
 use crate::signing_rules::{self, UnsafeIdentity};
@@ -101,6 +101,9 @@ pub(crate) enum ExportFailure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Statement(#[from] InvalidStatement),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    KeyBackend(#[from] UnknownBackend),
     #[error("cannot export the assertion: {0}")]
     #[diagnostic(forward(0))]
     Header(HeaderError),
@@ -139,8 +142,8 @@ struct NoRecord(DigestForm);
 
 pub(crate) fn run(arguments: &ExportArguments, json: bool) -> Result<(), ToolError> {
     let device = LocalDevice::read(json)?;
-    let (identity, evidence) = read_identity(&device, |tpm| match &arguments.with_evidence {
-        Some(_) => CollectedEvidence::read(tpm, arguments.ek_template).map(Some),
+    let (identity, evidence) = read_identity(&device, |key| match &arguments.with_evidence {
+        Some(_) => CollectedEvidence::read(key, arguments.ek_template).map(Some),
         None => Ok(None),
     })?;
     let text = match arguments.format {
@@ -163,9 +166,9 @@ pub(crate) fn run(arguments: &ExportArguments, json: bool) -> Result<(), ToolErr
 /// Reads the identity, and what else an export needs from the TPM. Warns if the identity has no record.
 fn read_identity<T>(
     device: &LocalDevice,
-    mut further: impl FnMut(&mut Tpm<'_>) -> Result<T, IdentityError>,
+    mut further: impl FnMut(&mut dyn OpenKey<'_>) -> Result<T, IdentityError>,
 ) -> Result<(identity::HardwareIdentity, T), ToolError> {
-    let (identity, further) = device.open(|tpm, identity| Ok((identity.clone(), further(tpm)?)))?;
+    let (identity, further) = device.open(|key, identity| Ok((identity.clone(), further(key)?)))?;
     if !identity.recorded {
         failure::warn(PROGRAM, &NoRecord(identity.record.digest_form));
     }
@@ -207,12 +210,12 @@ fn evidence_message(
     evidence: CollectedEvidence,
     statement: &Statement,
     identity: &identity::HardwareIdentity,
-) -> Result<EvidenceMessage, ExportFailure> {
+) -> Result<EvidenceMessage, ToolError> {
     let hardware_id = statement.headers.get_str("hardware-id").unwrap_or_default();
     let evidence = evidence
         .into_evidence(PROGRAM)
         .map_err(ExportFailure::NoEvidence)?;
-    Ok(EvidenceMessage::new(hardware_id, identity, evidence))
+    Ok(EvidenceMessage::new(hardware_id, identity, evidence).map_err(DeviceFailure::from)?)
 }
 
 /// The export of this device and its evidence, both as JSON.
@@ -221,7 +224,7 @@ pub(crate) fn with_evidence(
     headers: &ExportHeaders,
     template: Option<EkTemplate>,
 ) -> Result<(String, String), ToolError> {
-    let (identity, evidence) = read_identity(device, |tpm| CollectedEvidence::read(tpm, template))?;
+    let (identity, evidence) = read_identity(device, |key| CollectedEvidence::read(key, template))?;
     let json = headers.export(device.settings.clone(), &identity)?.document();
     let message = evidence_message(evidence, &checked(&json)?, &identity)?;
     Ok((json, message.document()))
@@ -229,7 +232,8 @@ pub(crate) fn with_evidence(
 
 /// The statement, after all checks of snapd, the model service and the issuer's station.
 fn checked(json: &str) -> Result<Statement, ExportFailure> {
-    let statement = Statement::from_json(json)?;
+    let mut statement = Statement::from_json(json)?;
+    take_backend(&mut statement)?;
     let headers = &statement.headers;
     let identity = HardwareIdentity::check_any_form(headers).map_err(ExportFailure::Header)?;
     let deceptive = signing_rules::check_text(headers).into_iter().next();

@@ -1,6 +1,8 @@
 //! The checks on a batch of exports before anything is signed. A model service would refuse the same
 //! exports later.
 
+use hardware_identity::export::KEY_BACKEND;
+use hardware_identity::identity::{KeyBackend, UnknownBackend};
 use identity_key::IdentityPublicKey;
 use jiff::Timestamp;
 use miette::Diagnostic;
@@ -60,6 +62,15 @@ pub(crate) enum ExportProblem {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Unsafe(#[from] UnsafeIdentity),
+    #[error("{KEY_BACKEND}: {0}")]
+    #[diagnostic(forward(0))]
+    KeyBackend(#[from] UnknownBackend),
+    #[error("the device keeps its key in the backend {found}, not {required}")]
+    #[diagnostic(
+        code("key-backend-refused"),
+        help("Take the device off the line, or sign it without --require-backend")
+    )]
+    OtherBackend { found: KeyBackend, required: KeyBackend },
     #[error("duplicate hardware-id (first at {first})")]
     #[diagnostic(
         code("duplicate-hardware-id"),
@@ -87,13 +98,16 @@ pub(crate) enum ExportProblem {
     },
 }
 
-/// The values that exports get if they do not have them.
+/// What the command line says about all exports: the values that they get if they do not have them,
+/// and a demand.
 #[derive(Debug)]
 pub(crate) struct Defaults {
     /// Replaces the header `revision`.
     pub(crate) revision: Option<u64>,
     /// The header `timestamp` of exports without one.
     pub(crate) time: Timestamp,
+    /// The only backend that an export may name.
+    pub(crate) required_backend: Option<KeyBackend>,
 }
 
 /// An export after the checks that need no other export.
@@ -150,6 +164,8 @@ impl CheckedExport {
         let mut statement =
             Statement::from_json(json).map_err(|error| ExportProblem::Malformed(error.reason))?;
         check_type(&statement)?;
+        let backend = take_backend(&mut statement).map_err(ExportProblem::KeyBackend)?;
+        self.problems.extend(check_backend(backend, defaults).err());
         self.problems.extend(unknown_headers(&statement));
         self.problems.extend(complete(&mut statement, defaults).err());
         self.problems.extend(check_timestamp(&statement).err());
@@ -169,6 +185,21 @@ impl CheckedExport {
         self.statement =
             serde_json::to_string(&statement).map_err(|error| ExportProblem::Malformed(error.to_string()))?;
         Ok(())
+    }
+}
+
+/// Takes the member that is not a header of the assertion. Exports of a TPM's key do not have it.
+pub(crate) fn take_backend(statement: &mut Statement) -> Result<KeyBackend, UnknownBackend> {
+    match statement.headers.remove(KEY_BACKEND) {
+        None => Ok(KeyBackend::Tpm),
+        Some(value) => value.as_str().unwrap_or_default().parse(),
+    }
+}
+
+fn check_backend(found: KeyBackend, defaults: &Defaults) -> Result<(), ExportProblem> {
+    match defaults.required_backend {
+        Some(required) if required != found => Err(ExportProblem::OtherBackend { found, required }),
+        _ => Ok(()),
     }
 }
 

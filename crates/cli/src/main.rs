@@ -37,7 +37,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use hardware_identity::tpm::silence_tss_log;
+use hardware_identity::start::start;
 
 use crate::error::ToolError;
 
@@ -120,7 +120,9 @@ Exit status:
   141  the reader of stdout ended early, such as `head`; the result is incomplete";
 
 fn main() -> ExitCode {
-    silence_tss_log();
+    if let Some(status) = start() {
+        return status;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage::finish(&error),

@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{
 };
 use clap::Args;
 use failure::Status;
-use hardware_identity::identity::HardwareIdentity;
+use hardware_identity::identity::{HardwareIdentity, KeyReference, RecordDirectory};
 use hardware_identity::tpm::TEMPLATE_VERSION;
 use identity_key::DigestForm;
 use identity_key::KeyKind;
@@ -43,12 +43,12 @@ pub(crate) enum CheckFailure {
         help("Check the random number generator of the kernel")
     )]
     Random,
-    #[error("the signature of the TPM does not verify with the public half of the key")]
+    #[error("the signature does not verify with the public half of the key")]
     #[diagnostic(
         code("tpm-signature-wrong"),
         help(
-            "Power the device off and on and check again; if it fails again, the TPM is faulty: take the device off \
-             the line"
+            "Power the device off and on and check again; if it fails again, the TPM or the token is faulty: take \
+             the device off the line"
         )
     )]
     Signature,
@@ -66,9 +66,9 @@ impl CheckFailure {
 pub(crate) fn run(arguments: &ShowArguments, json: bool) -> Result<(), ToolError> {
     let device = LocalDevice::read(json)?;
     let nonce = random_nonce()?;
-    let (identity, signature) = device.open(|tpm, identity| {
+    let (identity, signature) = device.open(|key, identity| {
         let signature = match arguments.check {
-            true => Some(identity.sign(tpm, &nonce)?),
+            true => Some(identity.sign(key, &nonce)?),
             false => None,
         };
         Ok((identity.clone(), signature))
@@ -90,21 +90,39 @@ pub(crate) fn run(arguments: &ShowArguments, json: bool) -> Result<(), ToolError
 fn facts(device: &LocalDevice, identity: &HardwareIdentity, checked: bool) -> Value {
     let key = identity.public_key();
     let record = device.records.as_ref().filter(|_| identity.recorded);
-    json!({
+    let mut facts = json!({
+        "key-backend": identity.record.key.backend().name(),
         "algorithm": key.kind(),
         "digest": identity.digest(),
         "digest-form": identity.record.digest_form.to_string(),
         "digest-text": key.digest(DigestForm::Text),
         "digest-der": key.digest(DigestForm::Der),
-        "handle": device.settings.handle.to_string(),
-        "persistent": identity.persistent,
-        "template-version": TEMPLATE_VERSION,
-        "name": identity.record.name.to_string(),
         "public-key": key.header_value(),
         "record": record.map(|records| records.file().display().to_string()),
         "created": record.map(|_| identity.record.created.as_str()),
         "checked": checked,
-    })
+    });
+    let of_backend = match &identity.record.key {
+        KeyReference::Tpm(name) => json!({
+            "handle": device.settings.handle.to_string(),
+            "persistent": identity.persistent,
+            "template-version": TEMPLATE_VERSION,
+            "name": name.to_string(),
+        }),
+        KeyReference::Pkcs11(token) => json!({
+            "token": token.token_label,
+            "token-serial": token.token_serial,
+            "key-label": token.key.label,
+            "key-id": token.key.id,
+        }),
+        KeyReference::Software => json!({
+            "key-file": device.records.as_ref().and_then(RecordDirectory::key_file),
+        }),
+    };
+    if let (Value::Object(facts), Value::Object(of_backend)) = (&mut facts, of_backend) {
+        facts.extend(of_backend);
+    }
+    facts
 }
 
 fn table(facts: &Value) -> String {
@@ -116,23 +134,18 @@ fn table(facts: &Value) -> String {
             ""
         }
     };
-    let persistent = match facts["persistent"] == true {
-        true => "",
-        false => "  (empty: the key is derived again each time)",
-    };
     let record = match facts["record"].is_null() {
         true => "none".to_owned(),
         false => format!("{}, since {}", text("record"), text("created")),
     };
     let mut lines = vec![
+        ("Key backend", text("key-backend")),
         ("Algorithm", text("algorithm")),
         ("Digest (text form)", text("digest-text") + in_use("text")),
         ("Digest (DER form)", text("digest-der") + in_use("der")),
-        ("Persistent handle", text("handle") + persistent),
-        ("Template version", facts["template-version"].to_string()),
-        ("TPM Name", text("name")),
-        ("Record", record),
     ];
+    lines.extend(lines_of_backend(facts));
+    lines.push(("Record", record));
     if facts["checked"] == true {
         lines.push(("Check", "a random nonce was signed and verified".to_owned()));
     }
@@ -140,6 +153,30 @@ fn table(facts: &Value) -> String {
         .iter()
         .map(|(name, value)| format!("{name:<19} {value}\n"))
         .collect()
+}
+
+/// The lines that only one backend has.
+fn lines_of_backend(facts: &Value) -> Vec<(&'static str, String)> {
+    const NAMES: [(&str, &str); 8] = [
+        ("Persistent handle", "handle"),
+        ("Template version", "template-version"),
+        ("TPM Name", "name"),
+        ("Token", "token"),
+        ("Token serial", "token-serial"),
+        ("Key label", "key-label"),
+        ("Key id", "key-id"),
+        ("Key file", "key-file"),
+    ];
+    let present = NAMES.into_iter().filter(|(_, member)| !facts[*member].is_null());
+    let line = |(name, member)| {
+        let value: &Value = &facts[member];
+        let mut text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if member == "handle" && facts["persistent"] == false {
+            text += "  (empty: the key is derived again each time)";
+        }
+        (name, text)
+    };
+    present.map(line).collect()
 }
 
 fn random_nonce() -> Result<[u8; 32], CheckFailure> {

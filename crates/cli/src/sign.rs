@@ -12,6 +12,7 @@ use std::thread;
 use aws_lc_rs::rand;
 use clap::{ArgGroup, Args};
 use failure::Status;
+use hardware_identity::identity::KeyBackend;
 use jiff::Timestamp;
 use miette::Diagnostic;
 use serde_json::value::RawValue;
@@ -66,6 +67,10 @@ pub(crate) struct SignArguments {
     /// Sign the good exports even if others are refused; the exit status is still 1
     #[arg(long)]
     keep_going: bool,
+    /// Sign only exports that name this backend as the keeper of the key: tpm, pkcs11 or software. It is
+    /// what the device says; --require-proof proves a TPM
+    #[arg(long, value_name = "BACKEND")]
+    require_backend: Option<KeyBackend>,
     #[command(flatten)]
     proof: ProofArguments,
     /// Exports: files, directories with .json files, or - for stdin, which is also the default
@@ -258,6 +263,7 @@ impl CheckedExports {
         let defaults = Defaults {
             revision: arguments.revision,
             time,
+            required_backend: arguments.require_backend,
         };
         let file = temporary_file(arguments).map_err(SignFailure::TemporaryFile)?;
         let mut file = BufWriter::new(file);

@@ -17,4 +17,6 @@ mod write;
 
 pub use error::FileError;
 pub use read::{open, open_no_follow, read, read_private, read_text};
-pub use write::{NewFile, directory_of, open_to_append, overwrite, sync_directory, write, write_new};
+pub use write::{
+    LONGEST_WAIT, NewFile, directory_of, open_to_append, overwrite, sync_directory, write, write_new,
+};

@@ -8,13 +8,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
 use crate::FileError;
 
 /// The longest wait for another program that writes the same file. Writing takes milliseconds; a
 /// program that was stopped holds its lock for ever.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// The pause between attempts to lock the file.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -38,10 +38,14 @@ impl NewFile {
     /// # Errors
     /// [`FileError::Busy`] if the other program does not finish, and [`FileError::Unwritable`].
     pub fn create(path: &Path, mode: u32) -> Result<Self, FileError> {
-        Self::create_within(LONGEST_WAIT, path, mode)
+        Self::create_waiting(path, mode, LONGEST_WAIT)
     }
 
-    fn create_within(limit: Duration, path: &Path, mode: u32) -> Result<Self, FileError> {
+    /// As [`NewFile::create`], but waits up to `limit` for the other program.
+    ///
+    /// # Errors
+    /// As [`NewFile::create`].
+    pub fn create_waiting(path: &Path, mode: u32, limit: Duration) -> Result<Self, FileError> {
         let new = beside(path);
         let opened = open_locked(&new, mode, Instant::now() + limit);
         let file = opened.map_err(|reason| unwritable(path, reason))?;
@@ -55,6 +59,14 @@ impl NewFile {
             new,
             committed: false,
         })
+    }
+
+    /// Lets the processes that this one starts hold the lock too, until the last of them has ended.
+    ///
+    /// # Errors
+    /// [`FileError::Unwritable`].
+    pub fn share_lock(&self) -> Result<(), FileError> {
+        fcntl_setfd(&self.file, FdFlags::empty()).map_err(|reason| unwritable(&self.path, reason.into()))
     }
 
     /// Flushes the content to the disk, gives it the name of `path`, and flushes the directory.
@@ -388,7 +400,7 @@ mod tests {
         thread::scope(|scope| {
             let (sender, ended) = mpsc::channel();
             let path = &path;
-            scope.spawn(move || sender.send(NewFile::create_within(PAUSE * 2, path, 0o600)));
+            scope.spawn(move || sender.send(NewFile::create_waiting(path, 0o600, PAUSE * 2)));
             // Dropped if the attempt does not end, so that the test does.
             let mut other = other;
             let outcome = ended.recv_timeout(Duration::from_secs(60)).unwrap();

@@ -7,6 +7,7 @@ pub(crate) mod plugs;
 mod programs;
 mod scripts;
 mod settings;
+mod token;
 mod values;
 
 use crate::finding::GadgetFinding;
@@ -21,6 +22,7 @@ pub(crate) fn run(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
         programs::check,
         scripts::check,
         settings::check,
+        token::check,
         values::check,
         metadata::check,
     ];

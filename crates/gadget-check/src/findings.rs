@@ -12,6 +12,7 @@ mod programs;
 mod project;
 mod scripts;
 mod settings;
+mod token;
 mod values;
 
 pub(crate) use hooks::HookFinding;
@@ -22,4 +23,5 @@ pub(crate) use programs::ProgramFinding;
 pub(crate) use project::ProjectFinding;
 pub(crate) use scripts::ScriptFinding;
 pub(crate) use settings::SettingsFinding;
+pub(crate) use token::TokenFinding;
 pub(crate) use values::ValueFinding;

@@ -5,6 +5,7 @@ mod settings;
 use std::collections::BTreeMap;
 
 use hardware_identity::config::Settings;
+use hardware_identity::identity::KeyBackend;
 use serde_json::Value;
 
 use crate::facts::bases::Base;
@@ -102,11 +103,15 @@ impl<'a> Gadget<'a> {
         self.makes_identity(program) || (OURS.contains(&program.name()) && !self.is_script(program))
     }
 
-    /// The name of the TCTI, without its configuration.
-    pub(crate) fn tcti_name(&self) -> String {
-        let tcti = self.settings.as_ref().map(|settings| settings.tcti.clone());
-        let tcti = tcti.unwrap_or_default().to_string();
-        tcti.split(':').next().unwrap_or_default().to_owned()
+    /// The name of the TCTI, without its configuration; `None` if the key is not in a TPM.
+    pub(crate) fn tcti_name(&self) -> Option<String> {
+        let (tcti, backend) = match &self.settings {
+            Some(settings) => (settings.tcti.clone(), settings.key_backend),
+            None => Default::default(),
+        };
+        let tcti = tcti.to_string();
+        let name = tcti.split(':').next().unwrap_or_default().to_owned();
+        (backend == KeyBackend::Tpm).then_some(name)
     }
 
     /// The name of the base for a message.

@@ -25,7 +25,7 @@ pub use pin::PinError;
 pub use pkcs11::{TokenError, UriError};
 pub use program::ProgramError;
 
-/// Largest size of a key or PIN file in bytes. An RSA key of 16384 bits in PEM has less than 13 KiB.
+/// Largest size of a key file in bytes. An RSA key of 16384 bits in PEM has less than 13 KiB.
 const SECRET_SIZE_LIMIT: u64 = 64 * 1024;
 
 /// A signing key, by the place where it is stored.

@@ -2,29 +2,23 @@
 
 use std::env;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cryptoki::types::AuthPin;
-use files::FileError;
 use miette::Diagnostic;
+use pkcs11_token::{PinFileError, read_pin};
 use thiserror::Error;
 use zeroize::Zeroizing;
-
-use crate::SECRET_SIZE_LIMIT;
 
 const VARIABLE: &str = "PKCS11_PIN";
 
 /// Why no PIN could be read.
 #[derive(Debug, Error, Diagnostic)]
 pub enum PinError {
-    /// The PIN file cannot be read, or others can read it.
+    /// The PIN file.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    File(#[from] FileError),
-    /// The PIN file does not hold a PIN alone.
-    #[error("the PIN file {} does not hold one line of UTF-8 text", .0.display())]
-    #[diagnostic(code("pin-file-malformed"), help("Write the PIN alone into the file"))]
-    Malformed(PathBuf),
+    File(#[from] PinFileError),
     /// The variable is not text.
     #[error("{VARIABLE} is not UTF-8")]
     #[diagnostic(
@@ -63,7 +57,7 @@ impl PinSource<'_> {
         keypad: bool,
     ) -> Result<Option<AuthPin>, PinError> {
         if let Some(file) = self.file.or(uri_file) {
-            return from_file(file, self.allow_exposed).map(Some);
+            return Ok(Some(read_pin(file, self.allow_exposed)?));
         }
         if let Some(value) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
             let value = value.into_string().map_err(|_| PinError::Variable)?;
@@ -84,16 +78,4 @@ impl PinSource<'_> {
 /// Wipes `pin` too, which `AuthPin` may copy.
 fn secret(pin: String) -> AuthPin {
     AuthPin::from(Zeroizing::new(pin).as_str())
-}
-
-/// Reads the PIN in a file, with or without a line feed after it.
-fn from_file(file: &Path, allow_exposed: bool) -> Result<AuthPin, PinError> {
-    let bytes = files::read_private(file, SECRET_SIZE_LIMIT, allow_exposed)?;
-    let text = std::str::from_utf8(&bytes).unwrap_or_default();
-    let pin = text.strip_suffix('\n').unwrap_or(text);
-    let pin = pin.strip_suffix('\r').unwrap_or(pin);
-    match pin.is_empty() || pin.contains('\n') {
-        true => Err(PinError::Malformed(file.to_owned())),
-        false => Ok(AuthPin::from(pin)),
-    }
 }

@@ -2,23 +2,18 @@
 //!
 //! A module is a library in this process: a module that hangs cannot be stopped.
 
-mod sessions;
 mod uri;
 
-use std::path::PathBuf;
-
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
-use cryptoki::error::{Error, RvError};
+use cryptoki::error::Error;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
-use cryptoki::session::{Session, UserType};
-use cryptoki::slot::{Slot, TokenInfo};
+use cryptoki::session::Session;
 use miette::Diagnostic;
+use pkcs11_token::{Sessions, load, log_in, select_token};
 use snap_assertions::{KeyError, PendingSignature, PublicKey, SignaturePacket, Signer, SignerError};
 
 use crate::pin::PinSource;
 use crate::{SigningKeyError, check_size};
-use sessions::Sessions;
 use uri::Pkcs11Uri;
 
 pub use uri::UriError;
@@ -26,102 +21,10 @@ pub use uri::UriError;
 /// Why a token or its PKCS#11 module cannot be used, or did not sign.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum TokenError {
-    /// The library cannot be loaded.
-    #[error("cannot load the PKCS#11 module {}: {reason}", module.display())]
-    #[diagnostic(code("pkcs11-module-not-loaded"), help("Check module-path in the URI"))]
-    NotLoaded {
-        /// The library.
-        module: PathBuf,
-        /// What is wrong with it.
-        reason: Error,
-    },
-    /// The library refuses to start.
-    #[error("cannot initialise the PKCS#11 module {}: {reason}", module.display())]
-    #[diagnostic(
-        code("pkcs11-module-not-initialised"),
-        help("Check the configuration of the module and its environment variables")
-    )]
-    NotInitialised {
-        /// The library.
-        module: PathBuf,
-        /// The error of the module.
-        reason: Error,
-    },
-    /// The library does not list its tokens.
-    #[error("cannot list the tokens of the PKCS#11 module {}: {reason}", module.display())]
-    #[diagnostic(code("pkcs11-tokens-unreadable"), help("Check that the device is connected"))]
-    NoTokenList {
-        /// The library.
-        module: PathBuf,
-        /// The error of the module.
-        reason: Error,
-    },
-    /// No token matches the URI.
-    #[error("no token of the PKCS#11 module {} matches the URI; it has {tokens}", module.display())]
-    #[diagnostic(
-        code("pkcs11-token-unknown"),
-        help("Check token= and serial= in the URI, and that the device is connected")
-    )]
-    NoToken {
-        /// The library.
-        module: PathBuf,
-        /// Labels and serial numbers of its tokens.
-        tokens: String,
-    },
-    /// Several tokens match the URI.
-    #[error("several tokens of the PKCS#11 module {} match the URI: {tokens}", module.display())]
-    #[diagnostic(
-        code("pkcs11-token-ambiguous"),
-        help("Add token=LABEL or serial=NUMBER of one of them to the URI")
-    )]
-    ManyTokens {
-        /// The library.
-        module: PathBuf,
-        /// Labels and serial numbers of these tokens.
-        tokens: String,
-    },
-    /// The token has no session left.
-    #[error("cannot open a session with the token: {0}")]
-    #[diagnostic(code("pkcs11-no-session"), help("Check that no other program uses the token"))]
-    NoSession(Error),
-    /// The token refuses the PIN.
-    #[error("the PIN of the token {0:?} is wrong")]
-    #[diagnostic(
-        code("pkcs11-pin-wrong"),
-        help("Check the PIN before you try again: a token locks itself after a few wrong PINs")
-    )]
-    WrongPin(String),
-    /// The token refuses every PIN.
-    #[error("the token {0:?} is locked after too many wrong PINs")]
-    #[diagnostic(
-        code("pkcs11-pin-locked"),
-        help("Set a new PIN with the vendor's tool and the PIN of the security officer")
-    )]
-    Locked(String),
-    /// The token refuses the login for another reason.
-    #[error("the token {label:?} refuses the login: {reason}")]
-    #[diagnostic(
-        code("pkcs11-login-refused"),
-        help("Check the state of the token with the vendor's tool")
-    )]
-    NoLogin {
-        /// The label of the token.
-        label: String,
-        /// The error of the module.
-        reason: Error,
-    },
-    /// The objects of the token cannot be read.
-    #[error("cannot read the keys of the token {label:?}: {reason}")]
-    #[diagnostic(
-        code("pkcs11-keys-unreadable"),
-        help("Check the state of the token with the vendor's tool")
-    )]
-    Unreadable {
-        /// The label of the token.
-        label: String,
-        /// The error of the module.
-        reason: Error,
-    },
+    /// The module, the token or the login.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Token(#[from] pkcs11_token::TokenError),
     /// No key matches the URI.
     #[error("no private RSA key in the token {label:?} matches the URI; it has {keys}")]
     #[diagnostic(code("pkcs11-key-unknown"), help("Check object= and id= in the URI"))]
@@ -185,17 +88,26 @@ pub(crate) struct Token {
 impl Token {
     pub(crate) fn open(uri: &str, pin: &PinSource<'_>) -> Result<Self, SigningKeyError> {
         let uri = Pkcs11Uri::parse(uri)?;
-        let (module, threads) = load(&uri)?;
-        let (slot, info) = find_token(&module, &uri)?;
+        let (module, threads) = load(&uri.module).map_err(TokenError::Token)?;
+        let found = select_token(&module, &uri.module, |library, slot, slot_info, token| {
+            uri.is_library(library) && uri.is_slot(slot, slot_info) && uri.is_token(token)
+        });
+        let (slot, info) = found.map_err(TokenError::Token)?;
         let sessions = Sessions::new(module, slot, threads);
-        let (private, public) = sessions.with(|session| {
+        let opened = sessions.with(|session| {
             if info.login_required() {
-                log_in(session, &uri, pin, &info)?;
+                let pin = pin.pin(
+                    uri.pin_source.as_deref(),
+                    info.label(),
+                    info.protected_authentication_path(),
+                )?;
+                log_in(session, &info, pin.as_ref()).map_err(TokenError::Token)?;
             }
             let private = find_key(session, &uri, info.label())?;
             let public = public_key(session, private, info.label())?;
             Ok::<_, SigningKeyError>((private, public))
-        })??;
+        });
+        let (private, public) = opened.map_err(TokenError::Token)??;
         check_size(&public, || format!("the key in the token {:?}", info.label()))?;
         Ok(Token {
             sessions,
@@ -216,76 +128,11 @@ impl Signer for Token {
         let raw = self
             .sessions
             .with(|session| session.sign(&Mechanism::RsaPkcs, self.private, &info))
+            .map_err(TokenError::Token)
             .and_then(|signed| signed.map_err(TokenError::NotSigned))
             .map_err(SigningKeyError::from)?;
         Ok(pending.finish(&raw))
     }
-}
-
-/// Loads and initialises the module. Also returns true if several threads may use it at once.
-fn load(uri: &Pkcs11Uri) -> Result<(Pkcs11, bool), TokenError> {
-    let module = Pkcs11::new(&uri.module).map_err(|reason| TokenError::NotLoaded {
-        module: uri.module.clone(),
-        reason,
-    })?;
-    let initialized = match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-        Err(Error::Pkcs11(RvError::CantLock, _)) => module
-            .initialize(CInitializeArgs::new(CInitializeFlags::empty()))
-            .map(|()| false),
-        initialized => initialized.map(|()| true),
-    };
-    match initialized {
-        Ok(threads) => Ok((module, threads)),
-        Err(reason) => Err(TokenError::NotInitialised {
-            module: uri.module.clone(),
-            reason,
-        }),
-    }
-}
-
-fn find_token(module: &Pkcs11, uri: &Pkcs11Uri) -> Result<(Slot, TokenInfo), TokenError> {
-    let mut all = Vec::new();
-    let mut matching = Vec::new();
-    let mut list = || {
-        let library = module.get_library_info()?;
-        for slot in module.get_slots_with_token()? {
-            let token = module.get_token_info(slot)?;
-            if !token.token_initialized() {
-                continue;
-            }
-            all.push(label_and_serial(&token));
-            let slot_info = module.get_slot_info(slot)?;
-            if uri.is_library(&library) && uri.is_slot(slot, &slot_info) && uri.is_token(&token) {
-                matching.push((slot, token));
-            }
-        }
-        Ok(())
-    };
-    let path = || uri.module.clone();
-    list().map_err(|reason| TokenError::NoTokenList {
-        module: path(),
-        reason,
-    })?;
-    let Some(found) = matching.pop() else {
-        return Err(TokenError::NoToken {
-            module: path(),
-            tokens: listed(&all, "no initialised token"),
-        });
-    };
-    if matching.is_empty() {
-        return Ok(found);
-    }
-    let tokens = matching.iter().chain([&found]);
-    let tokens: Vec<String> = tokens.map(|(_, token)| label_and_serial(token)).collect();
-    Err(TokenError::ManyTokens {
-        module: path(),
-        tokens: tokens.join(", "),
-    })
-}
-
-/// Two tokens may have the same label.
-fn label_and_serial(token: &TokenInfo) -> String {
-    format!("{:?} (serial {})", token.label(), token.serial_number())
 }
 
 fn listed(names: &[String], none: &str) -> String {
@@ -293,27 +140,6 @@ fn listed(names: &[String], none: &str) -> String {
         true => none.to_owned(),
         false => names.join(", "),
     }
-}
-
-fn log_in(
-    session: &Session,
-    uri: &Pkcs11Uri,
-    pin: &PinSource<'_>,
-    token: &TokenInfo,
-) -> Result<(), SigningKeyError> {
-    let label = token.label();
-    let keypad = token.protected_authentication_path();
-    let pin = pin.pin(uri.pin_source.as_deref(), label, keypad)?;
-    let label = label.to_owned();
-    let error = match session.login(UserType::User, pin.as_ref()) {
-        Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => return Ok(()),
-        Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => {
-            TokenError::WrongPin(label)
-        }
-        Err(Error::Pkcs11(RvError::PinLocked, _)) => TokenError::Locked(label),
-        Err(reason) => TokenError::NoLogin { label, reason },
-    };
-    Err(error.into())
 }
 
 /// The only private RSA key that matches the URI.
@@ -328,10 +154,7 @@ fn find_key(session: &Session, uri: &Pkcs11Uri, token: &str) -> Result<ObjectHan
     let search = |template: &[Attribute]| {
         session
             .find_objects(template)
-            .map_err(|reason| TokenError::Unreadable {
-                label: token.to_owned(),
-                reason,
-            })
+            .map_err(|reason| unreadable(token, reason))
     };
     let label = token.to_owned();
     match search(&wanted)?.as_slice() {
@@ -346,6 +169,13 @@ fn find_key(session: &Session, uri: &Pkcs11Uri, token: &str) -> Result<ObjectHan
             count: several.len(),
         }),
     }
+}
+
+fn unreadable(token: &str, reason: Error) -> TokenError {
+    TokenError::Token(pkcs11_token::TokenError::Unreadable {
+        label: token.to_owned(),
+        reason,
+    })
 }
 
 fn key_label(session: &Session, key: ObjectHandle) -> String {
@@ -363,10 +193,7 @@ fn key_label(session: &Session, key: ObjectHandle) -> String {
 /// the same id.
 fn public_key(session: &Session, private: ObjectHandle, token: &str) -> Result<PublicKey, TokenError> {
     let label = || token.to_owned();
-    let unreadable = |reason| TokenError::Unreadable {
-        label: label(),
-        reason,
-    };
+    let unreadable = |reason| unreadable(token, reason);
     let own = KeyAttributes::read(session, private).map_err(unreadable)?;
     if own.always_authenticate {
         return Err(TokenError::AlwaysAuthenticate(label()));

@@ -21,6 +21,7 @@ const BASE: &str = "core26";
 pub struct Device {
     directory: PathBuf,
     gadget: Option<GadgetSnap>,
+    variables: Vec<(String, String)>,
     _temporary: Option<TempDir>,
 }
 
@@ -45,6 +46,7 @@ impl Device {
         let device = Device {
             directory,
             gadget: None,
+            variables: Vec::new(),
             _temporary: temporary,
         };
         for directory in [
@@ -82,6 +84,16 @@ impl Device {
         self.set_base(gadget.base())?;
         self.gadget = Some(gadget);
         Ok(())
+    }
+
+    /// Sets environment variables for the hooks of this run, in addition to those of the gadget.
+    pub(crate) fn set_variables(&mut self, variables: &[(String, String)]) {
+        self.variables = variables.to_vec();
+    }
+
+    /// The variables of [`set_variables`](Self::set_variables).
+    pub(crate) fn variables(&self) -> &[(String, String)] {
+        &self.variables
     }
 
     /// The executable of a hook: the gadget's hook `name`, or the file `name` if it is a path or

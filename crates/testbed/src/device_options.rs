@@ -21,6 +21,8 @@ pub struct DeviceOptions {
     pub settings: Option<PathBuf>,
     /// Options of the gadget to set first.
     pub set: Vec<(String, Value)>,
+    /// Environment variables for the hooks.
+    pub variables: Vec<(String, String)>,
 }
 
 impl DeviceOptions {
@@ -33,6 +35,7 @@ impl DeviceOptions {
             Some(directory) => Device::kept_in(directory)?,
             None => Device::new()?,
         };
+        device.set_variables(&self.variables);
         if let Some(directory) = &self.gadget {
             device.use_gadget(directory)?;
         }

@@ -227,6 +227,9 @@ impl<'a> HookCommand<'a> {
         if let Some(gadget) = device.gadget() {
             gadget.extend(&self.name, &mut environment)?;
         }
+        for (name, value) in device.variables() {
+            environment.insert(name.into(), value.into());
+        }
         for (name, value) in &self.variables {
             match value {
                 Some(value) => environment.insert(name.clone(), value.clone()),

@@ -176,6 +176,7 @@ pub(crate) fn run(arguments: &ChallengeArguments) -> Result<(), ToolError> {
     let defaults = Defaults {
         revision: None,
         time: Timestamp::now(),
+        required_backend: None,
     };
     let challenge = |input: &Input, export: &CheckedExport| make_challenge(&batch, input, export);
     check_exports(&inputs, &defaults, challenge, |location, export, made| {

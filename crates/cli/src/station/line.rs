@@ -155,6 +155,8 @@ impl InLineStation {
         let defaults = Defaults {
             revision: None,
             time: Timestamp::now(),
+            // The proof shows the backend.
+            required_backend: None,
         };
         let export = CheckedExport::new(request.export.get(), &defaults);
         let digest_form = export.digest_form();

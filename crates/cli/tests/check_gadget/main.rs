@@ -10,6 +10,7 @@ mod layouts;
 mod libraries;
 mod packed;
 mod public;
+mod token;
 
 use std::fs;
 use std::path::Path;

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::token;
 use crate::finding::{FindingKind as _, GadgetFinding};
 use crate::findings::InterfaceFinding;
 use crate::gadget::Gadget;
@@ -49,7 +50,9 @@ pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
 /// The plugs that only gadget.yaml or a store connects: name and interface.
 fn manual_plugs<'a>(gadget: &'a Gadget<'_>) -> impl Iterator<Item = (&'a str, &'a str)> {
     let plugs = gadget.snap.plugs().into_iter();
-    plugs.filter(|(_, interface)| NOT_AUTOMATIC.contains(interface))
+    // Another gadget may use `tee` for something else.
+    let of_token = gadget.settings.as_ref().and_then(token::interface_of);
+    plugs.filter(move |(_, interface)| NOT_AUTOMATIC.contains(interface) || of_token == Some(*interface))
 }
 
 /// The gadget's own snap-id: the only one in its defaults and in the entries for its plugs.

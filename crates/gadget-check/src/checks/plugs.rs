@@ -5,7 +5,9 @@ use std::path::Path;
 use hardware_identity::config::{ProposedSerial, Settings};
 use hardware_identity::factory::ExportTarget;
 use hardware_identity::hardware_id::HardwareIdSource;
+use hardware_identity::identity::KeyBackend;
 
+use super::token;
 use crate::facts::interfaces;
 use crate::finding::{FindingKind as _, GadgetFinding};
 use crate::findings::InterfaceFinding;
@@ -19,7 +21,7 @@ pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
     let mut findings = Vec::new();
     for name in ["prepare-device", "prepare-serial-request", "install-device"] {
         let trace = gadget.hooks.get(name);
-        if trace.is_some_and(|trace| uses_tpm(gadget, trace)) {
+        if trace.is_some_and(|trace| uses_key(gadget, trace)) {
             let hook = gadget.snap.hook(name);
             findings.extend(missing(
                 gadget,
@@ -45,9 +47,9 @@ pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
     findings
 }
 
-/// Returns true if a hook uses the TPM, or may use it. An author's own hook can leave it to others,
-/// or have its key elsewhere.
-fn uses_tpm(gadget: &Gadget<'_>, trace: &Trace) -> bool {
+/// Returns true if a hook uses the identity key, or may use it. An author's own hook can leave it to
+/// others, or have its key elsewhere.
+pub(super) fn uses_key(gadget: &Gadget<'_>, trace: &Trace) -> bool {
     let is_tool = |call: &Call| {
         call.program
             .rsplit('/')
@@ -65,6 +67,11 @@ pub(crate) fn needs(settings: Option<&Settings>, program: &str) -> Vec<&'static 
     let Some(settings) = settings else {
         return vec!["tpm"];
     };
+    let keeper = match settings.key_backend {
+        KeyBackend::Tpm => Some("tpm"),
+        KeyBackend::Pkcs11 => token::interface_of(settings),
+        KeyBackend::Software => None,
+    };
     let reads_hardware_id = match program {
         "prepare-device" => settings.proposed_serial == Some(ProposedSerial::HardwareId),
         "prepare-serial-request" => false,
@@ -78,7 +85,7 @@ pub(crate) fn needs(settings: Option<&Settings>, program: &str) -> Vec<&'static 
         }
         _ => None,
     };
-    ["tpm"]
+    keeper
         .into_iter()
         .chain(observes.then_some("hardware-observe"))
         .chain(exports)

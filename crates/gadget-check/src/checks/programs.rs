@@ -6,6 +6,7 @@ mod program;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::token;
 use crate::facts::architectures::Architecture;
 use crate::finding::{FindingKind as _, GadgetFinding};
 use crate::findings::{LibraryFinding, LibraryFix};
@@ -69,11 +70,14 @@ impl Check<'_> {
         }
         self.built.get_or_insert_with(|| program.path.clone());
         self.findings.extend(self.elf_interpreter(program, elf));
+        let tcti = self.gadget.tcti_name();
+        let module = token::module_in_snap(self.gadget).filter(|_| self.gadget.uses_tpm(program));
         let loader = Loader {
             contents: &self.gadget.contents,
             environment: &program.environment,
             base: self.gadget.base,
-            tcti: &self.gadget.tcti_name(),
+            tcti: tcti.as_deref(),
+            module: module.as_deref(),
         };
         let outcome = loader.load(path);
         for missing in outcome.missing {

@@ -3,6 +3,7 @@
 use hardware_identity::config::{self, ProposedSerial, Settings};
 use hardware_identity::conflicts::conflicts;
 use hardware_identity::hardware_id::HardwareIdSource;
+use hardware_identity::identity::KeyBackend;
 use identity_key::DigestForm;
 use serde_json::Value;
 
@@ -26,7 +27,12 @@ pub(crate) fn check(gadget: &Gadget<'_>) -> Vec<GadgetFinding> {
     if settings.digest_form == DigestForm::Der {
         findings.push(SettingsFinding::DigestFormDer.at(place("digest-form")));
     }
-    findings.extend(tcti(settings.tcti.to_string()));
+    if settings.key_backend == KeyBackend::Tpm {
+        findings.extend(tcti(settings.tcti.to_string()));
+    }
+    if settings.key_backend == KeyBackend::Software {
+        findings.push(SettingsFinding::SoftwareKey.at(place("key-backend")));
+    }
     findings
 }
 

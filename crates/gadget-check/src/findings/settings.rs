@@ -55,6 +55,13 @@ pub(crate) enum SettingsFinding {
         help("Set digest-form to text or remove it, unless your model service requires the DER form")
     )]
     DigestFormDer,
+    #[error("the identity key is in a file")]
+    #[diagnostic(
+        code("software-key"),
+        severity(Warning),
+        help("Set key-backend to tpm or pkcs11 if the device has a TPM, a secure element or OP-TEE")
+    )]
+    SoftwareKey,
     #[error("the TCTI is {tcti}")]
     #[diagnostic(
         code("unusual-tcti"),
@@ -86,6 +93,10 @@ impl FindingKind for SettingsFinding {
             SettingsFinding::DigestFormDer => {
                 "every snapd refuses an assertion with this form: `snap ack` and `snap sign` accept only the \
                  text form"
+            }
+            SettingsFinding::SoftwareKey => {
+                "who can read the disk of a device can copy its identity, and a device that is re-imaged without \
+                 its ubuntu-save loses it"
             }
             SettingsFinding::UnusualTcti { .. } => {
                 "only one program at a time can open /dev/tpm0, and snapd needs it; other TCTIs are for test \

@@ -33,8 +33,10 @@ pub(super) struct Loader<'a> {
     pub(super) environment: &'a Environment,
     /// `None` if the content of the base is unknown.
     pub(super) base: Option<&'static Base>,
-    /// The name of the TCTI.
-    pub(super) tcti: &'a str,
+    /// The name of the TCTI, `None` if the key is not in a TPM.
+    pub(super) tcti: Option<&'a str>,
+    /// The PKCS#11 module in the snap, which the programs of this project load.
+    pub(super) module: Option<&'a Path>,
 }
 
 /// A loaded file.
@@ -79,6 +81,7 @@ impl Loader<'_> {
             // dlopen runs after the libraries of the program are loaded.
             if next == loading.loaded.len() {
                 loading.load_tcti();
+                loading.load_module();
             }
         }
         loading.outcome
@@ -110,13 +113,29 @@ impl Loading<'_> {
         }
     }
 
+    /// What is wrong with the module itself is another check's.
+    fn load_module(&mut self) {
+        let Some(module) = self.loader.module else { return };
+        let name = module.display().to_string();
+        if self.names.insert(name)
+            && let Some(content) = self.fitting(module)
+        {
+            self.loaded.push(Loaded {
+                path: module.to_owned(),
+                content,
+                needed_by: Some(0),
+            });
+        }
+    }
+
     fn load_tcti(&mut self) {
+        let Some(tcti) = self.loader.tcti else { return };
         let loader = self.loaded.iter().position(|loaded| {
             let name = loaded.path.file_name().unwrap_or_default().to_string_lossy();
             name.starts_with(TCTI_LOADER)
         });
         let Some(loader) = loader else { return };
-        let names = ["so.0", "so"].map(|end| format!("libtss2-tcti-{}.{end}", self.loader.tcti));
+        let names = ["so.0", "so"].map(|end| format!("libtss2-tcti-{tcti}.{end}"));
         if names.iter().any(|name| self.names.contains(name)) {
             return;
         }

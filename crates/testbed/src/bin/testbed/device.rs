@@ -23,6 +23,9 @@ pub(crate) struct DeviceArguments {
     /// Option of the gadget to set first, as snap set does
     #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
     set: Vec<(String, Value)>,
+    /// Environment variable for the hooks, as `environment:` in snap.yaml sets it: for a PKCS#11 module
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
 }
 
 impl From<DeviceArguments> for DeviceOptions {
@@ -32,8 +35,14 @@ impl From<DeviceArguments> for DeviceOptions {
             gadget: arguments.gadget,
             settings: arguments.settings,
             set: arguments.set,
+            variables: arguments.env,
         }
     }
+}
+
+fn variable(argument: &str) -> Result<(String, String)> {
+    let (name, value) = argument.split_once('=').context("give NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Parses NAME=VALUE. As in `snap set`, VALUE is JSON if it parses, else a string.

@@ -7,11 +7,11 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::session::Session;
 use cryptoki::slot::Slot;
 
-use super::TokenError;
+use crate::TokenError;
 
 /// A session is used by one thread at a time, and none is closed before the end: closing the last one
 /// ends the login, which all sessions of a process with a token share (PKCS#11 3.0, section 5.6.8).
-pub(super) struct Sessions {
+pub struct Sessions {
     module: Pkcs11,
     slot: Slot,
     pool: Mutex<Pool>,
@@ -25,7 +25,9 @@ struct Pool {
 }
 
 impl Sessions {
-    pub(super) fn new(module: Pkcs11, slot: Slot, threads: bool) -> Self {
+    /// The sessions with the token in `slot`; `threads` is true if several threads may use the module
+    /// at once, see [`load`](crate::load).
+    pub fn new(module: Pkcs11, slot: Slot, threads: bool) -> Self {
         let pool = Pool {
             idle: Vec::new(),
             open: 0,
@@ -43,7 +45,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`TokenError::NoSession`].
-    pub(super) fn with<T>(&self, work: impl FnOnce(&Session) -> T) -> Result<T, TokenError> {
+    pub fn with<T>(&self, work: impl FnOnce(&Session) -> T) -> Result<T, TokenError> {
         let session = self.take()?;
         let result = work(&session);
         self.pool().idle.push(session);
