@@ -12,9 +12,10 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
 use common::disk::on_a_small_disk;
-use common::haproxy::{Haproxy, packaged};
+use common::haproxy::{Haproxy, free_address, packaged};
 use common::hsm::until;
 use common::http::{Answer, Request};
+use common::postgres::Server;
 use common::{Bench, PROGRAM, on_postgres, serve_by};
 
 #[test]
@@ -153,15 +154,50 @@ fn the_sockets_of_systemd_are_for_this_machine_alone() {
     );
 }
 
+/// With other addresses and names of the database, and the keys of a new bench.
 #[test]
-fn replicas_verify_the_certificate_of_postgresql() {
-    let settings = fs::read_to_string(packaged("haproxy/model-service.toml")).unwrap();
-    let database = settings
-        .lines()
-        .find(|line| line.starts_with("database = "))
+fn check_accepts_the_packaged_settings_of_a_replica() {
+    let server: &'static Server = Box::leak(Box::new(Server::start(false)));
+    let database = server.database();
+    let directory = tempfile::tempdir().unwrap();
+    let bench = directory.path().join("bench");
+    let url = database.url();
+    let init = Command::new(PROGRAM)
+        .arg("init")
+        .arg(&bench)
+        .args(["--database", &url])
+        .output();
+    assert!(init.as_ref().unwrap().status.success(), "{init:?}");
+    let port = free_address("127.0.0.1").port();
+    server.control(&format!("tls {port}"));
+    let password = bench.join("secrets/database-password");
+    fs::copy(bench.join("secrets/page-password"), &password).unwrap();
+    fs::write(password, "the-password").unwrap();
+    let name = url.rsplit('/').next().unwrap();
+    let mut settings = fs::read_to_string(packaged("haproxy/model-service.toml")).unwrap();
+    for (packaged, value) in [
+        (
+            "postgres://model_service@10.0.0.21:5432/model_service?sslmode=verify-full&",
+            format!("postgres://tests@127.0.0.1:{port}/{name}?sslmode=verify-full&"),
+        ),
+        (
+            "/etc/model-service/postgresql-ca.pem",
+            server.certificate().to_str().unwrap().to_owned(),
+        ),
+    ] {
+        assert!(settings.contains(packaged), "{packaged}");
+        settings = settings.replace(packaged, &value);
+    }
+    fs::write(bench.join("model-service.toml"), settings).unwrap();
+    let checked = Command::new(PROGRAM)
+        .args(["check", "--json", "--config"])
+        .arg(bench.join("model-service.toml"))
+        .output()
         .unwrap();
-    assert!(
-        database.contains("sslmode=verify-full&sslrootcert=/"),
-        "{database}"
+    let report: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(
+        (&report["errors"], &report["warnings"]),
+        (&0.into(), &0.into()),
+        "{report:#}"
     );
 }

@@ -234,11 +234,11 @@ fn replicas_are_killed_and_the_database_is_restarted() {
     let bench = Bench::on(Some(server.database()), PROXIES, LIMITS);
     let seen = register_all(&bench, count, |replicas, seen, ended| {
         let mut stops = ["stop", "fast"].into_iter().zip(1..).peekable();
-        let mut part = 1;
+        let (mut part, mut last_kill) = (1, Instant::now());
         loop {
-            let (begin, wanted) = (Instant::now(), part * count / (KILLS + 1));
+            let wanted = part * count / (KILLS + 1);
             let reached = || match is_full() {
-                true => begin.elapsed() >= KILL_INTERVAL,
+                true => last_kill.elapsed() >= KILL_INTERVAL,
                 false => seen.done.load(Ordering::Relaxed) >= wanted,
             };
             if !wait(ended, reached) {
@@ -247,6 +247,7 @@ fn replicas_are_killed_and_the_database_is_restarted() {
             // After a third and after two thirds of the devices.
             let third = 3 * seen.done.load(Ordering::Relaxed) / count;
             let stop = stops.next_if(|(_, earliest)| third >= *earliest);
+            last_kill = Instant::now();
             replicas.kill_next(|| {
                 if let Some((stop, _)) = stop {
                     server.control(stop);
