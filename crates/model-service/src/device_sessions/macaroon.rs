@@ -13,6 +13,9 @@ use super::error::SessionError;
 /// Begins the caveat with the end of a session: RFC 3339 follows.
 const TIME_BEFORE: &str = "time-before ";
 
+/// A hint for people who look at a macaroon. It is not authenticated.
+const LOCATION: &str = "model-service";
+
 /// The identifier of a macaroon, in JSON.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -43,7 +46,7 @@ pub(super) fn make(
     };
     // A structure of strings and a number is always valid JSON.
     let identifier = serde_json::to_string(&identifier).unwrap_or_default();
-    let made = Macaroon::create(None, key, identifier).and_then(|mut macaroon| {
+    let made = Macaroon::create(Some(LOCATION), key, identifier).and_then(|mut macaroon| {
         macaroon.add_first_party_caveat(format!("{TIME_BEFORE}{expires}"))?;
         macaroon.serialize(Format::V2)
     });
@@ -134,9 +137,9 @@ mod tests {
 
     /// Made with pymacaroons 0.13.0, with the key as it is.
     const OF_PYMACAROONS: &str = concat!(
-        "AgEAAmt7ImRldmljZS1zZXNzaW9uIjoxLCJicmFuZC1pZCI6ImJyYW5kIiwibW9kZWwiOiJtb2RlbCIsInNlcmlh",
-        "bCI6InNlcmlhbCBcIjFcIiIsImRldmljZS1rZXktc2hhMy0zODQiOiJrZXkifQACIHRpbWUtYmVmb3JlIDIwMjYt",
-        "MTEtMjFUMTI6MDA6MDBaAAAGINURyecIMgrQZB8myFMCbX8QZEGsQW0sU5yiebDVjPdf",
+        "AgENbW9kZWwtc2VydmljZQJreyJkZXZpY2Utc2Vzc2lvbiI6MSwiYnJhbmQtaWQiOiJicmFuZCIsIm1vZGVsIjoi",
+        "bW9kZWwiLCJzZXJpYWwiOiJzZXJpYWwgXCIxXCIiLCJkZXZpY2Uta2V5LXNoYTMtMzg0Ijoia2V5In0AAiB0aW1l",
+        "LWJlZm9yZSAyMDI2LTExLTIxVDEyOjAwOjAwWgAABiDVEcnnCDIK0GQfJshTAm1_EGRBrEFtLFOconmw1Yz3Xw",
     );
 
     #[test]
