@@ -25,7 +25,6 @@ mod tpm;
 mod warning;
 
 use identity_key::{DigestForm, IdentityPublicKey, KeyKind};
-use zeroize::Zeroizing;
 
 pub use backend::{BackendNotBuilt, KeyBackend, KeyReference, UnknownBackend};
 pub use error::{IdentityError, RecordError};

@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &ActivateArguments, json: bool) -> Result<(), ToolE
 /// Answers the challenge of a station in line.
 pub(crate) fn answer_challenge(device: &LocalDevice, challenge: Challenge) -> Result<Answer, ToolError> {
     let challenges = [(Path::new("the challenge of the station"), challenge)];
-    Ok(device.open(|tpm, identity| answer(tpm, identity, &challenges))??)
+    Ok(device.open(|key, identity| answer(key.tpm()?, identity, &challenges))??)
 }
 
 /// The challenges that can be read. A damaged one is skipped with a warning, as it may be that of
