@@ -5,10 +5,11 @@
 mod command;
 mod error;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use ledger_chain::{Head, Link, MAX_LINE, sha256};
@@ -18,6 +19,7 @@ use serde_json::value::RawValue;
 pub(crate) use command::{LedgerArguments, run};
 pub(crate) use error::LedgerError;
 
+use crate::lock::lock;
 use crate::recorded_output::SignedExport;
 
 /// Permission bits of a new ledger.
@@ -59,25 +61,53 @@ struct Line<'a> {
 }
 
 impl Ledger {
-    /// Opens and locks the ledger; creates it if it does not exist. Reads its last two lines only.
+    /// Opens and locks the ledger, and waits up to `wait` for another program that has it; creates it if
+    /// it does not exist. Reads its last two lines only.
     ///
     /// # Errors
-    /// If another process has it open, or if it does not end with a complete line of a ledger.
-    pub(crate) fn open(path: &Path) -> Result<Self, LedgerError> {
+    /// If another process keeps it open, or if it does not end with a complete line of a ledger.
+    pub(crate) fn open(path: &Path, wait: Duration) -> Result<Self, LedgerError> {
+        let (ledger, incomplete) = Ledger::open_any(path, wait)?;
+        match incomplete.is_empty() {
+            true => Ok(ledger),
+            false => Err(LedgerError::Incomplete(path.to_owned())),
+        }
+    }
+
+    /// As [`Ledger::open`], but removes the start of a next line, which a power cut can leave. The caller
+    /// has what was to be recorded: nobody was given an assertion whose line is incomplete.
+    pub(crate) fn repair(path: &Path, wait: Duration) -> Result<Self, LedgerError> {
+        let (mut ledger, incomplete) = Ledger::open_any(path, wait)?;
+        let start = start_of_line(&ledger.head);
+        if !(incomplete.starts_with(&start) || start.starts_with(&incomplete)) {
+            return Err(LedgerError::Incomplete(path.to_owned()));
+        }
+        if !incomplete.is_empty() {
+            let length = ledger.length - incomplete.len() as u64;
+            let cut = ledger.file.set_len(length).and_then(|()| ledger.file.sync_data());
+            cut.map_err(|reason| ledger.failed(reason))?;
+            ledger.length = length;
+        }
+        Ok(ledger)
+    }
+
+    /// The ledger, and what is after its last complete line.
+    fn open_any(path: &Path, wait: Duration) -> Result<(Self, Vec<u8>), LedgerError> {
         let file = files::open_to_append(path, MODE)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(LedgerError::Busy(path.to_owned())),
-            Err(TryLockError::Error(reason)) => return Err(failed(path, reason)),
+        match lock(&file, wait) {
+            Ok(true) => {}
+            Ok(false) => return Err(LedgerError::Busy(path.to_owned())),
+            Err(reason) => return Err(failed(path, reason)),
         }
         let (end, length) = read_end(&file).map_err(|reason| failed(path, reason))?;
-        let head = head_of(path, &end, end.len() as u64 == length)?;
-        Ok(Ledger {
+        let (head, incomplete) = head_of(path, &end, end.len() as u64 == length)?;
+        let ledger = Ledger {
             path: path.to_owned(),
             file,
             length,
             head,
-        })
+        };
+        Ok((ledger, incomplete.to_vec()))
     }
 
     /// The file.
@@ -171,8 +201,16 @@ fn read_end(mut file: &File) -> io::Result<(Vec<u8>, u64)> {
     Ok((end, length))
 }
 
-/// The head of a ledger with this end, which is the whole file if `is_whole`.
-fn head_of(path: &Path, end: &[u8], is_whole: bool) -> Result<Head, LedgerError> {
+/// The start of the line after `head`, up to its time.
+fn start_of_line(head: &Head) -> Vec<u8> {
+    let sequence = head.sequence + 1;
+    let previous = &head.hash;
+    format!("{{\"sequence\":{sequence},\"previous\":\"{previous}\",\"time\":\"").into_bytes()
+}
+
+/// The head of a ledger with this end, which is the whole file if `is_whole`, and what is after its last
+/// complete line.
+fn head_of<'a>(path: &Path, end: &'a [u8], is_whole: bool) -> Result<(Head, &'a [u8]), LedgerError> {
     let mut lines = end.rsplit(|&byte| byte == b'\n');
     let incomplete = lines.next().unwrap_or_default();
     let foreign = |reason: String| LedgerError::Foreign {
@@ -192,10 +230,7 @@ fn head_of(path: &Path, end: &[u8], is_whole: bool) -> Result<Head, LedgerError>
         None if incomplete.starts_with(START) || START.starts_with(incomplete) => Head::default(),
         None => return Err(foreign("it does not start like one".to_owned())),
     };
-    match incomplete.is_empty() {
-        true => Ok(head),
-        false => Err(LedgerError::Incomplete(path.to_owned())),
-    }
+    Ok((head, incomplete))
 }
 
 /// Checks that the last line follows the one before, or is the first.
@@ -208,5 +243,45 @@ fn check_end(path: &Path, last: &Link, before: Option<&[u8]>, is_whole: bool) ->
     match expected.is_some_and(|head| last.follows(&head)) {
         true => Ok(()),
         false => Err(LedgerError::BrokenEnd(path.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASSERTION: &[u8] =
+        include_bytes!("../../../snap-assertions/tests/vectors/hardware-identity-p256.assert");
+
+    fn append(ledger: &mut Ledger) {
+        let assertion = snap_assertions::decode(ASSERTION).unwrap();
+        let proof = None;
+        ledger.append(&[SignedExport { assertion, proof }]).unwrap();
+    }
+
+    #[test]
+    fn the_start_of_a_line_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger");
+        append(&mut Ledger::open(&path, Duration::ZERO).unwrap());
+        let first = fs::read(&path).unwrap();
+        append(&mut Ledger::open(&path, Duration::ZERO).unwrap());
+        let both = fs::read(&path).unwrap();
+        for (start, whole) in [(&[][..], &first), (&first, &both)] {
+            for end in start.len() + 1..whole.len() {
+                fs::write(&path, &whole[..end]).unwrap();
+                let refused = Ledger::open(&path, Duration::ZERO).err();
+                assert!(matches!(refused, Some(LedgerError::Incomplete(_))), "{end}");
+                Ledger::repair(&path, Duration::ZERO).unwrap();
+                assert_eq!(fs::read(&path).unwrap(), start, "{end}");
+            }
+        }
+        for other in [&b"\0\0\0"[..], b"{\"sequence\":3,", &first[..first.len() - 1]] {
+            let text = [&first, other].concat();
+            fs::write(&path, &text).unwrap();
+            let refused = Ledger::repair(&path, Duration::ZERO).err();
+            assert!(matches!(refused, Some(LedgerError::Incomplete(_))));
+            assert_eq!(fs::read(&path).unwrap(), text);
+        }
     }
 }

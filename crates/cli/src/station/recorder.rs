@@ -40,6 +40,28 @@ pub(super) enum Destination {
     Collect(PathBuf),
 }
 
+impl Destination {
+    fn outcome(&self) -> LotOutcome {
+        match self {
+            Destination::Sign { .. } => LotOutcome::Signed,
+            Destination::Collect(_) => LotOutcome::Collected,
+        }
+    }
+
+    /// Refuses a lot whose devices have another destination: the last one may not be complete.
+    fn check(&self, batch: &Path, done: &DoneDevices) -> Result<(), LotError> {
+        let wanted = self.outcome();
+        match done.all().last() {
+            Some(last) if last.result != wanted => Err(LotError::Destination {
+                batch: batch.to_owned(),
+                found: last.result,
+                wanted,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A device that has proven its key.
 pub(super) struct ProvenDevice {
     pub(super) identity: ProvenIdentity,
@@ -76,6 +98,8 @@ struct SignedDelivery {
 
 struct PendingAssertion {
     export: SignedExport,
+    /// That of the output before it.
+    output_length: u64,
     is_recorded: bool,
 }
 
@@ -87,6 +111,7 @@ impl Recorder {
             done.add(DoneDevice::new(number, &line));
             last = Some((number, line));
         })?;
+        destination.check(batch, &done)?;
         let delivery = match destination {
             Destination::Collect(directory) => Delivery::Collect(directory.clone()),
             Destination::Sign {
@@ -94,7 +119,8 @@ impl Recorder {
                 output,
                 ledger,
             } => {
-                let mut delivery = SignedDelivery::open(Arc::clone(signer), output, ledger, wait)?;
+                let mut delivery =
+                    SignedDelivery::open(Arc::clone(signer), output, ledger, last.is_some(), wait)?;
                 if let Some((number, line)) = last {
                     delivery.complete_last(&line).map_err(|reason| match reason {
                         CompletionError::Unreadable(reason) => damaged(batch, number, &reason),
@@ -194,9 +220,13 @@ impl SignedDelivery {
         signer: Arc<dyn Signer + Send>,
         output_file: &Path,
         ledger: &Path,
+        has_devices: bool,
         wait: Duration,
     ) -> Result<Self, ToolError> {
-        let ledger = Ledger::open(ledger)?;
+        let ledger = match has_devices {
+            true => Ledger::repair(ledger, wait)?,
+            false => Ledger::open(ledger, wait)?,
+        };
         let recorded = RecordedProofs::read(ledger.path())?;
         ledger.refuse_as_output(Some(output_file))?;
         Ok(SignedDelivery {
@@ -226,7 +256,7 @@ impl SignedDelivery {
                 proof: Some(proof),
             }])?;
         }
-        Ok(self.output.complete(&signed.assertion, signed.output_length)?)
+        Ok(self.output.add(&signed.assertion, signed.output_length)?)
     }
 
     fn sign(
@@ -257,6 +287,7 @@ impl SignedDelivery {
         };
         let pending = PendingAssertion {
             export,
+            output_length: line.output_length,
             is_recorded: false,
         };
         Ok((line, pending))
@@ -271,8 +302,49 @@ impl SignedDelivery {
             self.ledger.append(std::slice::from_ref(&pending.export))?;
             pending.is_recorded = true;
         }
-        self.output.append(&pending.export.assertion.to_string())?;
+        self.output
+            .add(&pending.export.assertion.to_string(), pending.output_length)?;
         self.pending = None;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lot_has_one_destination() {
+        let directory = tempfile::tempdir().unwrap();
+        let batch = directory.path();
+        let collect = Destination::Collect(batch.join("collected"));
+        let open = || Recorder::open(batch, &collect, Duration::ZERO).map(drop);
+        open().unwrap();
+        for result in [LotOutcome::Collected, LotOutcome::Signed] {
+            let mut journal = Journal::open(&done_file(batch), Duration::ZERO, |_, _: DoneLine| {}).unwrap();
+            let identity = ProvenIdentity {
+                hardware_id: format!("SN-{result}"),
+                key_name: format!("name-{result}"),
+                ek_sha256: format!("ek-{result}"),
+                digest_form: DigestForm::Text,
+            };
+            journal
+                .append(&DoneLine {
+                    time: now(),
+                    result,
+                    identity,
+                    signed: None,
+                })
+                .unwrap();
+            drop(journal);
+            let opened = open();
+            match result {
+                LotOutcome::Collected => opened.unwrap(),
+                LotOutcome::Signed => assert!(
+                    matches!(opened, Err(ToolError::Lot(LotError::Destination { .. }))),
+                    "{opened:?}"
+                ),
+            }
+        }
     }
 }
