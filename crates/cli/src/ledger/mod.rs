@@ -29,14 +29,23 @@ const KIND: &str = "signed";
 /// The start of each line, up to its number.
 const START: &[u8] = b"{\"sequence\":";
 
-/// A ledger that this process alone writes.
+/// A ledger that this process alone writes while it has the lock.
 pub(crate) struct Ledger {
     path: PathBuf,
-    /// Locked.
     file: File,
-    /// In bytes.
+    /// In bytes, when it was locked.
     length: u64,
     head: Head,
+}
+
+/// The lock of a ledger, which others get when this is dropped.
+pub(crate) struct LedgerLock(File);
+
+impl Drop for LedgerLock {
+    fn drop(&mut self) {
+        // If this fails, others wait until this process ends.
+        let _ = self.0.unlock();
+    }
 }
 
 /// What a line records.
@@ -93,21 +102,58 @@ impl Ledger {
 
     /// The ledger, and what is after its last complete line.
     fn open_any(path: &Path, wait: Duration) -> Result<(Self, Vec<u8>), LedgerError> {
-        let file = files::open_to_append(path, MODE)?;
-        match lock(&file, wait) {
-            Ok(true) => {}
-            Ok(false) => return Err(LedgerError::Busy(path.to_owned())),
-            Err(reason) => return Err(failed(path, reason)),
-        }
-        let (end, length) = read_end(&file).map_err(|reason| failed(path, reason))?;
-        let (head, incomplete) = head_of(path, &end, end.len() as u64 == length)?;
-        let ledger = Ledger {
+        let mut ledger = Ledger {
             path: path.to_owned(),
-            file,
-            length,
-            head,
+            file: files::open_to_append(path, MODE)?,
+            length: 0,
+            head: Head::default(),
         };
-        Ok((ledger, incomplete.to_vec()))
+        ledger.wait(wait)?;
+        let incomplete = ledger.read_end()?;
+        Ok((ledger, incomplete))
+    }
+
+    fn wait(&self, wait: Duration) -> Result<(), LedgerError> {
+        match lock(&self.file, wait) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(LedgerError::Busy(self.path.clone())),
+            Err(reason) => Err(self.failed(reason)),
+        }
+    }
+
+    /// Finds the length and the head. Returns what is after the last complete line.
+    fn read_end(&mut self) -> Result<Vec<u8>, LedgerError> {
+        let (end, length) = read_end(&self.file).map_err(|reason| self.failed(reason))?;
+        let (head, incomplete) = head_of(&self.path, &end, end.len() as u64 == length)?;
+        (self.length, self.head) = (length, head);
+        Ok(incomplete.to_vec())
+    }
+
+    /// Lets others use the ledger until it is locked again.
+    pub(crate) fn unlock(&self) -> Result<(), LedgerError> {
+        self.file.unlock().map_err(|reason| self.failed(reason))
+    }
+
+    /// Locks the ledger again, and waits up to `wait` for another program that has it.
+    ///
+    /// # Errors
+    /// As those of [`Ledger::open`], and if another file has the name.
+    pub(crate) fn lock(&mut self, wait: Duration) -> Result<LedgerLock, LedgerError> {
+        let file = self.file.try_clone().map_err(|reason| self.failed(reason))?;
+        self.wait(wait)?;
+        let locked = LedgerLock(file);
+        if !self.is_named().map_err(|reason| self.failed(reason))? {
+            return Err(LedgerError::Changed(self.path.clone()));
+        }
+        match self.read_end()?.is_empty() {
+            true => Ok(locked),
+            false => Err(LedgerError::Incomplete(self.path.clone())),
+        }
+    }
+
+    /// The length in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
     }
 
     /// The file.
@@ -149,9 +195,13 @@ impl Ledger {
     }
 
     fn is_unchanged(&self) -> io::Result<bool> {
+        Ok(self.is_named()? && self.file.metadata()?.len() == self.length)
+    }
+
+    /// Returns true if the open file still has its name.
+    fn is_named(&self) -> io::Result<bool> {
         let (named, opened) = (fs::metadata(&self.path)?, self.file.metadata()?);
-        let same = (named.dev(), named.ino()) == (opened.dev(), opened.ino());
-        Ok(same && opened.len() == self.length)
+        Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino()))
     }
 
     fn lines(&self, assertions: &[SignedExport]) -> io::Result<(Vec<u8>, Head)> {
@@ -260,6 +310,36 @@ mod tests {
     }
 
     #[test]
+    fn two_programs_share_a_ledger_in_turns() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger");
+        let mut first = Ledger::open(&path, Duration::ZERO).unwrap();
+        let second = Ledger::open(&path, Duration::ZERO).err();
+        assert!(matches!(second, Some(LedgerError::Busy(_))));
+        first.unlock().unwrap();
+        let mut second = Ledger::open(&path, Duration::ZERO).unwrap();
+        second.unlock().unwrap();
+        for _ in 0..3 {
+            let locked = first.lock(Duration::ZERO).unwrap();
+            let busy = second.lock(Duration::ZERO).err();
+            assert!(matches!(busy, Some(LedgerError::Busy(_))));
+            append(&mut first);
+            drop(locked);
+            let _locked = second.lock(Duration::ZERO).unwrap();
+            append(&mut second);
+        }
+        let mut reader = ledger_chain::ChainReader::default();
+        reader.read(&path, |_| Ok(())).unwrap();
+        assert_eq!(reader.into_head().sequence, 6);
+        fs::rename(&path, directory.path().join("other")).unwrap();
+        fs::write(&path, "").unwrap();
+        assert!(matches!(
+            first.lock(Duration::ZERO).err(),
+            Some(LedgerError::Changed(_))
+        ));
+    }
+
+    #[test]
     fn the_start_of_a_line_is_removed_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ledger");
@@ -268,7 +348,8 @@ mod tests {
         append(&mut Ledger::open(&path, Duration::ZERO).unwrap());
         let both = fs::read(&path).unwrap();
         for (start, whole) in [(&[][..], &first), (&first, &both)] {
-            for end in start.len() + 1..whole.len() {
+            let ends = (start.len() + 1..whole.len() - 1).step_by(29);
+            for end in ends.chain([whole.len() - 1]) {
                 fs::write(&path, &whole[..end]).unwrap();
                 let refused = Ledger::open(&path, Duration::ZERO).err();
                 assert!(matches!(refused, Some(LedgerError::Incomplete(_))), "{end}");

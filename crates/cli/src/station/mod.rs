@@ -17,6 +17,7 @@ mod pipe;
 mod recorder;
 mod serve;
 mod server;
+mod shared_ledger;
 mod summary;
 mod tls;
 
@@ -35,6 +36,7 @@ use crate::sign::LedgerOfOneBatch;
 use crate::signing_key::SignerArguments;
 use line::InLineStation;
 use recorder::Destination;
+use shared_ledger::KnownProofs;
 
 /// Prove devices on the line, each in one visit: over the network (serve) or over a pipe (pipe); and show
 /// what a lot has reached (lot)
@@ -91,6 +93,7 @@ impl LineArguments {
                 signer: Arc::from(self.signer.open()?),
                 output: output.clone(),
                 ledger: self.ledger(),
+                proofs: KnownProofs::default(),
             },
             (directory, _) => Destination::Collect(directory.clone().unwrap_or_default()),
         };

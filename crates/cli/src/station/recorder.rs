@@ -20,10 +20,9 @@ use super::error::{DeviceRefusal, LotError, NoResult};
 use super::failures::{Failure, Failures};
 use super::journal::Journal;
 use super::output::AppendedOutput;
+use super::shared_ledger::{KnownProofs, SharedLedger};
 use crate::error::{PROGRAM, ToolError};
 use crate::exchange::LotOutcome;
-use crate::ledger::Ledger;
-use crate::proof::RecordedProofs;
 use crate::recorded_output::SignedExport;
 use crate::sign::{DerForm, SignFailure};
 
@@ -35,6 +34,8 @@ pub(super) enum Destination {
         signer: Arc<dyn Signer + Send>,
         output: PathBuf,
         ledger: PathBuf,
+        /// Of the ledger.
+        proofs: KnownProofs,
     },
     /// The messages to a directory.
     Collect(PathBuf),
@@ -88,9 +89,7 @@ enum Delivery {
 
 struct SignedDelivery {
     signer: Arc<dyn Signer + Send>,
-    ledger: Ledger,
-    /// The proofs of all batches when the ledger was opened.
-    recorded: RecordedProofs,
+    ledger: SharedLedger,
     output: AppendedOutput,
     /// A device that is in `lot.jsonl`, but may not be in the ledger or in the output.
     pending: Option<PendingAssertion>,
@@ -106,6 +105,9 @@ struct PendingAssertion {
 impl Recorder {
     /// Opens the files and completes the last device. Waits up to `wait` for another station.
     pub(super) fn open(batch: &Path, destination: &Destination, wait: Duration) -> Result<Self, ToolError> {
+        if let Destination::Sign { ledger, proofs, .. } = destination {
+            proofs.read_ahead(ledger);
+        }
         let (mut done, mut last) = (DoneDevices::default(), None);
         let journal = Journal::open(&done_file(batch), wait, |number, line: DoneLine| {
             done.add(DoneDevice::new(number, &line));
@@ -118,9 +120,10 @@ impl Recorder {
                 signer,
                 output,
                 ledger,
+                proofs,
             } => {
-                let mut delivery =
-                    SignedDelivery::open(Arc::clone(signer), output, ledger, last.is_some(), wait)?;
+                let ledger = SharedLedger::open(ledger, last.is_some(), proofs, wait)?;
+                let mut delivery = SignedDelivery::open(Arc::clone(signer), output, ledger, wait)?;
                 if let Some((number, line)) = last {
                     delivery.complete_last(&line).map_err(|reason| match reason {
                         CompletionError::Unreadable(reason) => damaged(batch, number, &reason),
@@ -143,17 +146,21 @@ impl Recorder {
     pub(super) fn compare(&self, identity: &ProvenIdentity) -> Result<Option<&DoneDevice>, DeviceRefusal> {
         let done = self.done.compare(identity)?;
         if let (None, Delivery::Sign(delivery)) = (done, &self.delivery) {
-            let (ek, name) = (&identity.ek_sha256, &identity.key_name);
-            delivery.recorded.compare(ek, name, &identity.hardware_id, None)?;
+            delivery.ledger.compare(identity)?;
         }
         Ok(done)
     }
 
     /// Signs or collects a proven device. A device that is done already keeps its result.
     pub(super) fn finish(&mut self, device: ProvenDevice) -> Result<DoneDevice, NoResult> {
-        if let Delivery::Sign(delivery) = &mut self.delivery {
-            delivery.deliver()?;
-        }
+        let _locked = match &mut self.delivery {
+            Delivery::Sign(delivery) => {
+                let locked = delivery.ledger.lock().map_err(ToolError::from)?;
+                delivery.deliver()?;
+                Some(locked)
+            }
+            Delivery::Collect(_) => None,
+        };
         if let Some(done) = self.compare(&device.identity)? {
             return Ok(done.clone());
         }
@@ -219,20 +226,13 @@ impl SignedDelivery {
     fn open(
         signer: Arc<dyn Signer + Send>,
         output_file: &Path,
-        ledger: &Path,
-        has_devices: bool,
+        ledger: SharedLedger,
         wait: Duration,
     ) -> Result<Self, ToolError> {
-        let ledger = match has_devices {
-            true => Ledger::repair(ledger, wait)?,
-            false => Ledger::open(ledger, wait)?,
-        };
-        let recorded = RecordedProofs::read(ledger.path())?;
-        ledger.refuse_as_output(Some(output_file))?;
+        ledger.refuse_as_output(output_file)?;
         Ok(SignedDelivery {
             signer,
             ledger,
-            recorded,
             output: AppendedOutput::open(output_file, wait)?,
             pending: None,
         })
@@ -243,18 +243,17 @@ impl SignedDelivery {
         let Some(signed) = &line.signed else {
             return Ok(());
         };
-        let identity = &line.identity;
-        let (ek, name) = (&identity.ek_sha256, &identity.key_name);
-        if !self.recorded.has(ek, name, &identity.hardware_id) {
+        let _locked = self.ledger.lock()?;
+        if !self.ledger.has(&line.identity) {
             let unreadable = |reason: String| CompletionError::Unreadable(reason);
             let assertion = snap_assertions::decode(signed.assertion.as_bytes())
                 .map_err(|error| unreadable(error.to_string()))?;
             let proof =
                 RawValue::from_string(signed.proof.clone()).map_err(|error| unreadable(error.to_string()))?;
-            self.ledger.append(&[SignedExport {
+            self.ledger.append(&SignedExport {
                 assertion,
                 proof: Some(proof),
-            }])?;
+            })?;
         }
         Ok(self.output.add(&signed.assertion, signed.output_length)?)
     }
@@ -299,7 +298,7 @@ impl SignedDelivery {
             return Ok(());
         };
         if !pending.is_recorded {
-            self.ledger.append(std::slice::from_ref(&pending.export))?;
+            self.ledger.append(&pending.export)?;
             pending.is_recorded = true;
         }
         self.output
