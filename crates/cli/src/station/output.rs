@@ -16,6 +16,9 @@ use crate::output::MODE;
 /// The bytes that are searched at a time.
 const CHUNK: u64 = 1 << 20;
 
+/// The most attempts to append an assertion to a file that is taken away meanwhile.
+const ATTEMPTS: usize = 10;
+
 /// A file that no other station writes. Others may append to it, empty it, or take it away.
 pub(super) struct AppendedOutput {
     path: PathBuf,
@@ -53,7 +56,7 @@ impl AppendedOutput {
     /// If the file was taken away meanwhile, the next one gets the assertion too; an import accepts it a
     /// second time.
     pub(super) fn add(&mut self, assertion: &str, length: u64) -> Result<(), LotError> {
-        loop {
+        for _ in 0..ATTEMPTS {
             self.follow()?;
             self.try_add(assertion, length)
                 .map_err(|reason| self.failed(reason))?;
@@ -62,6 +65,7 @@ impl AppendedOutput {
                 return Ok(());
             }
         }
+        Err(self.failed(io::Error::other("another program takes it away all the time")))
     }
 
     fn try_add(&mut self, assertion: &str, length: u64) -> io::Result<()> {
@@ -165,7 +169,8 @@ fn after(length: u64, assertion: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::hint;
+    use std::sync::mpsc;
     use std::thread;
 
     use super::*;
@@ -268,20 +273,26 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let [path, taken] = ["output", "taken"].map(|name| directory.path().join(name));
         let mut output = open(&path);
-        let is_done = AtomicBool::new(false);
-        let assertion = |number: usize| format!("assertion {number}.\n");
+        // One take for each assertion.
+        let (take, takes) = mpsc::sync_channel::<u64>(0);
+        let assertion = |number: u64| format!("assertion {number}.\n");
         let read = thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 let mut read = String::new();
-                while !is_done.load(Ordering::Relaxed) {
+                for number in takes {
+                    // At different moments.
+                    (0..number % 50 * 500).for_each(|_| hint::spin_loop());
                     if fs::rename(&path, &taken).is_ok() {
                         read += &fs::read_to_string(&taken).unwrap();
                     }
                 }
                 read + &fs::read_to_string(&path).unwrap_or_default()
             });
-            (0..500).for_each(|number| add(&mut output, &assertion(number)));
-            is_done.store(true, Ordering::Relaxed);
+            for number in 0..500 {
+                take.send(number).unwrap();
+                add(&mut output, &assertion(number));
+            }
+            drop(take);
             reader.join().unwrap()
         });
         for number in 0..500 {
