@@ -11,7 +11,7 @@ use std::time::Duration;
 use identity_key::DigestForm;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
-use snap_assertions::{SignOptions, Signer, Statement};
+use snap_assertions::{Assertion, SignOptions, Signer, Statement};
 
 use super::clock::now;
 use super::collect::DeviceFiles;
@@ -40,6 +40,26 @@ pub(super) enum Destination {
     Collect(PathBuf),
 }
 
+impl Destination {
+    /// Signs the statement of a device, unless devices are collected. This may take minutes.
+    pub(super) fn sign(&self, device: &ProvenDevice) -> Result<Option<Assertion>, ToolError> {
+        let Destination::Sign { signer, .. } = self else {
+            return Ok(None);
+        };
+        let time = Timestamp::now();
+        let options = SignOptions {
+            time: u32::try_from(time.as_second()).map_err(|_| SignFailure::Time(time))?,
+            digest_form: device.identity.digest_form,
+        };
+        let signed = device.statement.sign(signer.as_ref(), &options);
+        let assertion = signed.map_err(|reason| SignFailure::NotSigned {
+            hardware_id: device.identity.hardware_id.clone(),
+            reason,
+        })?;
+        Ok(Some(assertion))
+    }
+}
+
 /// A device that has proven its key.
 pub(super) struct ProvenDevice {
     pub(super) identity: ProvenIdentity,
@@ -65,7 +85,6 @@ enum Delivery {
 }
 
 struct SignedDelivery {
-    signer: Arc<dyn Signer + Send>,
     ledger: Ledger,
     /// The proofs of all batches when the ledger was opened.
     recorded: RecordedProofs,
@@ -89,12 +108,8 @@ impl Recorder {
         })?;
         let delivery = match destination {
             Destination::Collect(directory) => Delivery::Collect(directory.clone()),
-            Destination::Sign {
-                signer,
-                output,
-                ledger,
-            } => {
-                let mut delivery = SignedDelivery::open(Arc::clone(signer), output, ledger, wait)?;
+            Destination::Sign { output, ledger, .. } => {
+                let mut delivery = SignedDelivery::open(output, ledger, wait)?;
                 if let Some((number, line)) = last {
                     delivery.complete_last(&line).map_err(|reason| match reason {
                         CompletionError::Unreadable(reason) => damaged(batch, number, &reason),
@@ -123,22 +138,26 @@ impl Recorder {
         Ok(done)
     }
 
-    /// Signs or collects a proven device. A device that is done already keeps its result.
-    pub(super) fn finish(&mut self, device: ProvenDevice) -> Result<DoneDevice, NoResult> {
+    /// Records a device with its assertion, or collects it. A device that is done already keeps its
+    /// result.
+    pub(super) fn finish(
+        &mut self,
+        device: ProvenDevice,
+        assertion: Option<Assertion>,
+    ) -> Result<DoneDevice, NoResult> {
         if let Delivery::Sign(delivery) = &mut self.delivery {
             delivery.deliver()?;
         }
         if let Some(done) = self.compare(&device.identity)? {
             return Ok(done.clone());
         }
-        let signed = match &mut self.delivery {
-            Delivery::Collect(directory) => {
+        let signed = match (&mut self.delivery, assertion) {
+            (Delivery::Collect(directory), _) => {
                 device.files.write(directory).map_err(ToolError::from)?;
                 None
             }
-            Delivery::Sign(delivery) => {
-                Some(delivery.sign(&device.statement, device.identity.digest_form, device.proof)?)
-            }
+            (Delivery::Sign(delivery), Some(assertion)) => Some(delivery.pend(assertion, device.proof)?),
+            (Delivery::Sign(_), None) => return Err(ToolError::from(SignFailure::Nothing).into()),
         };
         let line = DoneLine {
             time: now(),
@@ -190,17 +209,11 @@ fn damaged(batch: &Path, line: u64, reason: &str) -> ToolError {
 }
 
 impl SignedDelivery {
-    fn open(
-        signer: Arc<dyn Signer + Send>,
-        output_file: &Path,
-        ledger: &Path,
-        wait: Duration,
-    ) -> Result<Self, ToolError> {
+    fn open(output_file: &Path, ledger: &Path, wait: Duration) -> Result<Self, ToolError> {
         let ledger = Ledger::open(ledger)?;
         let recorded = RecordedProofs::read(ledger.path())?;
         ledger.refuse_as_output(Some(output_file))?;
         Ok(SignedDelivery {
-            signer,
             ledger,
             recorded,
             output: AppendedOutput::open(output_file, wait)?,
@@ -229,23 +242,12 @@ impl SignedDelivery {
         Ok(self.output.complete(&signed.assertion, signed.output_length)?)
     }
 
-    fn sign(
+    /// The line of an assertion, and what is delivered when the line is on the disk.
+    fn pend(
         &mut self,
-        statement: &Statement,
-        digest_form: DigestForm,
+        assertion: Assertion,
         proof: Box<RawValue>,
     ) -> Result<(SignedLine, PendingAssertion), ToolError> {
-        let identity = statement.headers.get_str("hardware-id").unwrap_or_default();
-        let time = Timestamp::now();
-        let options = SignOptions {
-            time: u32::try_from(time.as_second()).map_err(|_| SignFailure::Time(time))?,
-            digest_form,
-        };
-        let signed = statement.sign(self.signer.as_ref(), &options);
-        let assertion = signed.map_err(|reason| SignFailure::NotSigned {
-            hardware_id: identity.to_owned(),
-            reason,
-        })?;
         let line = SignedLine {
             assertion: assertion.to_string(),
             proof: proof.get().to_owned(),
