@@ -25,6 +25,10 @@ pub(crate) const HEADERS: [&str; 6] = [
     "example-box",
 ];
 
+/// What the station demands of them.
+pub(crate) const LINE_HEADERS: [&str; 4] =
+    ["--issuer-id", "example-issuer", "--hardware-name", "example-box"];
+
 /// The files of a line. The station of the batch tests has its directories and keys.
 pub(crate) struct FactoryLine {
     pub(crate) files: Station,
@@ -72,7 +76,7 @@ impl FactoryLine {
             "--ledger",
             "ledger.jsonl",
         ];
-        [&signing, further].concat()
+        [&signing, &LINE_HEADERS[..], further].concat()
     }
 
     /// Starts a station on a port that the system chooses.

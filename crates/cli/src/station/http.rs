@@ -14,12 +14,13 @@ use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt as _;
 use miette::Diagnostic;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::error::{DeviceRefusal, NoResult};
 use super::failures::device_name;
-use super::limits::WrongTokens;
+use super::limits::{MOST_RESULTS, WrongTokens};
 use super::line::{InLineStation, hardware_id_in};
 use super::page;
 use super::summary::LotSummary;
@@ -119,6 +120,8 @@ pub(super) struct StationService {
     station: InLineStation,
     token: Token,
     wrong_tokens: WrongTokens,
+    /// The results that may be made.
+    results: Arc<Semaphore>,
 }
 
 impl StationService {
@@ -127,6 +130,7 @@ impl StationService {
             station,
             token,
             wrong_tokens: WrongTokens::new(),
+            results: Arc::new(Semaphore::new(MOST_RESULTS)),
         }
     }
 
@@ -178,7 +182,15 @@ async fn respond(
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };
-    let responded = spawn_blocking(move || respond_to(&service.station, &body, has_answer));
+    // A result can wait for a signature, and must not keep the threads from other requests.
+    let turn = match has_answer {
+        true => Arc::clone(&service.results).acquire_owned().await.ok(),
+        false => None,
+    };
+    let responded = spawn_blocking(move || {
+        let _turn = turn;
+        respond_to(&service.station, &body, has_answer)
+    });
     match responded.await {
         Ok(Ok(response)) => json(StatusCode::OK, response),
         Ok(Err(NoResult::Refused(refusal))) => problem(StatusCode::UNPROCESSABLE_ENTITY, &refusal),

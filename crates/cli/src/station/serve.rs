@@ -14,14 +14,15 @@ use tokio::net::TcpListener;
 
 use super::LineArguments;
 use super::http::{self, StationService};
+use super::limits::MOST_RESULTS;
 use super::server::Server;
 use super::tls::{self, TlsError};
 use crate::error::ToolError;
 use crate::output;
 use crate::token::{Token, TokenError};
 
-/// The threads that check and sign, beyond which devices wait.
-const THREADS: usize = 16;
+/// The threads that check and sign. [`MOST_RESULTS`] of them may wait for signatures.
+const THREADS: usize = MOST_RESULTS + 4;
 /// How long running signatures may take after a signal.
 const LAST_SIGNATURES: Duration = Duration::from_secs(10);
 
@@ -108,7 +109,7 @@ pub(super) fn run(arguments: &ServeArguments) -> Result<(), ToolError> {
         server.run(listener).await;
         Ok(())
     });
-    // A signature that takes longer is completed by the next start.
+    // A device whose signature takes longer comes again.
     runtime.shutdown_timeout(LAST_SIGNATURES);
     served
 }
