@@ -146,6 +146,9 @@ fn requests_that_mean_no_good() {
             true => refused(response, 422, "station-request-malformed"),
         }
     }
+    // The token is not a password of the page, which this station does not have.
+    let page = station.curl("/", &["-u", &format!("line:{TOKEN}")]);
+    refused(page, 404, "station-without-page");
     refused(station.curl("/none", &[]), 404, "station-address-unknown");
     refused(
         station.curl("/v1/challenge", &[]),

@@ -127,6 +127,15 @@ fn command_lines() {
     ] {
         failed(&line.not_served(arguments), 2, "usage");
     }
+    let with_page = [
+        "--batch",
+        "batch",
+        "--collect",
+        "c",
+        "--page-password-file",
+        "token",
+    ];
+    failed(&line.not_served(&with_page), 1, "page-password-is-token");
     let no_trust = line.not_served(&["--batch", "batch", "--collect", "c"]);
     failed(&no_trust, 1, "ek-trust-missing");
     let pin = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";

@@ -8,7 +8,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::device::LineDevice;
-use crate::line::{FactoryLine, LINE_HEADERS, TOKEN};
+use crate::line::{FactoryLine, LINE_HEADERS, PASSWORD, TOKEN};
 use crate::station::verified;
 use crate::succeeded;
 
@@ -46,6 +46,8 @@ fn others_do_not_wait_for_a_signature() {
         "./key-manager",
         "--output",
         "signed.assert",
+        "--page-password-file",
+        "password",
     ];
     let station = line.serve(&[&arguments[..], &LINE_HEADERS].concat());
     thread::scope(|scope| {
@@ -57,8 +59,10 @@ fn others_do_not_wait_for_a_signature() {
         });
         let (status, challenge) = station.post("/v1/challenge", &request);
         assert_eq!(status, 200, "{challenge}");
-        let (status, _) = station.curl("/", &["-u", &format!("line:{TOKEN}")]);
+        let (status, _) = station.curl("/", &["-u", &format!("line:{PASSWORD}")]);
         assert_eq!(status, 200);
+        let (status, _) = station.curl("/", &["-u", &format!("line:{TOKEN}")]);
+        assert_eq!(status, 401, "the token is not the password");
         assert_eq!(line.lot()["done"], 0);
         // The other device is signed at the same time.
         let second = scope.spawn(|| line.prove(&station, &devices[1], &[]));
