@@ -53,7 +53,7 @@ fn devices_are_proven_over_pipes_at_the_same_time() {
     other.id = "SN-4 ".to_owned();
     failed(
         &line.pipe(&arguments, &prove(&other)),
-        1,
+        3,
         "hardware-id-outer-space",
     );
     let failures = line.failures();

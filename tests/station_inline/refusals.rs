@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::device::{Ca, LineDevice};
-use crate::line::{FactoryLine, LINE_HEADERS};
+use crate::line::{FactoryLine, HEADERS, LINE_HEADERS};
 use crate::station::verified;
 use crate::{failed, succeeded};
 
@@ -73,9 +73,23 @@ fn devices_that_are_not_what_they_claim() {
     refused(&LineDevice::uncertified("SN-3"), "ek-unproven");
     let strange = LineDevice::new(&Ca::new(), "SN-3");
     refused(&strange, "ek-certificate-untrusted");
-    // The first one again, as another product.
-    let changed = line.prove(&station, &first, &["--manufacturer", "Acme Ltd"]);
-    failed(&changed, 1, "lot-headers-changed");
+    // The first one again, with other headers.
+    let token = line.path("token");
+    let again = |manufacturer: &str, hardware_name: &str| {
+        let mut headers = HEADERS;
+        (headers[3], headers[5]) = (manufacturer, hardware_name);
+        let visit = ["prove", "--station", &station.address, "--pin", &station.pin];
+        let device = [
+            "--token-file",
+            token.to_str().unwrap(),
+            "--hardware-id",
+            &first.id,
+        ];
+        first.tool(&[&visit[..], &device, &headers].concat())
+    };
+    succeeded(&again("Acme", "example-box"));
+    failed(&again("Acme Ltd", "example-box"), 1, "lot-headers-changed");
+    failed(&again("Acme", "other-box"), 1, "lot-header-differs");
     // The device with the key of another one under another hardware id.
     let mut renamed = first;
     renamed.id = "SN-3".to_owned();

@@ -45,7 +45,8 @@ pub(super) struct PipeArguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  hardware-identity station pipe --batch batch-7 --ek-roots tpm-roots/ --key issuer.pem \\
+  hardware-identity station pipe --batch batch-7 --ek-roots tpm-roots/ \\
+    --issuer-id your-account-id --hardware-name example-box --key issuer.pem \\
     --output signed.assert --ledger station.jsonl -- ssh device sudo hardware-identity prove --stdio
   hardware-identity station pipe --batch batch-7 --ek-roots tpm-roots/ --collect collected \\
     -- ssh device sudo hardware-identity prove --stdio

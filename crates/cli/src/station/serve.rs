@@ -54,7 +54,8 @@ pub(super) struct ServeArguments {
 const EXAMPLES: &str = "\
 Examples:
   hardware-identity station serve --listen 192.0.2.1:8660 --token-file token --batch batch-7 \\
-    --ek-roots tpm-roots/ --expect lot-7.csv --key issuer.pem --output signed.assert --ledger station.jsonl
+    --ek-roots tpm-roots/ --expect lot-7.csv --issuer-id your-account-id --hardware-name example-box \\
+    --key issuer.pem --output signed.assert --ledger station.jsonl
   hardware-identity station serve --listen 192.0.2.1:8660 --token-file token --batch batch-7 \\
     --ek-roots tpm-roots/ --collect collected
 

@@ -19,11 +19,11 @@ const SIGN_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct LineHeaders {
     /// The account of the issuer, which is that of the signing key. Devices with another `issuer-id` are
-    /// refused
+    /// refused. Needed unless --collect is given
     #[arg(long, value_name = "ACCOUNT-ID", required_unless_present = "collect")]
     issuer_id: Option<String>,
     /// The `hardware-name` of the devices; devices with another one are refused. Repeat the flag if several
-    /// kinds of hardware are on the line
+    /// kinds of hardware are on the line. Needed unless --collect is given
     #[arg(long, value_name = "NAME", required_unless_present = "collect")]
     hardware_name: Vec<String>,
     /// The `manufacturer` of the devices; devices with another one are refused
