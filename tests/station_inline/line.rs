@@ -196,6 +196,16 @@ impl RunningStation {
         self.child.wait().unwrap();
     }
 
+    /// In KiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Ends the station with SIGTERM. Returns what else it printed.
     pub(crate) fn terminate(mut self) -> String {
         let id = self.child.id().to_string();

@@ -167,6 +167,33 @@ fn requests_that_mean_no_good() {
             );
         }
     }
+    // Large requests at the same time do not exhaust the memory.
+    let large = json!({"export": {"type": " ".repeat(380_000)}, "evidence": {}});
+    fs::write(line.path("body"), large.to_string()).unwrap();
+    let mut curl = Command::new("curl");
+    curl.args([
+        "-sS",
+        "--insecure",
+        "-Z",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}\n",
+        "-H",
+        &token,
+    ]);
+    let curl = curl.args(["--data-binary", &format!("@{}", line.path("body").display())]);
+    let large = curl
+        .arg(format!("{}/v1/challenge?[1-100]", station.address))
+        .output()
+        .unwrap();
+    let statuses = String::from_utf8(large.stdout).unwrap();
+    assert_eq!(
+        statuses.lines().filter(|status| *status == "422").count(),
+        100,
+        "{statuses}"
+    );
+    assert!(station.peak_memory() < 128 << 10, "{} KiB", station.peak_memory());
     // Deep JSON does not exhaust the stack.
     fs::write(line.path("body"), "[".repeat(300_000)).unwrap();
     let body = format!("@{}", line.path("body").display());

@@ -1,6 +1,7 @@
 //! The page of the lot in a browser: on a screen and on a phone, light and dark.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::axe;
 use crate::device::{Ca, LineDevice};
@@ -73,9 +74,19 @@ fn look(browser: &Browser, view: &str) {
         browser.resize(width);
         for scheme in ["light", "dark"] {
             browser.prefer(scheme);
+            let picture = format!("station-{view}-{width}-{scheme}.png");
+            browser.take_picture(&screenshots().join(picture));
             let wide = browser.run(TOO_WIDE);
             assert_eq!(wide.as_array().map(Vec::len), Some(0), "{view}: {wide}");
             axe::finds_nothing(browser, view);
         }
     }
+}
+
+/// With those of the model service's pages.
+fn screenshots() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let directory = target.join("screenshots");
+    fs::create_dir_all(&directory).unwrap();
+    directory
 }

@@ -111,10 +111,7 @@ impl Recorder {
             Destination::Sign { output, ledger, .. } => {
                 let mut delivery = SignedDelivery::open(output, ledger, wait)?;
                 if let Some((number, line)) = last {
-                    delivery.complete_last(&line).map_err(|reason| match reason {
-                        CompletionError::Unreadable(reason) => damaged(batch, number, &reason),
-                        CompletionError::Failed(error) => *error,
-                    })?;
+                    delivery.complete_last(&line, |reason| damaged(batch, number, reason))?;
                 }
                 Delivery::Sign(Box::new(delivery))
             }
@@ -186,26 +183,9 @@ impl Recorder {
     }
 }
 
-/// Why the last device of an earlier process is not completed.
-enum CompletionError {
-    /// Its assertion cannot be read.
-    Unreadable(String),
-    Failed(Box<ToolError>),
-}
-
-impl<E: Into<ToolError>> From<E> for CompletionError {
-    fn from(error: E) -> Self {
-        CompletionError::Failed(Box::new(error.into()))
-    }
-}
-
-fn damaged(batch: &Path, line: u64, reason: &str) -> ToolError {
-    LotError::Damaged {
-        path: done_file(batch),
-        line,
-        reason: reason.to_owned(),
-    }
-    .into()
+fn damaged(batch: &Path, line: u64, reason: String) -> ToolError {
+    let path = done_file(batch);
+    LotError::Damaged { path, line, reason }.into()
 }
 
 impl SignedDelivery {
@@ -221,22 +201,23 @@ impl SignedDelivery {
         })
     }
 
-    /// Completes the last device of an earlier process.
-    fn complete_last(&mut self, line: &DoneLine) -> Result<(), CompletionError> {
+    /// Completes the last device of an earlier process. `damaged` says that its line cannot be read.
+    fn complete_last(
+        &mut self,
+        line: &DoneLine,
+        damaged: impl Fn(String) -> ToolError,
+    ) -> Result<(), ToolError> {
         let Some(signed) = &line.signed else {
             return Ok(());
         };
         let identity = &line.identity;
         let (ek, name) = (&identity.ek_sha256, &identity.key_name);
         if !self.recorded.has(ek, name, &identity.hardware_id) {
-            let unreadable = |reason: String| CompletionError::Unreadable(reason);
-            let assertion = snap_assertions::decode(signed.assertion.as_bytes())
-                .map_err(|error| unreadable(error.to_string()))?;
-            let proof =
-                RawValue::from_string(signed.proof.clone()).map_err(|error| unreadable(error.to_string()))?;
+            let assertion = snap_assertions::decode(signed.assertion.as_bytes());
+            let proof = RawValue::from_string(signed.proof.clone());
             self.ledger.append(&[SignedExport {
-                assertion,
-                proof: Some(proof),
+                assertion: assertion.map_err(|error| damaged(error.to_string()))?,
+                proof: Some(proof.map_err(|error| damaged(error.to_string()))?),
             }])?;
         }
         Ok(self.output.complete(&signed.assertion, signed.output_length)?)
