@@ -1,10 +1,11 @@
 //! The page of the lot in a browser: on a screen and on a phone, light and dark.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::axe;
 use crate::device::{Ca, LineDevice};
-use crate::line::{FactoryLine, TOKEN};
+use crate::line::{FactoryLine, PASSWORD};
 use crate::succeeded;
 use crate::webdriver::Browser;
 
@@ -22,13 +23,20 @@ fn the_page_shows_the_lot() {
     let line = FactoryLine::new(&ca);
     let lot: Vec<_> = (1..=300).map(|number| format!("SN-{number}")).collect();
     fs::write(line.path("lot"), lot.join("\n")).unwrap();
-    let station = line.serve(&FactoryLine::signing(&["--ek-roots", "roots", "--expect", "lot"]));
+    let station = line.serve(&FactoryLine::signing(&[
+        "--ek-roots",
+        "roots",
+        "--expect",
+        "lot",
+        "--page-password-file",
+        "password",
+    ]));
     let browser = Browser::start();
     browser.open(&station.address);
     assert!(!source(&browser).contains("Expected"), "without a password");
     let address = station
         .address
-        .replace("https://", &format!("https://line:{TOKEN}@"));
+        .replace("https://", &format!("https://line:{PASSWORD}@"));
     browser.open(&format!("{address}/"));
     look(&browser, "empty");
     assert_eq!(figures(&browser), ["300", "0", "300", "0", "0"]);
@@ -66,9 +74,19 @@ fn look(browser: &Browser, view: &str) {
         browser.resize(width);
         for scheme in ["light", "dark"] {
             browser.prefer(scheme);
+            let picture = format!("station-{view}-{width}-{scheme}.png");
+            browser.take_picture(&screenshots().join(picture));
             let wide = browser.run(TOO_WIDE);
             assert_eq!(wide.as_array().map(Vec::len), Some(0), "{view}: {wide}");
             axe::finds_nothing(browser, view);
         }
     }
+}
+
+/// With those of the model service's pages.
+fn screenshots() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let directory = target.join("screenshots");
+    fs::create_dir_all(&directory).unwrap();
+    directory
 }

@@ -9,8 +9,9 @@ use hardware_identity::config::{MissingSettings, Settings};
 use hardware_identity::evidence::{CollectedEvidence, EvidenceMessage, NoEndorsementKey};
 use hardware_identity::export::Export;
 use hardware_identity::hardware_id::{HardwareIdError, HardwareIdSource};
-use hardware_identity::identity;
+use hardware_identity::identity::{self, IdentityError};
 use hardware_identity::time::utc_now;
+use hardware_identity::tpm::Tpm;
 use identity_key::{DigestForm, IdentityKeyError};
 use miette::Diagnostic;
 use residency::EkTemplate;
@@ -138,16 +139,10 @@ struct NoRecord(DigestForm);
 
 pub(crate) fn run(arguments: &ExportArguments, json: bool) -> Result<(), ToolError> {
     let device = LocalDevice::read(json)?;
-    let (identity, evidence) = device.open(|tpm, identity| {
-        let evidence = match &arguments.with_evidence {
-            Some(_) => Some(CollectedEvidence::read(tpm, arguments.ek_template)?),
-            None => None,
-        };
-        Ok((identity.clone(), evidence))
+    let (identity, evidence) = read_identity(&device, |tpm| match &arguments.with_evidence {
+        Some(_) => CollectedEvidence::read(tpm, arguments.ek_template).map(Some),
+        None => Ok(None),
     })?;
-    if !identity.recorded {
-        failure::warn(PROGRAM, &NoRecord(identity.record.digest_form));
-    }
     let text = match arguments.format {
         ExportFormat::Pem => identity.public_key().pem().map_err(ExportFailure::Key)?,
         ExportFormat::Json => {
@@ -163,6 +158,18 @@ pub(crate) fn run(arguments: &ExportArguments, json: bool) -> Result<(), ToolErr
         }
     };
     Ok(output::write(arguments.output.as_deref(), &text)?)
+}
+
+/// Reads the identity, and what else an export needs from the TPM. Warns if the identity has no record.
+fn read_identity<T>(
+    device: &LocalDevice,
+    mut further: impl FnMut(&mut Tpm<'_>) -> Result<T, IdentityError>,
+) -> Result<(identity::HardwareIdentity, T), ToolError> {
+    let (identity, further) = device.open(|tpm, identity| Ok((identity.clone(), further(tpm)?)))?;
+    if !identity.recorded {
+        failure::warn(PROGRAM, &NoRecord(identity.record.digest_form));
+    }
+    Ok((identity, further))
 }
 
 impl ExportHeaders {
@@ -214,13 +221,7 @@ pub(crate) fn with_evidence(
     headers: &ExportHeaders,
     template: Option<EkTemplate>,
 ) -> Result<(String, String), ToolError> {
-    let (identity, evidence) = device.open(|tpm, identity| {
-        let evidence = CollectedEvidence::read(tpm, template)?;
-        Ok((identity.clone(), evidence))
-    })?;
-    if !identity.recorded {
-        failure::warn(PROGRAM, &NoRecord(identity.record.digest_form));
-    }
+    let (identity, evidence) = read_identity(device, |tpm| CollectedEvidence::read(tpm, template))?;
     let json = headers.export(device.settings.clone(), &identity)?.document();
     let message = evidence_message(evidence, &checked(&json)?, &identity)?;
     Ok((json, message.document()))

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::mem;
 use std::path::Path;
 
-use ledger_chain::{Activation, ChainReader, SignedLine};
+use ledger_chain::{Activation, ChainReader, Fingerprint, SignedLine};
 
 use super::check::ProofProblem;
-use crate::fingerprint::Fingerprint;
 use crate::ledger::LedgerError;
 
 /// The endorsement keys and identity keys in the ledger: 150 bytes for each proof.

@@ -42,9 +42,10 @@ pub(super) async fn style() -> Response {
 pub(super) fn ask_for_password() -> Response {
     let realm = [(
         header::WWW_AUTHENTICATE,
-        "Basic realm=\"station: the password is the token\", charset=\"UTF-8\"",
+        "Basic realm=\"station\", charset=\"UTF-8\"",
     )];
-    let text = html! { p { "The password is the token of the station; the user name does not matter." } };
+    let text =
+        html! { p { "The password is in the file of --page-password-file; the user name does not matter." } };
     let page = document("Password needed", &text);
     (StatusCode::UNAUTHORIZED, policy(), realm, page).into_response()
 }
@@ -55,8 +56,8 @@ pub(super) fn lot(summary: &LotSummary) -> Response {
         (figures(summary))
         p { a.reload href="/" { "Reload" } }
         @if !summary.failed.is_empty() { (failed(&summary.failed)) }
-        @if !summary.missing.is_empty() { (missing(&summary.missing)) }
         @if !summary.done.is_empty() { (done(&summary.done)) }
+        @if !summary.missing.is_empty() { (missing(&summary.missing)) }
         @if summary.done.is_empty() && summary.failed.is_empty() {
             p.hint { "No device has come yet." }
         }
@@ -152,13 +153,13 @@ fn done(devices: &[DoneDevice]) -> Markup {
 }
 
 /// The number of devices, and how many of them are shown.
-fn caption(all: usize, most: usize) -> String {
+fn caption(all: usize, most: usize) -> Markup {
     let noun = if all == 1 { "device" } else { "devices" };
-    match all > most {
-        true => {
-            format!("{all} {noun}, of which {most} are shown; `hardware-identity station lot` prints all")
+    html! {
+        (all) " " (noun)
+        @if all > most {
+            ", of which " (most) " are shown; " code { "hardware-identity station lot" } " prints all"
         }
-        false => format!("{all} {noun}"),
     }
 }
 
@@ -172,7 +173,7 @@ fn time(text: &str) -> Markup {
 /// A table with a heading for each column on a screen, a card for each row on a phone. The roles are
 /// those that the elements have by default; some browsers drop them if cells are laid out as blocks.
 fn table<const N: usize>(
-    caption: &str,
+    caption: &Markup,
     columns: [&str; N],
     rows: impl Iterator<Item = [Markup; N]>,
 ) -> Markup {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use identity_key::DigestForm;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
-use snap_assertions::{SignOptions, Signer, Statement};
+use snap_assertions::{Assertion, SignOptions, Signer, Statement};
 
 use super::clock::now;
 use super::collect::DeviceFiles;
@@ -61,6 +61,24 @@ impl Destination {
             _ => Ok(()),
         }
     }
+
+    /// Signs the statement of a device, unless devices are collected. This may take minutes.
+    pub(super) fn sign(&self, device: &ProvenDevice) -> Result<Option<Assertion>, ToolError> {
+        let Destination::Sign { signer, .. } = self else {
+            return Ok(None);
+        };
+        let time = Timestamp::now();
+        let options = SignOptions {
+            time: u32::try_from(time.as_second()).map_err(|_| SignFailure::Time(time))?,
+            digest_form: device.identity.digest_form,
+        };
+        let signed = device.statement.sign(signer.as_ref(), &options);
+        let assertion = signed.map_err(|reason| SignFailure::NotSigned {
+            hardware_id: device.identity.hardware_id.clone(),
+            reason,
+        })?;
+        Ok(Some(assertion))
+    }
 }
 
 /// A device that has proven its key.
@@ -88,7 +106,6 @@ enum Delivery {
 }
 
 struct SignedDelivery {
-    signer: Arc<dyn Signer + Send>,
     ledger: SharedLedger,
     output: AppendedOutput,
     /// A device that is in `lot.jsonl`, but may not be in the ledger or in the output.
@@ -117,18 +134,15 @@ impl Recorder {
         let delivery = match destination {
             Destination::Collect(directory) => Delivery::Collect(directory.clone()),
             Destination::Sign {
-                signer,
                 output,
                 ledger,
                 proofs,
+                ..
             } => {
                 let ledger = SharedLedger::open(ledger, last.is_some(), proofs, wait)?;
-                let mut delivery = SignedDelivery::open(Arc::clone(signer), output, ledger, wait)?;
+                let mut delivery = SignedDelivery::open(output, ledger, wait)?;
                 if let Some((number, line)) = last {
-                    delivery.complete_last(&line).map_err(|reason| match reason {
-                        CompletionError::Unreadable(reason) => damaged(batch, number, &reason),
-                        CompletionError::Failed(error) => *error,
-                    })?;
+                    delivery.complete_last(&line, |reason| damaged(batch, number, reason))?;
                 }
                 Delivery::Sign(Box::new(delivery))
             }
@@ -151,8 +165,13 @@ impl Recorder {
         Ok(done)
     }
 
-    /// Signs or collects a proven device. A device that is done already keeps its result.
-    pub(super) fn finish(&mut self, device: ProvenDevice) -> Result<DoneDevice, NoResult> {
+    /// Records a device with its assertion, or collects it. A device that is done already keeps its
+    /// result.
+    pub(super) fn finish(
+        &mut self,
+        device: ProvenDevice,
+        assertion: Option<Assertion>,
+    ) -> Result<DoneDevice, NoResult> {
         let _locked = match &mut self.delivery {
             Delivery::Sign(delivery) => {
                 let locked = delivery.ledger.lock().map_err(ToolError::from)?;
@@ -164,14 +183,13 @@ impl Recorder {
         if let Some(done) = self.compare(&device.identity)? {
             return Ok(done.clone());
         }
-        let signed = match &mut self.delivery {
-            Delivery::Collect(directory) => {
+        let signed = match (&mut self.delivery, assertion) {
+            (Delivery::Collect(directory), _) => {
                 device.files.write(directory).map_err(ToolError::from)?;
                 None
             }
-            Delivery::Sign(delivery) => {
-                Some(delivery.sign(&device.statement, device.identity.digest_form, device.proof)?)
-            }
+            (Delivery::Sign(delivery), Some(assertion)) => Some(delivery.pend(assertion, device.proof)?),
+            (Delivery::Sign(_), None) => return Err(ToolError::from(SignFailure::Nothing).into()),
         };
         let line = DoneLine {
             time: now(),
@@ -200,81 +218,48 @@ impl Recorder {
     }
 }
 
-/// Why the last device of an earlier process is not completed.
-enum CompletionError {
-    /// Its assertion cannot be read.
-    Unreadable(String),
-    Failed(Box<ToolError>),
-}
-
-impl<E: Into<ToolError>> From<E> for CompletionError {
-    fn from(error: E) -> Self {
-        CompletionError::Failed(Box::new(error.into()))
-    }
-}
-
-fn damaged(batch: &Path, line: u64, reason: &str) -> ToolError {
-    LotError::Damaged {
-        path: done_file(batch),
-        line,
-        reason: reason.to_owned(),
-    }
-    .into()
+fn damaged(batch: &Path, line: u64, reason: String) -> ToolError {
+    let path = done_file(batch);
+    LotError::Damaged { path, line, reason }.into()
 }
 
 impl SignedDelivery {
-    fn open(
-        signer: Arc<dyn Signer + Send>,
-        output_file: &Path,
-        ledger: SharedLedger,
-        wait: Duration,
-    ) -> Result<Self, ToolError> {
+    fn open(output_file: &Path, ledger: SharedLedger, wait: Duration) -> Result<Self, ToolError> {
         ledger.refuse_as_output(output_file)?;
         Ok(SignedDelivery {
-            signer,
             ledger,
             output: AppendedOutput::open(output_file, wait)?,
             pending: None,
         })
     }
 
-    /// Completes the last device of an earlier process.
-    fn complete_last(&mut self, line: &DoneLine) -> Result<(), CompletionError> {
+    /// Completes the last device of an earlier process. `damaged` says that its line cannot be read.
+    fn complete_last(
+        &mut self,
+        line: &DoneLine,
+        damaged: impl Fn(String) -> ToolError,
+    ) -> Result<(), ToolError> {
         let Some(signed) = &line.signed else {
             return Ok(());
         };
         let _locked = self.ledger.lock()?;
         if !self.ledger.has(&line.identity) {
-            let unreadable = |reason: String| CompletionError::Unreadable(reason);
-            let assertion = snap_assertions::decode(signed.assertion.as_bytes())
-                .map_err(|error| unreadable(error.to_string()))?;
-            let proof =
-                RawValue::from_string(signed.proof.clone()).map_err(|error| unreadable(error.to_string()))?;
+            let assertion = snap_assertions::decode(signed.assertion.as_bytes());
+            let proof = RawValue::from_string(signed.proof.clone());
             self.ledger.append(&SignedExport {
-                assertion,
-                proof: Some(proof),
+                assertion: assertion.map_err(|error| damaged(error.to_string()))?,
+                proof: Some(proof.map_err(|error| damaged(error.to_string()))?),
             })?;
         }
         Ok(self.output.add(&signed.assertion, signed.output_length)?)
     }
 
-    fn sign(
+    /// The line of an assertion, and what is delivered when the line is on the disk.
+    fn pend(
         &mut self,
-        statement: &Statement,
-        digest_form: DigestForm,
+        assertion: Assertion,
         proof: Box<RawValue>,
     ) -> Result<(SignedLine, PendingAssertion), ToolError> {
-        let identity = statement.headers.get_str("hardware-id").unwrap_or_default();
-        let time = Timestamp::now();
-        let options = SignOptions {
-            time: u32::try_from(time.as_second()).map_err(|_| SignFailure::Time(time))?,
-            digest_form,
-        };
-        let signed = statement.sign(self.signer.as_ref(), &options);
-        let assertion = signed.map_err(|reason| SignFailure::NotSigned {
-            hardware_id: identity.to_owned(),
-            reason,
-        })?;
         let line = SignedLine {
             assertion: assertion.to_string(),
             proof: proof.get().to_owned(),
@@ -326,6 +311,7 @@ mod tests {
                 key_name: format!("name-{result}"),
                 ek_sha256: format!("ek-{result}"),
                 digest_form: DigestForm::Text,
+                headers_sha256: String::new(),
             };
             journal
                 .append(&DoneLine {

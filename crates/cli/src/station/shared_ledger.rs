@@ -112,6 +112,7 @@ mod tests {
             key_name: format!("name-{number}"),
             ek_sha256: format!("ek-{number}"),
             digest_form: DigestForm::Text,
+            headers_sha256: String::new(),
         }
     }
 

@@ -70,20 +70,12 @@ pub(super) fn files(batch: &Path, given: Option<(PathBuf, PathBuf)>) -> Result<(
     let (certificate, key) = (batch.join(CERTIFICATE), batch.join(KEY));
     // The certificate is written last: if it is there, so is its key.
     if !certificate.exists() {
-        make(&certificate, &key).map_err(|error| match error {
-            MakeError::File(error) => TlsError::File(error),
-            MakeError::Failed(reason) => TlsError::NotMade(reason),
-        })?;
+        make(&certificate, &key)?;
     }
     Ok((certificate, key))
 }
 
-enum MakeError {
-    File(FileError),
-    Failed(String),
-}
-
-fn make(certificate_file: &Path, key_file: &Path) -> Result<(), MakeError> {
+fn make(certificate_file: &Path, key_file: &Path) -> Result<(), TlsError> {
     let made = || -> Result<_, rcgen::Error> {
         let key = KeyPair::generate()?;
         let mut parameters = CertificateParams::new(vec![NAME.to_owned(), "localhost".to_owned()])?;
@@ -91,14 +83,14 @@ fn make(certificate_file: &Path, key_file: &Path) -> Result<(), MakeError> {
         let certificate = parameters.self_signed(&key)?;
         Ok((key.serialize_der(), certificate.der().to_vec()))
     };
-    let (key, certificate) = made().map_err(|error| MakeError::Failed(error.to_string()))?;
+    let (key, certificate) = made().map_err(|error| TlsError::NotMade(error.to_string()))?;
     for (file, label, der, mode) in [
         (key_file, "PRIVATE KEY", key, 0o600),
         (certificate_file, "CERTIFICATE", certificate, 0o644),
     ] {
         let pem = encode_string(label, LineEnding::LF, &der);
-        let pem = pem.map_err(|error| MakeError::Failed(error.to_string()))?;
-        files::write(file, pem.as_bytes(), mode).map_err(MakeError::File)?;
+        let pem = pem.map_err(|error| TlsError::NotMade(error.to_string()))?;
+        files::write(file, pem.as_bytes(), mode)?;
     }
     Ok(())
 }
