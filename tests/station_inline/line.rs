@@ -15,6 +15,9 @@ use crate::{json, succeeded};
 
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
+/// The password of the page.
+pub(crate) const PASSWORD: &str = "password-0123456789abcdef";
+
 /// The values that the settings of a device would have.
 pub(crate) const HEADERS: [&str; 6] = [
     "--issuer-id",
@@ -24,6 +27,10 @@ pub(crate) const HEADERS: [&str; 6] = [
     "--hardware-name",
     "example-box",
 ];
+
+/// What the station demands of them.
+pub(crate) const LINE_HEADERS: [&str; 4] =
+    ["--issuer-id", "example-issuer", "--hardware-name", "example-box"];
 
 /// The files of a line. The station of the batch tests has its directories and keys.
 pub(crate) struct FactoryLine {
@@ -50,9 +57,11 @@ impl FactoryLine {
     }
 
     fn of(files: Station) -> Self {
-        let token = files.path("token");
-        fs::write(&token, format!("{TOKEN}\n")).unwrap();
-        fs::set_permissions(token, fs::Permissions::from_mode(0o600)).unwrap();
+        for (name, secret) in [("token", TOKEN), ("password", PASSWORD)] {
+            let file = files.path(name);
+            fs::write(&file, format!("{secret}\n")).unwrap();
+            fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+        }
         FactoryLine { files }
     }
 
@@ -72,7 +81,7 @@ impl FactoryLine {
             "--ledger",
             "ledger.jsonl",
         ];
-        [&signing, further].concat()
+        [&signing, &LINE_HEADERS[..], further].concat()
     }
 
     /// Starts a station on a port that the system chooses.

@@ -29,6 +29,7 @@ mod outsiders;
 mod page;
 mod pipes;
 mod refusals;
+mod signatures;
 
 use std::process::Output;
 

@@ -24,7 +24,7 @@ pub(crate) fn ek_digest(evidence: &Value) -> String {
 
 impl RunningStation {
     /// What curl gets: the status and the body.
-    fn curl(&self, path: &str, arguments: &[&str]) -> (u16, String) {
+    pub(crate) fn curl(&self, path: &str, arguments: &[&str]) -> (u16, String) {
         let output = self.run_curl(path, arguments);
         assert!(output.status.success(), "{}", crate::stderr(&output));
         let text = String::from_utf8(output.stdout).unwrap();
@@ -41,7 +41,7 @@ impl RunningStation {
     }
 
     /// A request with the token and a JSON body.
-    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let token = format!("Authorization: Bearer {TOKEN}");
         let (status, body) = self.curl(path, &["-H", &token, "--data-binary", &body.to_string()]);
         (status, serde_json::from_str(&body).unwrap())
@@ -101,7 +101,7 @@ fn curl_proves_a_device_with_the_files_of_the_batch_commands() {
     other["evidence"]["hardware-id"] = json!("SN-2");
     assert_eq!(
         station.post("/v1/answer", &other).1["code"],
-        "evidence-for-other-device"
+        "lot-evidence-for-other-device"
     );
     assert!(!line.path("signed.assert").exists() || fs::read(line.path("signed.assert")).unwrap().is_empty());
     let (status, result) = station.post("/v1/answer", &request);
@@ -146,6 +146,9 @@ fn requests_that_mean_no_good() {
             true => refused(response, 422, "station-request-malformed"),
         }
     }
+    // The token is not a password of the page, which this station does not have.
+    let page = station.curl("/", &["-u", &format!("line:{TOKEN}")]);
+    refused(page, 404, "station-without-page");
     refused(station.curl("/none", &[]), 404, "station-address-unknown");
     refused(
         station.curl("/v1/challenge", &[]),

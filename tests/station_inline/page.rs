@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::axe;
 use crate::device::{Ca, LineDevice};
-use crate::line::{FactoryLine, TOKEN};
+use crate::line::{FactoryLine, PASSWORD};
 use crate::succeeded;
 use crate::webdriver::Browser;
 
@@ -23,13 +23,20 @@ fn the_page_shows_the_lot() {
     let line = FactoryLine::new(&ca);
     let lot: Vec<_> = (1..=300).map(|number| format!("SN-{number}")).collect();
     fs::write(line.path("lot"), lot.join("\n")).unwrap();
-    let station = line.serve(&FactoryLine::signing(&["--ek-roots", "roots", "--expect", "lot"]));
+    let station = line.serve(&FactoryLine::signing(&[
+        "--ek-roots",
+        "roots",
+        "--expect",
+        "lot",
+        "--page-password-file",
+        "password",
+    ]));
     let browser = Browser::start();
     browser.open(&station.address);
     assert!(!source(&browser).contains("Expected"), "without a password");
     let address = station
         .address
-        .replace("https://", &format!("https://line:{TOKEN}@"));
+        .replace("https://", &format!("https://line:{PASSWORD}@"));
     browser.open(&format!("{address}/"));
     look(&browser, "empty");
     assert_eq!(figures(&browser), ["300", "0", "300", "0", "0"]);

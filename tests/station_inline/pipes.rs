@@ -53,7 +53,7 @@ fn devices_are_proven_over_pipes_at_the_same_time() {
     other.id = "SN-4 ".to_owned();
     failed(
         &line.pipe(&arguments, &prove(&other)),
-        1,
+        3,
         "hardware-id-outer-space",
     );
     let failures = line.failures();
@@ -104,7 +104,7 @@ fn a_device_and_a_station_on_the_two_ends_of_a_pipe() {
 #[test]
 fn commands_that_are_no_device() {
     let ca = Ca::new();
-    let _device = LineDevice::new(&ca, "SN-1");
+    let device = LineDevice::new(&ca, "SN-1");
     let line = FactoryLine::new(&ca);
     let arguments = FactoryLine::signing(&["--ek-roots", "roots", "--time-limit", "2"]);
     for (script, status, code) in [
@@ -116,12 +116,25 @@ fn commands_that_are_no_device() {
         ("echo 'Welcome!'; cat", 1, "station-request-malformed"),
         (
             "echo '{\"code\":\"tpm-missing\",\"cause\":\"c\",\"advice\":\"a\"}'",
-            1,
+            3,
             "tpm-missing",
         ),
     ] {
         let command = ["sh", "-c", script].map(str::to_owned);
         failed(&line.pipe(&arguments, &command), status, code);
+    }
+    // A device that ends after its first request.
+    let ended = ["sh", "-c", "\"$@\" | head -n 1", "sh"].map(str::to_owned);
+    let arguments = FactoryLine::signing(&["--ek-roots", "roots"]);
+    let ended = line.pipe(&arguments, &[&ended[..], &prove(&device)].concat());
+    failed(&ended, 4, "device-ended");
+    let failures = line.failures();
+    for failure in [("", "tpm-missing"), ("SN-1", "device-ended")] {
+        let (id, code) = failure;
+        assert!(
+            failures.contains(&(id.to_owned(), code.to_owned())),
+            "{failures:?}"
+        );
     }
     failed(
         &line.pipe(&arguments, &["/nonexistent".to_owned()]),

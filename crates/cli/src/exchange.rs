@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ pub(crate) const ANSWER_PATH: &str = "/v1/answer";
 pub(crate) const LARGEST_REQUEST: usize = 384 * 1024;
 /// The largest response in bytes.
 pub(crate) const LARGEST_RESPONSE: usize = 64 * 1024;
+/// The longest time for a result. A person may have to type a PIN for its signature.
+pub(crate) const LONGEST_RESULT: Duration = Duration::from_secs(10 * 60);
 /// The longest code of a problem.
 const LONGEST_CODE: usize = 64;
 

@@ -5,13 +5,14 @@ use hardware_identity::export::KEY_BACKEND;
 use hardware_identity::identity::{KeyBackend, UnknownBackend};
 use identity_key::IdentityPublicKey;
 use jiff::Timestamp;
+use ledger_chain::Fingerprint;
 use miette::Diagnostic;
 use snap_assertions::types::HardwareIdentity;
 use snap_assertions::{DigestForm, HeaderError, InvalidHeaderName, Statement};
 use thiserror::Error;
 
 use crate::export_reader::{Location, UnreadableReason};
-use crate::fingerprint::{Fingerprint, UniqueFingerprints};
+use crate::fingerprint::UniqueFingerprints;
 use crate::signing_rules::{self, UnsafeIdentity};
 
 /// The headers that an export may have.

@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 mod chain;
+mod fingerprint;
 mod reader;
 mod signed_line;
 
 pub use chain::{Head, Link, sha256};
+pub use fingerprint::Fingerprint;
 pub use reader::{ChainError, ChainReader, MAX_LINE};
 pub use signed_line::{Activation, Proof, SignedLine, Unproven};

@@ -63,7 +63,7 @@ use std::{panic, process, thread};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::http::{ServeError, Server, TrustedProxies};
-use crate::import::{ImportCounts, ImportReport, Importer, Input, RecordedProofs, ReportLine};
+use crate::import::{ImportCounts, ImportReport, Importer, Input, LedgerProofs, ReportLine};
 use crate::page::Page;
 use crate::reload::Reloader;
 use crate::service::{Service, open_importer};
@@ -154,7 +154,7 @@ fn abort_if_writer_panics() {
 /// the proofs cannot be used, or the database fails.
 pub fn import(arguments: &ImportArguments) -> Result<(), Error> {
     let settings = Settings::read(&arguments.config)?;
-    let read = |ledger: &PathBuf| RecordedProofs::read(ledger, arguments.require_proofs);
+    let read = |ledger: &PathBuf| LedgerProofs::read(ledger, arguments.require_proofs);
     let proofs = arguments.proofs.as_ref().map(read).transpose()?;
     let compared = proofs.is_some();
     let inputs: Vec<_> = arguments

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use jiff::Timestamp;
+use ledger_chain::Fingerprint;
 use miette::Diagnostic;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ use crate::error::ToolError;
 use crate::export_batch::{check_exports, show};
 use crate::export_checks::{BatchChecks, CheckedExport, Defaults};
 use crate::export_reader::{Input, InputError, Location};
-use crate::fingerprint::{Fingerprint, UniqueFingerprints};
+use crate::fingerprint::UniqueFingerprints;
 use crate::output::{MODE, OutputError, unwritable};
 use crate::pipeline::{self, Workers};
 use crate::signals;

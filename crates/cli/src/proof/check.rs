@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use files::FileError;
+use ledger_chain::Fingerprint;
 use miette::Diagnostic;
 use residency::{
     Answer, AnswerError, ClaimedIdentity, CredentialError, EvidenceError, EvidenceMessage, LARGEST_EVIDENCE,
@@ -17,7 +18,7 @@ use super::record::RecordedProofs;
 use crate::error::ToolError;
 use crate::export_checks::CheckedExport;
 use crate::export_reader::{Input, Location};
-use crate::fingerprint::{Fingerprint, UniqueFingerprints};
+use crate::fingerprint::UniqueFingerprints;
 
 /// The proof of an assertion in the ledger that was signed without one.
 pub(crate) const UNPROVEN: &str = "\"none\"";

@@ -23,14 +23,15 @@ use tokio_rustls::TlsConnector;
 
 use super::StationLink;
 use super::error::ProveFailure;
-use crate::exchange::{ANSWER_PATH, CHALLENGE_PATH, DeviceRequest, LARGEST_RESPONSE, RemoteProblem};
+use crate::exchange::{
+    ANSWER_PATH, CHALLENGE_PATH, DeviceRequest, LARGEST_RESPONSE, LONGEST_RESULT, RemoteProblem,
+};
 use crate::pin::Pin;
 use crate::token::Token;
 
-/// The times for a connection, for a challenge, and for a result, before which the station signs.
+/// The times for a connection and for a challenge.
 const CONNECT: Duration = Duration::from_secs(10);
 const CHALLENGE: Duration = Duration::from_secs(30);
-const RESULT: Duration = Duration::from_secs(120);
 
 /// The address of a station.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,7 +173,7 @@ impl StationLink for StationClient {
     fn send(&mut self, request: &DeviceRequest) -> Result<Vec<u8>, ProveFailure> {
         let (path, time) = match request.answer {
             None => (CHALLENGE_PATH, CHALLENGE),
-            Some(_) => (ANSWER_PATH, RESULT),
+            Some(_) => (ANSWER_PATH, LONGEST_RESULT),
         };
         let sent = self
             .runtime

@@ -56,6 +56,7 @@ pub(crate) struct ProveArguments {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "600",
+        value_parser = clap::value_parser!(u64).range(..=86_400),
         conflicts_with = "stdio"
     )]
     wait: Option<u64>,
@@ -101,7 +102,7 @@ impl ProveArguments {
 }
 
 pub(crate) fn run(arguments: &ProveArguments, json: bool) -> Result<(), ToolError> {
-    let mut visit = Visit {
+    let mut visit = DeviceVisit {
         link: arguments.link()?,
         end: Instant::now() + Duration::from_secs(arguments.wait.unwrap_or(0)),
     };
@@ -124,13 +125,13 @@ pub(crate) fn run(arguments: &ProveArguments, json: bool) -> Result<(), ToolErro
 }
 
 /// The messages with the station.
-struct Visit {
+struct DeviceVisit {
     link: Box<dyn StationLink>,
     /// Of the attempts.
     end: Instant,
 }
 
-impl Visit {
+impl DeviceVisit {
     fn send(&mut self, request: &DeviceRequest) -> Result<Vec<u8>, ProveFailure> {
         let mut warned = false;
         loop {

@@ -1,15 +1,11 @@
 //! A station at the other end of stdin and stdout.
 
 use std::io::{self, Stdout};
-use std::time::Duration;
 
 use super::StationLink;
 use super::error::ProveFailure;
-use crate::exchange::{DeviceRequest, LARGEST_RESPONSE, RemoteProblem};
+use crate::exchange::{DeviceRequest, LARGEST_RESPONSE, LONGEST_RESULT, RemoteProblem};
 use crate::lines::{LineError, MessageLines};
-
-/// The time for a response. A person may have to type a PIN for a signature.
-const TIME: Duration = Duration::from_secs(300);
 
 /// The station.
 pub(super) struct StationPipe(MessageLines<Stdout>);
@@ -24,11 +20,11 @@ impl StationPipe {
 impl StationLink for StationPipe {
     fn send(&mut self, request: &DeviceRequest) -> Result<Vec<u8>, ProveFailure> {
         self.0.send(&request.to_json()).map_err(ProveFailure::Broken)?;
-        let line = self.0.receive(TIME).map_err(|error| match error {
+        let line = self.0.receive(LONGEST_RESULT).map_err(|error| match error {
             LineError::Ended => ProveFailure::Ended,
             LineError::Late => ProveFailure::TooSlow {
                 station: "at the other end of the pipe".to_owned(),
-                seconds: TIME.as_secs(),
+                seconds: LONGEST_RESULT.as_secs(),
             },
             LineError::Unreadable(reason) => ProveFailure::Broken(reason),
         })?;

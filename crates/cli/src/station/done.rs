@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::error::{DeviceRefusal, LotError};
 use super::journal::read_lines;
 use crate::exchange::LotOutcome;
-use crate::export_checks::ExportProblem;
-use crate::proof::ProofProblem;
 
 /// The name of the file.
 const FILE: &str = "lot.jsonl";
@@ -25,6 +23,8 @@ pub(super) struct ProvenIdentity {
     /// SHA-256 of the endorsement key.
     pub(super) ek_sha256: String,
     pub(super) digest_form: DigestForm,
+    /// SHA-256 of its headers, without the timestamp.
+    pub(super) headers_sha256: String,
 }
 
 /// A line of the file.
@@ -110,37 +110,40 @@ impl DoneDevices {
     /// The same device, if it is done already.
     ///
     /// # Errors
-    /// If another device has its hardware id, its key or its TPM, or if its digest form is not that of
-    /// the lot.
+    /// If another device has its hardware id, its key or its TPM, if its digest form is not that of the
+    /// lot, or if it was done with other headers.
     pub(super) fn compare(&self, identity: &ProvenIdentity) -> Result<Option<&DoneDevice>, DeviceRefusal> {
         let find =
             |map: &HashMap<String, usize>, key| map.get(key).and_then(|&index| self.devices.get(index));
         let same_id = find(&self.by_hardware_id, &identity.hardware_id);
-        if let Some(done) = same_id.filter(|done| done.identity == *identity) {
-            return Ok(Some(done));
+        if let Some(done) = same_id.filter(|done| done.identity.is_of_same_device(identity)) {
+            return done.compare_headers(identity).map(|()| Some(done));
         }
         if let Some(first) = same_id {
             let first = first.place();
-            return Err(ExportProblem::DuplicateHardwareId { first }.into());
+            return Err(DeviceRefusal::DuplicateHardwareId { first });
         }
         if let Some(first) = find(&self.by_key, &identity.key_name) {
             let first = first.place();
-            return Err(ExportProblem::DuplicateKey { first }.into());
+            return Err(DeviceRefusal::DuplicateKey { first });
         }
         if let Some(first) = find(&self.by_tpm, &identity.ek_sha256) {
             let first = first.place();
-            return Err(ProofProblem::DuplicateTpm { first }.into());
+            return Err(DeviceRefusal::DuplicateTpm { first });
         }
         match self.devices.first() {
-            Some(first) if first.identity.digest_form != identity.digest_form => {
-                Err(DeviceRefusal::Export(ExportProblem::MixedForms {
-                    found: identity.digest_form,
-                    batch: first.identity.digest_form,
-                    first: first.place(),
-                }))
-            }
-            _ => Ok(None),
+            Some(first) => first.compare_forms(identity).map(|()| None),
+            None => Ok(None),
         }
+    }
+}
+
+impl ProvenIdentity {
+    /// Returns true if hardware id, key and TPM are the same.
+    fn is_of_same_device(&self, other: &Self) -> bool {
+        self.hardware_id == other.hardware_id
+            && self.key_name == other.key_name
+            && self.ek_sha256 == other.ek_sha256
     }
 }
 
@@ -155,8 +158,77 @@ impl DoneDevice {
         }
     }
 
+    fn compare_forms(&self, identity: &ProvenIdentity) -> Result<(), DeviceRefusal> {
+        let (found, lot) = (identity.digest_form, self.identity.digest_form);
+        match found == lot {
+            true => Ok(()),
+            false => Err(DeviceRefusal::MixedForms {
+                found,
+                lot,
+                first: self.place(),
+            }),
+        }
+    }
+
+    /// Refuses the same device with other headers: its result would be that of the old ones.
+    fn compare_headers(&self, identity: &ProvenIdentity) -> Result<(), DeviceRefusal> {
+        self.compare_forms(identity)?;
+        match self.identity.headers_sha256 == identity.headers_sha256 {
+            true => Ok(()),
+            false => Err(DeviceRefusal::HeadersChanged { first: self.place() }),
+        }
+    }
+
     /// Where the device is, in messages.
     fn place(&self) -> String {
         format!("{FILE}:{}, {:?}", self.line, self.identity.hardware_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device whose values have one letter each: hardware id, key, TPM, headers.
+    fn device(values: [&str; 4]) -> ProvenIdentity {
+        let [hardware_id, key_name, ek_sha256, headers_sha256] = values.map(str::to_owned);
+        ProvenIdentity {
+            hardware_id,
+            key_name,
+            ek_sha256,
+            digest_form: DigestForm::Text,
+            headers_sha256,
+        }
+    }
+
+    #[test]
+    fn only_the_same_device_with_the_same_headers_is_done() {
+        let mut devices = DoneDevices::default();
+        let identity = device(["a", "a", "a", "a"]);
+        let line = DoneLine {
+            time: String::new(),
+            result: LotOutcome::Signed,
+            identity: identity.clone(),
+            signed: None,
+        };
+        devices.add(DoneDevice::new(1, &line));
+        let compare = |identity| devices.compare(&identity).map(|done| done.is_some());
+        assert!(compare(identity.clone()).unwrap());
+        assert!(!compare(device(["b", "b", "b", "a"])).unwrap());
+        let refused = |values| failure::code(&compare(device(values)).unwrap_err());
+        assert_eq!(refused(["a", "a", "a", "b"]), "lot-headers-changed");
+        assert_eq!(refused(["a", "b", "b", "a"]), "lot-duplicate-hardware-id");
+        assert_eq!(refused(["a", "a", "b", "a"]), "lot-duplicate-hardware-id");
+        assert_eq!(refused(["b", "a", "b", "a"]), "lot-duplicate-hardware-key");
+        assert_eq!(refused(["b", "b", "a", "a"]), "lot-duplicate-tpm");
+        // The same device and another one, with the other digest form.
+        for values in [["a", "a", "a", "b"], ["b", "b", "b", "a"]] {
+            let mixed = ProvenIdentity {
+                digest_form: DigestForm::Der,
+                ..device(values)
+            };
+            let refusal = compare(mixed).unwrap_err();
+            assert_eq!(failure::code(&refusal), "lot-mixed-digest-forms");
+        }
     }
 }

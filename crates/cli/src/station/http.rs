@@ -14,12 +14,13 @@ use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt as _;
 use miette::Diagnostic;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::error::{DeviceRefusal, NoResult};
 use super::failures::device_name;
-use super::limits::WrongTokens;
+use super::limits::{MOST_RESULTS, WrongTokens};
 use super::line::{InLineStation, hardware_id_in};
 use super::page;
 use super::summary::LotSummary;
@@ -39,7 +40,7 @@ enum RequestProblem {
     #[error("the token is missing or wrong")]
     #[diagnostic(
         code("station-token-wrong"),
-        help("Give device and station files with the same token; in a browser it is the password")
+        help("Give device and station files with the same token")
     )]
     Token,
     #[error("too many wrong tokens wait for a response")]
@@ -63,6 +64,14 @@ enum RequestProblem {
     #[error("the request ends too early: {0}")]
     #[diagnostic(code("station-request-incomplete"), help("Check the network, and try again"))]
     Incomplete(axum::Error),
+    #[error("the station has no page")]
+    #[diagnostic(
+        code("station-without-page"),
+        help(
+            "Start the station with --page-password-file, or run `hardware-identity station lot` beside it"
+        )
+    )]
+    NoPage,
     #[error("nothing is at this address")]
     #[diagnostic(
         code("station-address-unknown"),
@@ -91,7 +100,7 @@ impl RequestProblem {
             RequestProblem::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             RequestProblem::TooSlow => StatusCode::REQUEST_TIMEOUT,
             RequestProblem::Incomplete(_) => StatusCode::BAD_REQUEST,
-            RequestProblem::Unknown => StatusCode::NOT_FOUND,
+            RequestProblem::NoPage | RequestProblem::Unknown => StatusCode::NOT_FOUND,
             RequestProblem::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             RequestProblem::Interrupted => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -118,21 +127,27 @@ fn json(status: StatusCode, json: String) -> Response {
 pub(super) struct StationService {
     station: InLineStation,
     token: Token,
+    /// The password of the page, if there is one.
+    password: Option<Token>,
     wrong_tokens: WrongTokens,
+    /// The results that may be made.
+    results: Arc<Semaphore>,
 }
 
 impl StationService {
-    pub(super) fn new(station: InLineStation, token: Token) -> Self {
+    pub(super) fn new(station: InLineStation, token: Token, password: Option<Token>) -> Self {
         StationService {
             station,
             token,
+            password,
             wrong_tokens: WrongTokens::new(),
+            results: Arc::new(Semaphore::new(MOST_RESULTS)),
         }
     }
 
     /// Refuses a wrong token, after a while.
-    async fn check(&self, given: Option<Vec<u8>>) -> Result<(), RequestProblem> {
-        if given.is_some_and(|given| self.token.matches(&given)) {
+    async fn check(&self, token: &Token, given: Option<Vec<u8>>) -> Result<(), RequestProblem> {
+        if given.is_some_and(|given| token.matches(&given)) {
             return Ok(());
         }
         match self.wrong_tokens.slow_down().await {
@@ -171,14 +186,22 @@ async fn respond(
     let body = timeout(BODY, read(body))
         .await
         .unwrap_or(Err(RequestProblem::TooSlow));
-    if let Err(problem) = service.check(bearer_token(headers)).await {
+    if let Err(problem) = service.check(&service.token, bearer_token(headers)).await {
         return problem.into_response();
     }
     let body = match body {
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };
-    let responded = spawn_blocking(move || respond_to(&service.station, &body, has_answer));
+    // A result can wait for a signature, and must not keep the threads from other requests.
+    let turn = match has_answer {
+        true => Arc::clone(&service.results).acquire_owned().await.ok(),
+        false => None,
+    };
+    let responded = spawn_blocking(move || {
+        let _turn = turn;
+        respond_to(&service.station, &body, has_answer)
+    });
     match responded.await {
         Ok(Ok(response)) => json(StatusCode::OK, response),
         Ok(Err(NoResult::Refused(refusal))) => problem(StatusCode::UNPROCESSABLE_ENTITY, &refusal),
@@ -257,11 +280,14 @@ fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a [u8]> {
 }
 
 async fn show_lot(State(service): State<Arc<StationService>>, headers: HeaderMap) -> Response {
+    let Some(expected) = &service.password else {
+        return RequestProblem::NoPage.into_response();
+    };
     // A browser asks for the page without a password first.
     if !headers.contains_key(header::AUTHORIZATION) {
         return page::ask_for_password();
     }
-    if service.check(password(&headers)).await.is_err() {
+    if service.check(expected, password(&headers)).await.is_err() {
         return page::ask_for_password();
     }
     let read = spawn_blocking(move || LotSummary::read(service.station.directory()));

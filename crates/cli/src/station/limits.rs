@@ -15,6 +15,10 @@ const CONNECTIONS_OF_ADDRESS: usize = 64;
 const WRONG_TOKEN: Duration = Duration::from_millis(250);
 const MOST_WAITING: usize = 16;
 
+/// The most results that are made at a time, beyond which devices wait. Challenges and the page do not
+/// wait for them.
+pub(super) const MOST_RESULTS: usize = 16;
+
 /// The open connections of each address.
 #[derive(Default)]
 pub(super) struct OpenConnections(Mutex<HashMap<IpAddr, usize>>);

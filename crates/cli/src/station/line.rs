@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use files::FileError;
-use jiff::Timestamp;
+use miette::Diagnostic;
 use residency::{Answer, Challenge, ClaimedIdentity, EvidenceMessage, MessageError, VerifiedEvidence};
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -15,15 +15,16 @@ use serde_json::value::RawValue;
 use snap_assertions::Statement;
 
 use super::collect::DeviceFiles;
-use super::done::{ProvenIdentity, done_file};
-use super::error::{DeviceRefusal, NoResult};
+use super::done::{DoneDevice, ProvenIdentity, done_file};
+use super::error::{DeviceRefusal, LotError, NoResult};
 use super::expected::ExpectedDevices;
 use super::failures::Failure;
 use super::journal::Journal;
 use super::recorder::{Destination, ProvenDevice, Recorder};
+use super::reservations::Reservations;
+use super::statement::{LineHeaders, LineStatement};
 use crate::error::{PROGRAM, ToolError};
 use crate::exchange::{DeviceRequest, DeviceResult};
-use crate::export_checks::{CheckedExport, Defaults};
 use crate::proof::{ProofBatch, ProofMembers, ProofProblem, TrustArguments};
 
 /// How long a station that uses the files for moments waits for another one.
@@ -33,9 +34,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub(super) struct InLineStation {
     directory: PathBuf,
     batch: ProofBatch,
+    headers: LineHeaders,
     expected: Option<ExpectedDevices>,
     destination: Destination,
     recorder: RecorderUse,
+    /// The devices that are being signed.
+    reservations: Reservations,
 }
 
 /// How long the files of the lot are kept from other stations.
@@ -76,12 +80,13 @@ impl InLineStation {
     pub(super) fn open(
         directory: &Path,
         trust: &TrustArguments,
+        headers: LineHeaders,
         expected: Option<&Path>,
         destination: Destination,
         is_kept: bool,
     ) -> Result<Self, ToolError> {
         let batch = open_batch(directory, trust)?;
-        let expected = ExpectedDevices::open(directory, expected)?;
+        let given = expected.map(ExpectedDevices::read).transpose()?;
         let recorder = match is_kept {
             true => {
                 let recorder = Recorder::open(directory, &destination, Duration::ZERO)?;
@@ -89,12 +94,26 @@ impl InLineStation {
             }
             false => RecorderUse::Opened,
         };
+        let expected = match given {
+            Some(expected) => {
+                // The list of a station that is running must stay.
+                let _locked = match recorder {
+                    RecorderUse::Kept(_) => None,
+                    RecorderUse::Opened => Some(lock_lot(directory)?),
+                };
+                expected.keep(directory)?;
+                Some(expected)
+            }
+            None => ExpectedDevices::kept(directory)?,
+        };
         Ok(InLineStation {
             directory: directory.to_owned(),
             batch,
+            headers,
             expected,
             destination,
             recorder,
+            reservations: Reservations::default(),
         })
     }
 
@@ -115,9 +134,9 @@ impl InLineStation {
         response
     }
 
-    /// Records a refusal for the lot.
-    pub(super) fn record(&self, hardware_id: &str, refusal: &DeviceRefusal) {
-        let failure = Failure::new(hardware_id, refusal);
+    /// Records for the lot why a device has no result.
+    pub(super) fn record(&self, hardware_id: &str, reason: &dyn Diagnostic) {
+        let failure = Failure::new(hardware_id, reason);
         let recorded = self.with_recorder(|recorder| Ok(recorder.record(failure)?));
         if let Err(error) = recorded {
             failure::report(PROGRAM, &error);
@@ -141,7 +160,7 @@ impl InLineStation {
             .map_err(ProofProblem::from);
         checked.map_err(DeviceRefusal::from)?;
         let proven = self.proven(device, request, answer)?;
-        let done = self.with_recorder(|recorder| recorder.finish(proven))?;
+        let done = self.finish(proven)?;
         Ok(DeviceResult {
             result: done.result,
             hardware_id: done.identity.hardware_id,
@@ -150,22 +169,27 @@ impl InLineStation {
         })
     }
 
+    /// Signs and records a device, unless it is done. Other devices do not wait for the signature: a
+    /// person may have to type a PIN for it.
+    fn finish(&self, device: ProvenDevice) -> Result<DoneDevice, NoResult> {
+        let _reserved = self.reservations.wait_for(&device.identity);
+        let done = self.with_recorder(|recorder| Ok(recorder.compare(&device.identity)?.cloned()))?;
+        if let Some(done) = done {
+            return Ok(done);
+        }
+        let assertion = self.destination.sign(&device)?;
+        self.with_recorder(|recorder| recorder.finish(device, assertion))
+    }
+
     /// The checks that need no other device.
     fn check(&self, request: &DeviceRequest) -> Result<CheckedDevice, DeviceRefusal> {
-        let defaults = Defaults {
-            revision: None,
-            time: Timestamp::now(),
-            // The proof shows the backend.
-            required_backend: None,
-        };
-        let export = CheckedExport::new(request.export.get(), &defaults);
-        let digest_form = export.digest_form();
-        if let Some(problem) = export.problems.into_iter().next() {
-            return Err(problem.into());
-        }
-        let malformed = || DeviceRefusal::Malformed("the export has no identity".to_owned());
-        let (hardware_id, key) = export.identity.ok_or_else(malformed)?;
-        let statement = Statement::from_json(&export.statement).map_err(|_| malformed())?;
+        let LineStatement {
+            statement,
+            hardware_id,
+            key,
+            digest_form,
+            headers_sha256,
+        } = LineStatement::new(request.export.get(), &self.headers)?;
         if self
             .expected
             .as_ref()
@@ -190,7 +214,8 @@ impl InLineStation {
                 hardware_id,
                 key_name: hex::encode(&evidence.key_name),
                 ek_sha256: hex::encode(evidence.endorsement_key_sha256()),
-                digest_form: digest_form.ok_or_else(malformed)?,
+                digest_form,
+                headers_sha256,
             },
             key,
             evidence,
@@ -265,8 +290,13 @@ fn open_batch(directory: &Path, trust: &TrustArguments) -> Result<ProofBatch, To
         path: directory.to_owned(),
         reason,
     })?;
-    let _locked = Journal::open(&done_file(directory), LONGEST_WAIT, |_, _: IgnoredAny| {})?;
+    let _locked = lock_lot(directory)?;
     Ok(ProofBatch::open_or_create(directory, trust)?)
+}
+
+/// Keeps other stations from the lot.
+fn lock_lot(directory: &Path) -> Result<Journal, LotError> {
+    Journal::open(&done_file(directory), LONGEST_WAIT, |_, _: IgnoredAny| {})
 }
 
 /// The hardware id that an export claims; empty if it has none.

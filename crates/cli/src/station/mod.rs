@@ -15,8 +15,11 @@ mod output;
 mod page;
 mod pipe;
 mod recorder;
+mod reservations;
 mod serve;
 mod server;
+mod shared_ledger;
+mod statement;
 mod summary;
 mod tls;
 
@@ -35,6 +38,8 @@ use crate::sign::LedgerOfOneBatch;
 use crate::signing_key::SignerArguments;
 use line::InLineStation;
 use recorder::Destination;
+use shared_ledger::KnownProofs;
+use statement::LineHeaders;
 
 /// Prove devices on the line, each in one visit: over the network (serve) or over a pipe (pipe); and show
 /// what a lot has reached (lot)
@@ -60,6 +65,8 @@ struct LineArguments {
     batch: PathBuf,
     #[command(flatten)]
     trust: TrustArguments,
+    #[command(flatten)]
+    headers: LineHeaders,
     /// The hardware ids of the lot: one on each line, or the first column of CSV. Others are refused. The
     /// list is kept with the batch
     #[arg(long, value_name = "FILE")]
@@ -91,12 +98,14 @@ impl LineArguments {
                 signer: Arc::from(self.signer.open()?),
                 output: output.clone(),
                 ledger: self.ledger(),
+                proofs: KnownProofs::default(),
             },
             (directory, _) => Destination::Collect(directory.clone().unwrap_or_default()),
         };
         InLineStation::open(
             &self.batch,
             &self.trust,
+            self.headers.clone(),
             self.expect.as_deref(),
             destination,
             is_kept,

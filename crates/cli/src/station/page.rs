@@ -42,9 +42,10 @@ pub(super) async fn style() -> Response {
 pub(super) fn ask_for_password() -> Response {
     let realm = [(
         header::WWW_AUTHENTICATE,
-        "Basic realm=\"station: the password is the token\", charset=\"UTF-8\"",
+        "Basic realm=\"station\", charset=\"UTF-8\"",
     )];
-    let text = html! { p { "The password is the token of the station; the user name does not matter." } };
+    let text =
+        html! { p { "The password is in the file of --page-password-file; the user name does not matter." } };
     let page = document("Password needed", &text);
     (StatusCode::UNAUTHORIZED, policy(), realm, page).into_response()
 }

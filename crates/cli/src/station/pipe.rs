@@ -45,7 +45,8 @@ pub(super) struct PipeArguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  hardware-identity station pipe --batch batch-7 --ek-roots tpm-roots/ --key issuer.pem \\
+  hardware-identity station pipe --batch batch-7 --ek-roots tpm-roots/ \\
+    --issuer-id your-account-id --hardware-name example-box --key issuer.pem \\
     --output signed.assert --ledger station.jsonl -- ssh device sudo hardware-identity prove --stdio
   hardware-identity station pipe --batch batch-7 --ek-roots tpm-roots/ --collect collected \\
     -- ssh device sudo hardware-identity prove --stdio
@@ -89,10 +90,18 @@ pub(crate) enum PipeFailure {
 impl PipeFailure {
     pub(crate) fn status(&self) -> Status {
         match self {
-            PipeFailure::Refused(_) => Status::BadInput,
-            PipeFailure::NotStarted { .. } => Status::BadInput,
+            PipeFailure::Refused(DeviceRefusal::Device(_)) => Status::Device,
+            PipeFailure::Refused(_) | PipeFailure::NotStarted { .. } => Status::BadInput,
             PipeFailure::Ended | PipeFailure::Late(_) | PipeFailure::Broken(_) => Status::Service,
         }
+    }
+
+    /// Returns true if the device did not say why it has no result.
+    fn is_of_conversation(&self) -> bool {
+        matches!(
+            self,
+            PipeFailure::Ended | PipeFailure::Late(_) | PipeFailure::Broken(_)
+        )
     }
 }
 
@@ -101,8 +110,9 @@ pub(super) fn run(arguments: &PipeArguments, json: bool) -> Result<(), ToolError
     let end = Instant::now() + Duration::from_secs(arguments.time_limit);
     let visit = |reader: Box<dyn Read + Send>, writer: Box<dyn Write>| {
         let lines = MessageLines::new(reader, writer, LARGEST_REQUEST).map_err(PipeFailure::Broken)?;
-        let mut visit = Visit {
+        let mut visit = StationVisit {
             station: &station,
+            hardware_id: String::new(),
             lines,
             end,
             limit: arguments.time_limit,
@@ -125,27 +135,39 @@ pub(super) fn run(arguments: &PipeArguments, json: bool) -> Result<(), ToolError
 }
 
 /// The messages of one device.
-struct Visit<'a, W> {
+struct StationVisit<'a, W> {
     station: &'a InLineStation,
+    /// As the device gave it; empty until then.
+    hardware_id: String,
     lines: MessageLines<W>,
     end: Instant,
     /// In seconds.
     limit: u64,
 }
 
-impl<W: Write> Visit<'_, W> {
+impl<W: Write> StationVisit<'_, W> {
+    /// Proves the device. What it was refused for is recorded, and so is a visit that ends early.
     fn run(&mut self) -> Result<DeviceResult, ToolError> {
-        let mut hardware_id = String::new();
+        let result = self.answer_requests();
+        if let Err(ToolError::Pipe(failure)) = &result
+            && failure.is_of_conversation()
+        {
+            self.station.record(&self.hardware_id, failure);
+        }
+        result
+    }
+
+    fn answer_requests(&mut self) -> Result<DeviceResult, ToolError> {
         for _ in 0..MOST_REQUESTS {
             let line = self.receive()?;
             let request = match read(&line) {
                 Ok(request) => request,
                 Err(refusal) => {
-                    self.station.record(&hardware_id, &refusal);
+                    self.station.record(&self.hardware_id, &refusal);
                     return Err(self.refuse(refusal));
                 }
             };
-            hardware_id = hardware_id_in(&request.export);
+            self.hardware_id = hardware_id_in(&request.export);
             match self.station.respond(&request) {
                 Ok(response) => {
                     self.send(&response.to_json())?;

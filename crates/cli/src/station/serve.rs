@@ -14,14 +14,15 @@ use tokio::net::TcpListener;
 
 use super::LineArguments;
 use super::http::{self, StationService};
+use super::limits::MOST_RESULTS;
 use super::server::Server;
 use super::tls::{self, TlsError};
 use crate::error::ToolError;
 use crate::output;
 use crate::token::{Token, TokenError};
 
-/// The threads that check and sign, beyond which devices wait.
-const THREADS: usize = 16;
+/// The threads that check and sign. [`MOST_RESULTS`] of them may wait for signatures.
+const THREADS: usize = MOST_RESULTS + 4;
 /// How long running signatures may take after a signal.
 const LAST_SIGNATURES: Duration = Duration::from_secs(10);
 
@@ -32,9 +33,13 @@ pub(super) struct ServeArguments {
     /// The address to listen on, such as 192.0.2.1:8660; with port 0 the system chooses one
     #[arg(long, value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// The file with the token that devices send, and the password of the page for any user name
+    /// The file with the token that devices send
     #[arg(long, value_name = "FILE")]
     token_file: PathBuf,
+    /// The file with the password of the page, for any user name; without it the station has no page. It
+    /// must not be the token: a browser does not know the pin, and sends it to whoever answers
+    #[arg(long, value_name = "FILE")]
+    page_password_file: Option<PathBuf>,
     #[command(flatten)]
     line: LineArguments,
     /// The certificate of the station in PEM; without it the station makes a key and a certificate in the
@@ -49,7 +54,8 @@ pub(super) struct ServeArguments {
 const EXAMPLES: &str = "\
 Examples:
   hardware-identity station serve --listen 192.0.2.1:8660 --token-file token --batch batch-7 \\
-    --ek-roots tpm-roots/ --expect lot-7.csv --key issuer.pem --output signed.assert --ledger station.jsonl
+    --ek-roots tpm-roots/ --expect lot-7.csv --issuer-id your-account-id --hardware-name example-box \\
+    --key issuer.pem --output signed.assert --ledger station.jsonl
   hardware-identity station serve --listen 192.0.2.1:8660 --token-file token --batch batch-7 \\
     --ek-roots tpm-roots/ --collect collected
 
@@ -65,6 +71,12 @@ pub(crate) enum ServeFailure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Tls(#[from] TlsError),
+    #[error("the password of the page is the token")]
+    #[diagnostic(
+        code("page-password-is-token"),
+        help("Create another one with `openssl rand -hex 32`: a browser sends it to whoever answers")
+    )]
+    PasswordIsToken,
     #[error("cannot listen on {address}: {reason}")]
     #[diagnostic(
         code("station-cannot-listen"),
@@ -82,7 +94,7 @@ pub(crate) enum ServeFailure {
 impl ServeFailure {
     pub(crate) fn status(&self) -> Status {
         match self {
-            ServeFailure::Token(_) | ServeFailure::Tls(_) => Status::BadInput,
+            ServeFailure::Token(_) | ServeFailure::Tls(_) | ServeFailure::PasswordIsToken => Status::BadInput,
             ServeFailure::Listen { .. } => Status::Service,
             ServeFailure::Runtime(_) => Status::Internal,
         }
@@ -91,11 +103,19 @@ impl ServeFailure {
 
 pub(super) fn run(arguments: &ServeArguments) -> Result<(), ToolError> {
     let token = Token::read(&arguments.token_file).map_err(ServeFailure::from)?;
+    let password = arguments.page_password_file.as_deref().map(Token::read);
+    let password = password.transpose().map_err(ServeFailure::from)?;
+    if password
+        .as_ref()
+        .is_some_and(|password| password.matches(token.as_str().as_bytes()))
+    {
+        return Err(ServeFailure::PasswordIsToken.into());
+    }
     let station = arguments.line.open(true)?;
     let given = arguments.tls_certificate.clone().zip(arguments.tls_key.clone());
     let (certificate, key) = tls::files(station.directory(), given).map_err(ServeFailure::from)?;
     let (acceptor, pin) = tls::acceptor(&certificate, &key).map_err(ServeFailure::from)?;
-    let router = http::router(Arc::new(StationService::new(station, token)));
+    let router = http::router(Arc::new(StationService::new(station, token, password)));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(THREADS)
@@ -108,7 +128,7 @@ pub(super) fn run(arguments: &ServeArguments) -> Result<(), ToolError> {
         server.run(listener).await;
         Ok(())
     });
-    // A signature that takes longer is completed by the next start.
+    // A device whose signature takes longer comes again.
     runtime.shutdown_timeout(LAST_SIGNATURES);
     served
 }

@@ -19,13 +19,14 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
 use super::limits::{OpenConnection, OpenConnections};
+use crate::exchange::LONGEST_RESULT;
 
 /// The time for a handshake, for the head of a request, and between two requests.
 const HEAD: Duration = Duration::from_secs(10);
 /// The longest pause of a client that reads a response.
 const WRITE: Duration = Duration::from_secs(10);
-/// The longest time of a connection. A person may have to type a PIN for a signature.
-const CONNECTION: Duration = Duration::from_secs(10 * 60);
+/// The longest time of a connection.
+const CONNECTION: Duration = LONGEST_RESULT;
 /// How long running requests may take after a signal.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 /// The pause after an error that would repeat at once, such as a full table of file descriptors.

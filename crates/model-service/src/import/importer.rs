@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::error::{ImportError, RefusalReason};
 use super::input::Input;
-use super::proofs::{ProofStatus, RecordedProofs};
+use super::proofs::{LedgerProofs, ProofStatus};
 use super::read::{self, QUEUE, VerifiedChunk};
 use super::report::{ImportOutcome, ImportReport, ReportLine, ReportWriter};
 use super::verify::{RefusedAssertion, Verifier};
@@ -38,7 +38,7 @@ pub(crate) struct Importer {
     pub(crate) digest_forms: Vec<DigestForm>,
     pub(crate) duplicate_hardware_ids: DuplicateHardwareIds,
     /// The proofs that the identities are compared with.
-    pub(crate) proofs: Option<RecordedProofs>,
+    pub(crate) proofs: Option<LedgerProofs>,
     /// True when the service ends: an import then stores nothing.
     pub(crate) stopped: Arc<AtomicBool>,
 }

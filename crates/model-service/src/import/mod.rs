@@ -13,5 +13,5 @@ pub use arguments::ImportArguments;
 pub(crate) use error::ImportError;
 pub(crate) use importer::Importer;
 pub(crate) use input::Input;
-pub(crate) use proofs::RecordedProofs;
+pub(crate) use proofs::LedgerProofs;
 pub(crate) use report::{ImportCounts, ImportOutcome, ImportReport, ImportSummary, ReportLine};

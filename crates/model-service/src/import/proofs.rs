@@ -3,14 +3,10 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use ledger_chain::{ChainError, ChainReader, SignedLine};
+use ledger_chain::{ChainError, ChainReader, Fingerprint, SignedLine};
 use serde::{Deserialize, Serialize};
 
 use super::error::RefusalReason;
-
-/// The first half of a SHA-256 digest, which keeps the memory for a large ledger small.
-type Fingerprint = [u8; 16];
 
 /// What a ledger has for an identity.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -45,7 +41,7 @@ impl ProofStatus {
 
 /// The proofs in a ledger.
 #[derive(Debug, Default)]
-pub(crate) struct RecordedProofs {
+pub(crate) struct LedgerProofs {
     hardware_ids: HashSet<Fingerprint>,
     /// Of hardware-id and key digest together.
     identities: HashSet<Fingerprint>,
@@ -53,7 +49,7 @@ pub(crate) struct RecordedProofs {
     pub(super) required: bool,
 }
 
-impl RecordedProofs {
+impl LedgerProofs {
     /// Reads the ledger that `hardware-identity sign` wrote, and checks its chain.
     ///
     /// # Errors
@@ -66,8 +62,10 @@ impl RecordedProofs {
         ChainReader::default().read(ledger, |line| {
             let line = SignedLine::read(line).map_err(|error| error.to_string())?;
             if line.activation().is_some() {
-                proofs.hardware_ids.insert(fingerprint(&[&line.hardware_id]));
-                let identity = fingerprint(&[&line.hardware_id, &line.key_digest]);
+                proofs
+                    .hardware_ids
+                    .insert(Fingerprint::of_strings(&[&line.hardware_id]));
+                let identity = Fingerprint::of_strings(&[&line.hardware_id, &line.key_digest]);
                 proofs.identities.insert(identity);
             }
             Ok(())
@@ -76,22 +74,18 @@ impl RecordedProofs {
     }
 
     pub(super) fn status(&self, hardware_id: &str, key_digest: &str) -> ProofStatus {
-        if self.identities.contains(&fingerprint(&[hardware_id, key_digest])) {
+        if self
+            .identities
+            .contains(&Fingerprint::of_strings(&[hardware_id, key_digest]))
+        {
             ProofStatus::Recorded
-        } else if self.hardware_ids.contains(&fingerprint(&[hardware_id])) {
+        } else if self
+            .hardware_ids
+            .contains(&Fingerprint::of_strings(&[hardware_id]))
+        {
             ProofStatus::OtherKey
         } else {
             ProofStatus::None
         }
     }
-}
-
-/// The fingerprint of strings without zero bytes.
-fn fingerprint(parts: &[&str]) -> Fingerprint {
-    let mut half = Fingerprint::default();
-    let digest = digest(&SHA256, parts.join("\0").as_bytes());
-    half.iter_mut()
-        .zip(digest.as_ref())
-        .for_each(|(to, from)| *to = *from);
-    half
 }
