@@ -1,6 +1,6 @@
 //! Signatures that take long.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
@@ -21,6 +21,15 @@ const KEY_MANAGER: &str = concat!(
     "/crates/cli/tests/signers/key-manager.sh \"$@\"\n"
 );
 
+/// Tells the key manager to make both signatures, also when the test fails.
+struct Told<'a>(&'a File);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.write_all(b"\n\n").unwrap();
+    }
+}
+
 #[test]
 fn others_do_not_wait_for_a_signature() {
     let line = FactoryLine::without_roots();
@@ -30,11 +39,8 @@ fn others_do_not_wait_for_a_signature() {
     fs::set_permissions(line.path("key-manager"), fs::Permissions::from_mode(0o755)).unwrap();
     line.shell("mkfifo asked told");
     // Opened for both, so that neither end waits for the other.
-    let mut told = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(line.path("told"))
-        .unwrap();
+    let told = OpenOptions::new().read(true).write(true).open(line.path("told"));
+    let told = told.unwrap();
     let arguments = [
         "--batch",
         "batch",
@@ -51,6 +57,7 @@ fn others_do_not_wait_for_a_signature() {
     ];
     let station = line.serve(&[&arguments[..], &LINE_HEADERS].concat());
     thread::scope(|scope| {
+        let told = Told(&told);
         let first = scope.spawn(|| line.prove(&station, &devices[0], &[]));
         fs::read(line.path("asked")).unwrap();
         let request = json!({
@@ -67,7 +74,7 @@ fn others_do_not_wait_for_a_signature() {
         // The other device is signed at the same time.
         let second = scope.spawn(|| line.prove(&station, &devices[1], &[]));
         fs::read(line.path("asked")).unwrap();
-        told.write_all(b"\n\n").unwrap();
+        drop(told);
         succeeded(&first.join().unwrap());
         succeeded(&second.join().unwrap());
     });
