@@ -74,6 +74,8 @@ impl LineStatement {
         let defaults = Defaults {
             revision: None,
             time: Timestamp::now(),
+            // The proof shows the backend.
+            required_backend: None,
         };
         let export = CheckedExport::new(export, &defaults);
         let digest_form = export.digest_form();
