@@ -58,12 +58,13 @@ fn what_the_last_device_lacks_is_completed() {
     let result = json(&line.prove(&station, &devices[1], &[]));
     station.kill();
     let after = files.map(read);
-    // Killed after the line of the lot, after that of the ledger, and within the output.
-    let middle = before[0].len() + (after[0].len() - before[0].len()) / 2;
+    // Killed after the line of the lot, within that of the ledger, after it, and within the output.
+    let middle = |file: usize| before[file].len() + (after[file].len() - before[file].len()) / 2;
     for (output, ledger) in [
-        (&before[0][..], &before[1]),
+        (&before[0][..], &before[1][..]),
+        (&before[0], &after[1][..middle(1)]),
         (&before[0], &after[1]),
-        (&after[0][..middle], &after[1]),
+        (&after[0][..middle(0)], &after[1]),
     ] {
         fs::write(line.path("signed.assert"), output).unwrap();
         fs::write(line.path("ledger.jsonl"), ledger).unwrap();
@@ -84,9 +85,25 @@ fn what_the_last_device_lacks_is_completed() {
     assert_eq!(verified(&line.path("signed.assert")), 2);
     succeeded(&line.files.tool(&["ledger", "verify", "ledger.jsonl"]));
 
+    // An output that was lost.
+    let again = line
+        .files
+        .tool(&["station", "lot", "--batch", "batch", "--assertions"]);
+    succeeded(&again);
+    assert_eq!(again.stdout, read("signed.assert").as_bytes());
+
     // Only one station at a time, and no damaged lot.
     failed(&line.not_served(&arguments), 1, "lot-busy");
     station.kill();
+    let collect = [
+        "--batch",
+        "batch",
+        "--ek-list",
+        "list.csv",
+        "--collect",
+        "collected",
+    ];
+    failed(&line.not_served(&collect), 1, "lot-destination-differs");
     fs::write(line.path("batch/lot.jsonl"), "{}\n").unwrap();
     failed(&line.not_served(&arguments), 1, "lot-damaged");
 }

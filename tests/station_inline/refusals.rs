@@ -99,9 +99,17 @@ fn devices_that_are_not_what_they_claim() {
     succeeded(&line.prove(&station, &other, &[]));
     assert!(line.failures().iter().all(|(id, _)| id != "SN-2"));
     assert_eq!(verified(&line.path("signed.assert")), 2);
-    station.kill();
 
-    // The same ledger in another batch.
+    // A second station for the batch does not change the list of the first one.
+    fs::write(line.path("lot-2"), "SN-7\n").unwrap();
+    let second = FactoryLine::signing(&["--ek-roots", "roots", "--expect", "lot-2"]);
+    failed(&line.not_served(&second), 1, "lot-busy");
+    assert_eq!(line.lot()["missing"], serde_json::json!(["SN-3"]));
+
+    // Another batch with the same ledger, at the same time, but not with the same output.
+    let mut same_output = second.clone();
+    same_output[1] = "batch-2";
+    failed(&line.not_served(&same_output), 1, "output-busy");
     let other_batch = [
         "--batch",
         "batch-2",
@@ -111,10 +119,13 @@ fn devices_that_are_not_what_they_claim() {
         "second.assert",
     ];
     let further = ["--ledger", "ledger.jsonl", "--ek-roots", "roots"];
-    let station = line.serve(&[&other_batch[..], &LINE_HEADERS, &further].concat());
-    failed(&line.prove(&station, &other, &[]), 1, "lot-proof-recorded");
+    let second = line.serve(&[&other_batch[..], &LINE_HEADERS, &further].concat());
+    failed(&line.prove(&second, &other, &[]), 1, "lot-proof-recorded");
     other.id = "SN-9".to_owned();
-    failed(&line.prove(&station, &other, &[]), 1, "tpm-recorded");
+    failed(&line.prove(&second, &other, &[]), 1, "tpm-recorded");
+    let third = LineDevice::new(&ca, "SN-3");
+    succeeded(&line.prove(&station, &third, &[]));
+    failed(&line.prove(&second, &third, &[]), 1, "lot-proof-recorded");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod fingerprint;
 mod issuer_key;
 mod ledger;
 mod lines;
+mod lock;
 mod output;
 mod pin;
 mod pipeline;

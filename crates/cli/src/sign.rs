@@ -8,6 +8,7 @@ use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use clap::{ArgGroup, Args};
@@ -235,7 +236,7 @@ fn open_ledger(arguments: &SignArguments, default: Option<&PathBuf>) -> Result<O
     let Some(path) = arguments.ledger.as_ref().or(default) else {
         return Ok(None);
     };
-    let ledger = Ledger::open(path)?;
+    let ledger = Ledger::open(path, Duration::ZERO)?;
     ledger.refuse_as_output(arguments.output.as_deref())?;
     Ok(Some(ledger))
 }

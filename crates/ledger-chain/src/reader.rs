@@ -1,6 +1,7 @@
 //! The lines of a ledger, read from its start, with their chain checked.
 
-use std::io::{self, BufRead, BufReader, Read as _};
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use files::FileError;
@@ -61,15 +62,36 @@ impl ChainReader {
     pub fn read(
         &mut self,
         path: &Path,
+        take: impl FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<(), ChainError> {
+        self.read_part(path, 0..u64::MAX, take)
+    }
+
+    /// As [`ChainReader::read`], for the lines between two offsets in bytes: those that were added to a
+    /// file after it was read up to the first one.
+    ///
+    /// # Errors
+    /// As those of [`ChainReader::read`].
+    pub fn read_part(
+        &mut self,
+        path: &Path,
+        part: Range<u64>,
         mut take: impl FnMut(&[u8]) -> Result<(), String>,
     ) -> Result<(), ChainError> {
-        let mut reader = BufReader::new(files::open(path)?);
-        for number in 1.. {
+        let failed = |reason| ChainError::Failed {
+            path: path.to_owned(),
+            reason,
+        };
+        let mut file = files::open(path)?;
+        file.seek(SeekFrom::Start(part.start)).map_err(failed)?;
+        let mut reader = BufReader::new(file.take(part.end.saturating_sub(part.start)));
+        let first = match &self.last {
+            Some((_, last)) if part.start > 0 => last + 1,
+            _ => 1,
+        };
+        for number in first.. {
             let mut line = Vec::new();
-            read_line(&mut reader, &mut line).map_err(|reason| ChainError::Failed {
-                path: path.to_owned(),
-                reason,
-            })?;
+            read_line(&mut reader, &mut line).map_err(failed)?;
             match line.pop() {
                 None => break,
                 Some(b'\n') => self.add(path, number, &line)?,

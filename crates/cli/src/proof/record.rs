@@ -1,6 +1,7 @@
 //! The proofs in the station's ledger.
 
 use std::collections::HashMap;
+use std::mem;
 use std::path::Path;
 
 use ledger_chain::{Activation, ChainReader, Fingerprint, SignedLine};
@@ -14,6 +15,9 @@ pub(crate) struct RecordedProofs {
     proofs: Vec<RecordedProof>,
     /// The index of the last proof with an endorsement key, and of that with an identity key.
     by_key: HashMap<Fingerprint, usize>,
+    chain: ChainReader,
+    /// Of what was read, in bytes.
+    length: u64,
 }
 
 /// A line with a proof.
@@ -33,14 +37,31 @@ impl RecordedProofs {
     /// count as none.
     pub(crate) fn read(ledger: &Path) -> Result<Self, LedgerError> {
         let mut recorded = RecordedProofs::default();
-        ChainReader::default().read(ledger, |line| {
+        recorded.update(ledger, u64::MAX)?;
+        Ok(recorded)
+    }
+
+    /// Reads what was added to a ledger that has this length in bytes now. After an error nothing counts
+    /// as read.
+    pub(crate) fn update(&mut self, ledger: &Path, length: u64) -> Result<(), LedgerError> {
+        let mut recorded = mem::take(self);
+        if length < recorded.length {
+            return Err(LedgerError::Changed(ledger.to_owned()));
+        }
+        let (added, mut chain) = (recorded.length..length, mem::take(&mut recorded.chain));
+        chain.read_part(ledger, added, |line| {
             let line = SignedLine::read(line).map_err(|error| error.to_string())?;
             if let Some(proof) = line.activation() {
                 recorded.add(&line, proof);
             }
             Ok(())
         })?;
-        Ok(recorded)
+        *self = RecordedProofs {
+            chain,
+            length,
+            ..recorded
+        };
+        Ok(())
     }
 
     fn add(&mut self, line: &SignedLine, proof: &Activation) {

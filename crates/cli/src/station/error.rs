@@ -11,7 +11,7 @@ use snap_assertions::SignError;
 use thiserror::Error;
 
 use crate::error::ToolError;
-use crate::exchange::RemoteProblem;
+use crate::exchange::{LotOutcome, RemoteProblem};
 use crate::export_checks::ExportProblem;
 use crate::proof::ProofProblem;
 
@@ -30,6 +30,22 @@ pub(crate) enum LotError {
         help("Stop the other station, or start this one with another batch; `fuser {}` shows it", .0.display())
     )]
     Busy(PathBuf),
+    #[error("another station is using the output {}", .0.display())]
+    #[diagnostic(
+        code("output-busy"),
+        help("Name another file with --output; `fuser {}` shows the station", .0.display())
+    )]
+    OutputBusy(PathBuf),
+    #[error("the devices of the batch {} are {found}, and this station would have {wanted} ones", batch.display())]
+    #[diagnostic(
+        code("lot-destination-differs"),
+        help("Start the station as before, with --collect or with a signing key, or with another batch")
+    )]
+    Destination {
+        batch: PathBuf,
+        found: LotOutcome,
+        wanted: LotOutcome,
+    },
     #[error("line {line} of {} is damaged: {reason}", path.display())]
     #[diagnostic(
         code("lot-damaged"),

@@ -1,6 +1,8 @@
 //! The hardware ids that a lot is expected to have, in the file `expected.txt` of the batch.
 
 use std::collections::HashSet;
+use std::io;
+use std::iter;
 use std::path::Path;
 
 use identity_key::is_hardware_id;
@@ -22,17 +24,23 @@ pub(super) struct ExpectedDevices {
 }
 
 impl ExpectedDevices {
-    /// Reads the list of the command line and keeps it with the batch. Without one it reads the list
-    /// that was kept, if there is one.
-    pub(super) fn open(batch: &Path, given: Option<&Path>) -> Result<Option<Self>, LotError> {
-        let Some(given) = given else {
-            return ExpectedDevices::kept(batch);
+    /// Keeps the list with the batch, whose lot must be locked.
+    pub(super) fn keep(&self, batch: &Path) -> Result<(), LotError> {
+        // With quotes, as a hardware id may have a comma or begin with `#`, and with a heading, as it
+        // may be one.
+        let mut writer = csv::WriterBuilder::new()
+            .quote_style(csv::QuoteStyle::Always)
+            .from_writer(Vec::new());
+        let path = batch.join(FILE);
+        let failed = |reason: io::Error| LotError::Failed {
+            path: path.clone(),
+            reason,
         };
-        let expected = ExpectedDevices::read(given)?;
-        let mut text = expected.ids.join("\n");
-        text.push('\n');
-        files::write(&batch.join(FILE), text.as_bytes(), 0o644)?;
-        Ok(Some(expected))
+        for id in iter::once(HEADINGS[0]).chain(self.ids.iter().map(String::as_str)) {
+            writer.write_record([id]).map_err(|error| failed(error.into()))?;
+        }
+        let text = writer.into_inner().map_err(|error| failed(error.into_error()))?;
+        Ok(files::write(&path, &text, 0o644)?)
     }
 
     /// The list that was kept with the batch.
@@ -43,7 +51,8 @@ impl ExpectedDevices {
         }
     }
 
-    fn read(path: &Path) -> Result<Self, LotError> {
+    /// Reads a list of lines or CSV.
+    pub(super) fn read(path: &Path) -> Result<Self, LotError> {
         let text = files::read(path, LARGEST_LIST)?;
         let malformed = |reason| LotError::Expected {
             path: path.to_owned(),
@@ -100,16 +109,31 @@ mod tests {
             "Hardware-ID,MAC\r\nSN-1,00:01\r\n\"SN-2\"\r\n# SN-3\n",
         ] {
             fs::write(&path, text).unwrap();
-            let expected = ExpectedDevices::open(directory.path(), Some(&path))
-                .unwrap()
-                .unwrap();
+            let expected = ExpectedDevices::read(&path).unwrap();
             assert_eq!(expected.all(), ["SN-1", "SN-2"], "{text}");
             assert!(expected.has("SN-2") && !expected.has("SN-3"));
-            let kept = ExpectedDevices::open(directory.path(), None).unwrap().unwrap();
+            expected.keep(directory.path()).unwrap();
+            let kept = ExpectedDevices::kept(directory.path()).unwrap().unwrap();
             assert_eq!(kept.all(), expected.all());
         }
         fs::write(&path, "SN-1\nSN\u{7}\n").unwrap();
-        let refused = ExpectedDevices::open(directory.path(), Some(&path));
+        let refused = ExpectedDevices::read(&path);
         assert!(matches!(refused, Err(LotError::Expected { .. })));
+    }
+
+    #[test]
+    fn every_hardware_id_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("list");
+        fs::write(
+            &path,
+            "hardware-id\nhardware-id\n\"SN,1\"\n\"#SN-2\"\n\"a\"\"b\"\nSN 3\n",
+        )
+        .unwrap();
+        let expected = ExpectedDevices::read(&path).unwrap();
+        assert_eq!(expected.all(), ["hardware-id", "SN,1", "#SN-2", "a\"b", "SN 3"]);
+        expected.keep(directory.path()).unwrap();
+        let kept = ExpectedDevices::kept(directory.path()).unwrap().unwrap();
+        assert_eq!(kept.all(), expected.all());
     }
 }

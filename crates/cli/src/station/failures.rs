@@ -78,8 +78,8 @@ impl LastFailures {
         failures.insert(failure.hardware_id.clone(), failure);
     }
 
-    fn sorted(self) -> Vec<Failure> {
-        let mut failures: Vec<_> = self.0.into_values().collect();
+    fn sorted(&self) -> Vec<Failure> {
+        let mut failures: Vec<_> = self.0.values().cloned().collect();
         failures.sort_by(|one, other| (&one.time, &one.hardware_id).cmp(&(&other.time, &other.hardware_id)));
         failures
     }
@@ -136,9 +136,8 @@ impl Failures {
 
     /// Writes a new file with the last refusal of each device.
     fn shorten(&mut self) -> Result<(), LotError> {
-        let last = std::mem::take(&mut self.last).sorted();
         let mut text = Vec::new();
-        for failure in &last {
+        for failure in &self.last.sorted() {
             // Strings can always be written.
             text.extend(serde_json::to_vec(failure).unwrap_or_default());
             text.push(b'\n');
@@ -178,6 +177,25 @@ mod tests {
         assert!(text.lines().count() <= 2 * MOST_DEVICES);
         let read = read_failures(directory.path(), &DoneDevices::default()).unwrap();
         let expected: Vec<_> = (all - MOST_DEVICES..all).map(failure).collect();
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn failures_stay_if_a_shorter_file_cannot_be_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut failures = Failures::open(directory.path()).unwrap();
+        for number in 0..2 * MOST_DEVICES {
+            failures.record(failure(number)).unwrap();
+        }
+        // In the place of the file that is written first.
+        let new = directory.path().join(format!(".{FILE}.new"));
+        fs::create_dir(&new).unwrap();
+        let last = 2 * MOST_DEVICES;
+        assert!(failures.record(failure(last)).is_err());
+        fs::remove_dir(new).unwrap();
+        failures.record(failure(last)).unwrap();
+        let read = read_failures(directory.path(), &DoneDevices::default()).unwrap();
+        let expected: Vec<_> = (last + 1 - MOST_DEVICES..=last).map(failure).collect();
         assert_eq!(read, expected);
     }
 

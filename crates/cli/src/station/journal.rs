@@ -1,22 +1,20 @@
 //! An append-only file of JSON lines in the directory of a batch, written by one program at a time.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::LotError;
+use crate::lock::lock;
 
 /// Permission bits of a new file.
 const MODE: u32 = 0o600;
 /// The longest line in bytes: an assertion in JSON, with escapes.
 const LONGEST_LINE: u64 = 1 << 20;
-/// The pause between two attempts to lock a file.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// A file of lines that this process alone writes.
 pub(super) struct Journal {
@@ -39,7 +37,11 @@ impl Journal {
         take: impl FnMut(u64, T),
     ) -> Result<Self, LotError> {
         let file = files::open_to_append(path, MODE)?;
-        lock(&file, path, wait)?;
+        match lock(&file, wait) {
+            Ok(true) => {}
+            Ok(false) => return Err(LotError::Busy(path.to_owned())),
+            Err(reason) => return Err(failed(path, reason)),
+        }
         let length = read_lines(path, take)?;
         let mut journal = Journal {
             path: path.to_owned(),
@@ -82,26 +84,14 @@ impl Journal {
     }
 
     fn failed(&self, reason: io::Error) -> LotError {
-        LotError::Failed {
-            path: self.path.clone(),
-            reason,
-        }
+        failed(&self.path, reason)
     }
 }
 
-/// Locks a file, and waits for another program that has it.
-pub(super) fn lock(file: &File, path: &Path, wait: Duration) -> Result<(), LotError> {
-    let end = Instant::now() + wait;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(PAUSE),
-            Err(TryLockError::WouldBlock) => return Err(LotError::Busy(path.to_owned())),
-            Err(TryLockError::Error(reason)) => {
-                let path = path.to_owned();
-                return Err(LotError::Failed { path, reason });
-            }
-        }
+fn failed(path: &Path, reason: io::Error) -> LotError {
+    LotError::Failed {
+        path: path.to_owned(),
+        reason,
     }
 }
 
@@ -120,10 +110,7 @@ pub(super) fn read_lines<T: DeserializeOwned>(
     for number in 1.. {
         line.clear();
         let read = (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line);
-        let read = read.map_err(|reason| LotError::Failed {
-            path: path.to_owned(),
-            reason,
-        })?;
+        let read = read.map_err(|reason| failed(path, reason))?;
         if line.last() != Some(&b'\n') {
             break;
         }
@@ -141,6 +128,7 @@ pub(super) fn read_lines<T: DeserializeOwned>(
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::thread;
 
     use super::*;
 

@@ -16,7 +16,7 @@ use snap_assertions::Statement;
 
 use super::collect::DeviceFiles;
 use super::done::{DoneDevice, ProvenIdentity, done_file};
-use super::error::{DeviceRefusal, NoResult};
+use super::error::{DeviceRefusal, LotError, NoResult};
 use super::expected::ExpectedDevices;
 use super::failures::Failure;
 use super::journal::Journal;
@@ -86,13 +86,25 @@ impl InLineStation {
         is_kept: bool,
     ) -> Result<Self, ToolError> {
         let batch = open_batch(directory, trust)?;
-        let expected = ExpectedDevices::open(directory, expected)?;
+        let given = expected.map(ExpectedDevices::read).transpose()?;
         let recorder = match is_kept {
             true => {
                 let recorder = Recorder::open(directory, &destination, Duration::ZERO)?;
                 RecorderUse::Kept(Box::new(Mutex::new(recorder)))
             }
             false => RecorderUse::Opened,
+        };
+        let expected = match given {
+            Some(expected) => {
+                // The list of a station that is running must stay.
+                let _locked = match recorder {
+                    RecorderUse::Kept(_) => None,
+                    RecorderUse::Opened => Some(lock_lot(directory)?),
+                };
+                expected.keep(directory)?;
+                Some(expected)
+            }
+            None => ExpectedDevices::kept(directory)?,
         };
         Ok(InLineStation {
             directory: directory.to_owned(),
@@ -278,8 +290,13 @@ fn open_batch(directory: &Path, trust: &TrustArguments) -> Result<ProofBatch, To
         path: directory.to_owned(),
         reason,
     })?;
-    let _locked = Journal::open(&done_file(directory), LONGEST_WAIT, |_, _: IgnoredAny| {})?;
+    let _locked = lock_lot(directory)?;
     Ok(ProofBatch::open_or_create(directory, trust)?)
+}
+
+/// Keeps other stations from the lot.
+fn lock_lot(directory: &Path) -> Result<Journal, LotError> {
+    Journal::open(&done_file(directory), LONGEST_WAIT, |_, _: IgnoredAny| {})
 }
 
 /// The hardware id that an export claims; empty if it has none.

@@ -18,6 +18,7 @@ mod recorder;
 mod reservations;
 mod serve;
 mod server;
+mod shared_ledger;
 mod statement;
 mod summary;
 mod tls;
@@ -37,6 +38,7 @@ use crate::sign::LedgerOfOneBatch;
 use crate::signing_key::SignerArguments;
 use line::InLineStation;
 use recorder::Destination;
+use shared_ledger::KnownProofs;
 use statement::LineHeaders;
 
 /// Prove devices on the line, each in one visit: over the network (serve) or over a pipe (pipe); and show
@@ -96,6 +98,7 @@ impl LineArguments {
                 signer: Arc::from(self.signer.open()?),
                 output: output.clone(),
                 ledger: self.ledger(),
+                proofs: KnownProofs::default(),
             },
             (directory, _) => Destination::Collect(directory.clone().unwrap_or_default()),
         };

@@ -20,10 +20,9 @@ use super::error::{DeviceRefusal, LotError, NoResult};
 use super::failures::{Failure, Failures};
 use super::journal::Journal;
 use super::output::AppendedOutput;
+use super::shared_ledger::{KnownProofs, SharedLedger};
 use crate::error::{PROGRAM, ToolError};
 use crate::exchange::LotOutcome;
-use crate::ledger::Ledger;
-use crate::proof::RecordedProofs;
 use crate::recorded_output::SignedExport;
 use crate::sign::{DerForm, SignFailure};
 
@@ -35,12 +34,34 @@ pub(super) enum Destination {
         signer: Arc<dyn Signer + Send>,
         output: PathBuf,
         ledger: PathBuf,
+        /// Of the ledger.
+        proofs: KnownProofs,
     },
     /// The messages to a directory.
     Collect(PathBuf),
 }
 
 impl Destination {
+    fn outcome(&self) -> LotOutcome {
+        match self {
+            Destination::Sign { .. } => LotOutcome::Signed,
+            Destination::Collect(_) => LotOutcome::Collected,
+        }
+    }
+
+    /// Refuses a lot whose devices have another destination: the last one may not be complete.
+    fn check(&self, batch: &Path, done: &DoneDevices) -> Result<(), LotError> {
+        let wanted = self.outcome();
+        match done.all().last() {
+            Some(last) if last.result != wanted => Err(LotError::Destination {
+                batch: batch.to_owned(),
+                found: last.result,
+                wanted,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Signs the statement of a device, unless devices are collected. This may take minutes.
     pub(super) fn sign(&self, device: &ProvenDevice) -> Result<Option<Assertion>, ToolError> {
         let Destination::Sign { signer, .. } = self else {
@@ -85,9 +106,7 @@ enum Delivery {
 }
 
 struct SignedDelivery {
-    ledger: Ledger,
-    /// The proofs of all batches when the ledger was opened.
-    recorded: RecordedProofs,
+    ledger: SharedLedger,
     output: AppendedOutput,
     /// A device that is in `lot.jsonl`, but may not be in the ledger or in the output.
     pending: Option<PendingAssertion>,
@@ -95,20 +114,32 @@ struct SignedDelivery {
 
 struct PendingAssertion {
     export: SignedExport,
+    /// That of the output before it.
+    output_length: u64,
     is_recorded: bool,
 }
 
 impl Recorder {
     /// Opens the files and completes the last device. Waits up to `wait` for another station.
     pub(super) fn open(batch: &Path, destination: &Destination, wait: Duration) -> Result<Self, ToolError> {
+        if let Destination::Sign { ledger, proofs, .. } = destination {
+            proofs.read_ahead(ledger);
+        }
         let (mut done, mut last) = (DoneDevices::default(), None);
         let journal = Journal::open(&done_file(batch), wait, |number, line: DoneLine| {
             done.add(DoneDevice::new(number, &line));
             last = Some((number, line));
         })?;
+        destination.check(batch, &done)?;
         let delivery = match destination {
             Destination::Collect(directory) => Delivery::Collect(directory.clone()),
-            Destination::Sign { output, ledger, .. } => {
+            Destination::Sign {
+                output,
+                ledger,
+                proofs,
+                ..
+            } => {
+                let ledger = SharedLedger::open(ledger, last.is_some(), proofs, wait)?;
                 let mut delivery = SignedDelivery::open(output, ledger, wait)?;
                 if let Some((number, line)) = last {
                     delivery.complete_last(&line, |reason| damaged(batch, number, reason))?;
@@ -129,8 +160,7 @@ impl Recorder {
     pub(super) fn compare(&self, identity: &ProvenIdentity) -> Result<Option<&DoneDevice>, DeviceRefusal> {
         let done = self.done.compare(identity)?;
         if let (None, Delivery::Sign(delivery)) = (done, &self.delivery) {
-            let (ek, name) = (&identity.ek_sha256, &identity.key_name);
-            delivery.recorded.compare(ek, name, &identity.hardware_id, None)?;
+            delivery.ledger.compare(identity)?;
         }
         Ok(done)
     }
@@ -142,9 +172,14 @@ impl Recorder {
         device: ProvenDevice,
         assertion: Option<Assertion>,
     ) -> Result<DoneDevice, NoResult> {
-        if let Delivery::Sign(delivery) = &mut self.delivery {
-            delivery.deliver()?;
-        }
+        let _locked = match &mut self.delivery {
+            Delivery::Sign(delivery) => {
+                let locked = delivery.ledger.lock().map_err(ToolError::from)?;
+                delivery.deliver()?;
+                Some(locked)
+            }
+            Delivery::Collect(_) => None,
+        };
         if let Some(done) = self.compare(&device.identity)? {
             return Ok(done.clone());
         }
@@ -189,13 +224,10 @@ fn damaged(batch: &Path, line: u64, reason: String) -> ToolError {
 }
 
 impl SignedDelivery {
-    fn open(output_file: &Path, ledger: &Path, wait: Duration) -> Result<Self, ToolError> {
-        let ledger = Ledger::open(ledger)?;
-        let recorded = RecordedProofs::read(ledger.path())?;
-        ledger.refuse_as_output(Some(output_file))?;
+    fn open(output_file: &Path, ledger: SharedLedger, wait: Duration) -> Result<Self, ToolError> {
+        ledger.refuse_as_output(output_file)?;
         Ok(SignedDelivery {
             ledger,
-            recorded,
             output: AppendedOutput::open(output_file, wait)?,
             pending: None,
         })
@@ -210,17 +242,16 @@ impl SignedDelivery {
         let Some(signed) = &line.signed else {
             return Ok(());
         };
-        let identity = &line.identity;
-        let (ek, name) = (&identity.ek_sha256, &identity.key_name);
-        if !self.recorded.has(ek, name, &identity.hardware_id) {
+        let _locked = self.ledger.lock()?;
+        if !self.ledger.has(&line.identity) {
             let assertion = snap_assertions::decode(signed.assertion.as_bytes());
             let proof = RawValue::from_string(signed.proof.clone());
-            self.ledger.append(&[SignedExport {
+            self.ledger.append(&SignedExport {
                 assertion: assertion.map_err(|error| damaged(error.to_string()))?,
                 proof: Some(proof.map_err(|error| damaged(error.to_string()))?),
-            }])?;
+            })?;
         }
-        Ok(self.output.complete(&signed.assertion, signed.output_length)?)
+        Ok(self.output.add(&signed.assertion, signed.output_length)?)
     }
 
     /// The line of an assertion, and what is delivered when the line is on the disk.
@@ -240,6 +271,7 @@ impl SignedDelivery {
         };
         let pending = PendingAssertion {
             export,
+            output_length: line.output_length,
             is_recorded: false,
         };
         Ok((line, pending))
@@ -251,11 +283,53 @@ impl SignedDelivery {
             return Ok(());
         };
         if !pending.is_recorded {
-            self.ledger.append(std::slice::from_ref(&pending.export))?;
+            self.ledger.append(&pending.export)?;
             pending.is_recorded = true;
         }
-        self.output.append(&pending.export.assertion.to_string())?;
+        self.output
+            .add(&pending.export.assertion.to_string(), pending.output_length)?;
         self.pending = None;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lot_has_one_destination() {
+        let directory = tempfile::tempdir().unwrap();
+        let batch = directory.path();
+        let collect = Destination::Collect(batch.join("collected"));
+        let open = || Recorder::open(batch, &collect, Duration::ZERO).map(drop);
+        open().unwrap();
+        for result in [LotOutcome::Collected, LotOutcome::Signed] {
+            let mut journal = Journal::open(&done_file(batch), Duration::ZERO, |_, _: DoneLine| {}).unwrap();
+            let identity = ProvenIdentity {
+                hardware_id: format!("SN-{result}"),
+                key_name: format!("name-{result}"),
+                ek_sha256: format!("ek-{result}"),
+                digest_form: DigestForm::Text,
+                headers_sha256: String::new(),
+            };
+            journal
+                .append(&DoneLine {
+                    time: now(),
+                    result,
+                    identity,
+                    signed: None,
+                })
+                .unwrap();
+            drop(journal);
+            let opened = open();
+            match result {
+                LotOutcome::Collected => opened.unwrap(),
+                LotOutcome::Signed => assert!(
+                    matches!(opened, Err(ToolError::Lot(LotError::Destination { .. }))),
+                    "{opened:?}"
+                ),
+            }
+        }
     }
 }
