@@ -173,7 +173,7 @@ impl InLineStation {
     /// person may have to type a PIN for it.
     fn finish(&self, device: ProvenDevice) -> Result<DoneDevice, NoResult> {
         let _reserved = self.reservations.wait_for(&device.identity);
-        let done = self.with_recorder(|recorder| Ok(recorder.compare(&device.identity)?.cloned()))?;
+        let done = self.with_recorder(|recorder| recorder.find_done(&device.identity))?;
         if let Some(done) = done {
             return Ok(done);
         }

@@ -165,6 +165,17 @@ impl Recorder {
         Ok(done)
     }
 
+    /// The same device, if it is done. An assertion that is pending, maybe its own, is delivered before.
+    pub(super) fn find_done(&mut self, identity: &ProvenIdentity) -> Result<Option<DoneDevice>, NoResult> {
+        if let Delivery::Sign(delivery) = &mut self.delivery
+            && delivery.pending.is_some()
+        {
+            let _locked = delivery.ledger.lock().map_err(ToolError::from)?;
+            delivery.deliver()?;
+        }
+        Ok(self.compare(identity)?.cloned())
+    }
+
     /// Records a device with its assertion, or collects it. A device that is done already keeps its
     /// result.
     pub(super) fn finish(
@@ -295,7 +306,76 @@ impl SignedDelivery {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use snap_assertions::LocalSigner;
+
     use super::*;
+
+    const ISSUER: &[u8] = include_bytes!("../../../snap-assertions/tests/vectors/issuer.pk8");
+    const EXPORT: &str = include_str!("../../../snap-assertions/tests/vectors/hardware-identity-p256.json");
+
+    fn proven_device() -> ProvenDevice {
+        let statement = Statement::from_json(EXPORT).unwrap();
+        let proof = r#"{"batch":"b","template":"L-1","ek-sha256":"ek","key-name":"name"}"#;
+        ProvenDevice {
+            identity: ProvenIdentity {
+                hardware_id: statement.headers.get_str("hardware-id").unwrap().to_owned(),
+                key_name: "name".to_owned(),
+                ek_sha256: "ek".to_owned(),
+                digest_form: DigestForm::Text,
+                headers_sha256: String::new(),
+            },
+            statement,
+            proof: RawValue::from_string(proof.to_owned()).unwrap(),
+            files: DeviceFiles {
+                stem: String::new(),
+                export: String::new(),
+                evidence: String::new(),
+                challenge: String::new(),
+                answer: String::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn a_device_is_not_done_before_its_assertion_is_delivered() {
+        let directory = tempfile::tempdir().unwrap();
+        let batch = directory.path();
+        let outputs = batch.join("outputs");
+        fs::create_dir(&outputs).unwrap();
+        let destination = Destination::Sign {
+            signer: Arc::new(LocalSigner::from_der(ISSUER).unwrap()),
+            output: outputs.join("signed.assert"),
+            ledger: batch.join("ledger.jsonl"),
+            proofs: KnownProofs::default(),
+        };
+        let mut recorder = Recorder::open(batch, &destination, Duration::ZERO).unwrap();
+        let device = proven_device();
+        let identity = device.identity.clone();
+        assert!(recorder.find_done(&identity).unwrap().is_none());
+        let assertion = destination.sign(&device).unwrap().unwrap();
+        let text = assertion.to_string();
+        // The device is in the lot, and the output cannot be written.
+        let Delivery::Sign(delivery) = &mut recorder.delivery else {
+            panic!("not signed");
+        };
+        let (signed, pending) = delivery.pend(assertion, device.proof).unwrap();
+        delivery.pending = Some(pending);
+        let line = DoneLine {
+            time: now(),
+            result: LotOutcome::Signed,
+            identity: device.identity,
+            signed: Some(signed),
+        };
+        recorder.done.add(DoneDevice::new(1, &line));
+        fs::remove_dir_all(&outputs).unwrap();
+        recorder.find_done(&identity).unwrap_err();
+        fs::create_dir(&outputs).unwrap();
+        let done = recorder.find_done(&identity).unwrap().unwrap();
+        assert_eq!(done.result, LotOutcome::Signed);
+        assert_eq!(fs::read_to_string(outputs.join("signed.assert")).unwrap(), text);
+    }
 
     #[test]
     fn a_lot_has_one_destination() {
