@@ -16,7 +16,7 @@ const MAX_BATCH: usize = 128;
 
 /// The least time between the starts of two batches of a kind: under load, when more requests gather
 /// in it, the database has less to do for each of them. A request that comes alone does not wait.
-const SPACING: Duration = Duration::from_millis(20);
+const SPACING: Duration = Duration::from_millis(10);
 
 /// Runs a batch: a result for each input, in the same order.
 pub(super) type RunBatch<I, O> =
