@@ -22,6 +22,9 @@ use crate::store::{
 const LOCK: i64 = 0x696D_706F_7274;
 /// How long an import waits for another one before it looks whether it has to end.
 const WAIT: &str = "1s";
+/// What else the transaction sets: its batches are large and joined with each other.
+const JOINS: &str =
+    "SET LOCAL lock_timeout = DEFAULT; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
 /// After how many identities an import analyzes the tables, and by which factor that grows.
 const FIRST_ANALYSIS: usize = 1024;
 const BETWEEN_ANALYSES: usize = 8;
@@ -97,7 +100,7 @@ impl PostgresStore {
             let begin =
                 format!("BEGIN; SET LOCAL lock_timeout = '{WAIT}'; SELECT pg_advisory_xact_lock({LOCK})");
             client.batch_execute(&begin).await.map_err(running)?;
-            client.batch_execute("SET LOCAL lock_timeout = DEFAULT").await?;
+            client.batch_execute(JOINS).await?;
             // One import at a time, so that no number is missing.
             let add = "INSERT INTO imports SELECT coalesce(max(number), 0) + 1, $1, '', '', 0, 0, 0, 0
                 FROM imports RETURNING number";
