@@ -12,18 +12,18 @@ use failure::Diagnostic;
 use hardware_identity::config::{OPTION, Settings};
 use hardware_identity::environment::SnapEnvironment;
 use hardware_identity::evidence::{CollectedEvidence, EvidenceMessage};
-use hardware_identity::identity::{
-    self, HardwareIdentity, IdentityError, OpenKey, RecordDirectory, WithTpmKey,
-};
+use hardware_identity::identity::{self, HardwareIdentity, IdentityError, RecordDirectory, WithTpm};
 use hardware_identity::retry::RetryBudget;
 use hardware_identity::snapctl::{self, SystemMode};
 use hardware_identity::start::start;
-use hardware_identity::tpm::{TpmDeadline, TpmError};
+use hardware_identity::tpm::{Tpm, TpmDeadline, TpmError};
 use thiserror::Error;
 
 const PROGRAM: &str = "install-device";
 
 type Outcome = Result<(), Box<dyn Diagnostic>>;
+/// Reports that the TPM hangs, and returns the exit status. Boxed to keep the hook small.
+type ReportTimeout = Box<dyn Fn(TpmError) -> i32 + Send + Sync>;
 
 /// The hook runs in a mode in which nothing is installed.
 #[derive(Debug, Error, Diagnostic)]
@@ -103,16 +103,16 @@ impl Installation {
         let wanted = self.settings.factory_export()?;
         let target = self.settings.factory.export.clone();
         let needs_evidence = wanted.is_some() && self.settings.factory.evidence;
-        let report = move |error: TpmError| {
+        let report = Box::new(move |error| {
             failure::report(PROGRAM, &error);
             if let Some(target) = &target {
                 target.announce_failure(&failure::line(&error));
             }
             1
-        };
+        });
         let mut collected = None;
-        let mut collect = |key: &mut dyn OpenKey<'_>| {
-            collected = Some(CollectedEvidence::read(key, None)?);
+        let mut collect = |tpm: &mut Tpm<'_>| {
+            collected = Some(CollectedEvidence::read(tpm, None)?);
             Ok(())
         };
         let identity = match needs_evidence {
@@ -136,10 +136,10 @@ impl Installation {
     /// is only a warning: prepare-device can make the identity too, and an installed device can
     /// report what is wrong with its TPM or token.
     fn make_early(&self) -> Outcome {
-        let outcome = self.make(|error| {
+        let outcome = self.make(Box::new(|error| {
             failure::warn(PROGRAM, &Postponed(error.into()));
             0
-        });
+        }));
         match outcome {
             Err(error) if error.is_of_other_identity() => return Err(error.into()),
             Err(error) => failure::warn(PROGRAM, &Postponed(error)),
@@ -153,26 +153,23 @@ impl Installation {
         if self.records.load()?.is_none() {
             failure::warn(PROGRAM, &NoRecord);
         }
-        self.make(|error| {
+        self.make(Box::new(|error| {
             failure::report(PROGRAM, &error);
             1
-        })?;
+        }))?;
         Ok(())
     }
 
     /// Makes the identity. If the TPM hangs, `report` reports the error and returns the exit status.
-    fn make(
-        &self,
-        report: impl Fn(TpmError) -> i32 + Send + Sync + 'static,
-    ) -> Result<HardwareIdentity, IdentityError> {
+    fn make(&self, report: ReportTimeout) -> Result<HardwareIdentity, IdentityError> {
         self.make_with(report, None)
     }
 
     /// Makes the identity, and calls `in_tpm` with its key.
     fn make_with(
         &self,
-        report: impl Fn(TpmError) -> i32 + Send + Sync + 'static,
-        in_tpm: Option<&mut WithTpmKey<'_>>,
+        report: ReportTimeout,
+        in_tpm: Option<&mut WithTpm<'_>>,
     ) -> Result<HardwareIdentity, IdentityError> {
         let parameters = self.settings.identity();
         let deadline = TpmDeadline::of_hook(report);

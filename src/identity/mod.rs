@@ -37,7 +37,7 @@ pub use warning::IdentityWarning;
 
 use crate::pkcs11::Pkcs11Settings;
 use crate::retry::RetryBudget;
-use crate::tpm::{PersistentHandle, Tcti};
+use crate::tpm::{PersistentHandle, Tcti, Tpm};
 
 /// The values that making and opening an identity need.
 #[derive(Clone, Debug)]
@@ -126,10 +126,10 @@ pub fn ensure(
     ensure_with(parameters, budget, records, None)
 }
 
-/// What [`ensure_with`] does with a key in a TPM.
-pub type WithTpmKey<'w> = dyn FnMut(&mut dyn OpenKey<'_>) -> Result<(), IdentityError> + 'w;
+/// What [`ensure_with`] does with the TPM of the key.
+pub type WithTpm<'w> = dyn FnMut(&mut Tpm<'_>) -> Result<(), IdentityError> + 'w;
 
-/// Makes or finds the identity as [`ensure`], and calls `in_tpm` with the key before the record is
+/// Makes or finds the identity as [`ensure`], and calls `in_tpm` with its TPM before the record is
 /// written, again if the connection to the TPM breaks.
 ///
 /// # Errors
@@ -139,7 +139,7 @@ pub fn ensure_with(
     parameters: &IdentityParameters,
     budget: &mut RetryBudget,
     records: &RecordDirectory,
-    in_tpm: Option<&mut WithTpmKey<'_>>,
+    in_tpm: Option<&mut WithTpm<'_>>,
 ) -> Result<HardwareIdentity, IdentityError> {
     if in_tpm.is_some() && parameters.backend != KeyBackend::Tpm {
         return Err(IdentityError::NotInTpm);

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{
     HardwareIdentity, IdentityError, IdentityParameters, KeyCheck, KeyReference, OpenKey, Record,
-    RecordDirectory, WithTpmKey,
+    RecordDirectory, WithTpm,
 };
 use crate::retry::RetryBudget;
 use crate::tpm::{EndorsementKey, Key, KeyName, Persisted, Tpm, TpmError, with_tpm};
@@ -18,7 +18,7 @@ pub(super) fn ensure(
     budget: &mut RetryBudget,
     records: &RecordDirectory,
     record: Option<&Record>,
-    mut work: Option<&mut WithTpmKey<'_>>,
+    mut work: Option<&mut WithTpm<'_>>,
 ) -> Result<HardwareIdentity, IdentityError> {
     let recorded = record.map(RecordedKey::of).transpose()?;
     with_tpm(&parameters.tcti, budget, |tpm| {
@@ -27,9 +27,9 @@ pub(super) fn ensure(
             parameters,
             records: Some(records),
         };
-        let (identity, key) = lookup.ensure(recorded.clone())?;
+        let (identity, _) = lookup.ensure(recorded.clone())?;
         if let Some(work) = &mut work {
-            work(&mut TpmKey { tpm, key: &key })?;
+            work(tpm)?;
         }
         Ok(identity)
     })

@@ -52,6 +52,14 @@ pub(crate) use template::is_name_of;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+/// No TPM: this build has no backend for it.
+#[cfg(not(feature = "tpm"))]
+#[derive(Debug)]
+pub struct Tpm<'t>(
+    pub(crate) std::convert::Infallible,
+    std::marker::PhantomData<&'t ()>,
+);
+
 /// The version of the template for new identities.
 pub const TEMPLATE_VERSION: u32 = 1;
 

@@ -143,7 +143,7 @@ struct NoRecord(DigestForm);
 pub(crate) fn run(arguments: &ExportArguments, json: bool) -> Result<(), ToolError> {
     let device = LocalDevice::read(json)?;
     let (identity, evidence) = read_identity(&device, |key| match &arguments.with_evidence {
-        Some(_) => CollectedEvidence::read(key, arguments.ek_template).map(Some),
+        Some(_) => CollectedEvidence::read(key.tpm()?.tpm, arguments.ek_template).map(Some),
         None => Ok(None),
     })?;
     let text = match arguments.format {
@@ -224,7 +224,8 @@ pub(crate) fn with_evidence(
     headers: &ExportHeaders,
     template: Option<EkTemplate>,
 ) -> Result<(String, String), ToolError> {
-    let (identity, evidence) = read_identity(device, |key| CollectedEvidence::read(key, template))?;
+    let (identity, evidence) =
+        read_identity(device, |key| CollectedEvidence::read(key.tpm()?.tpm, template))?;
     let json = headers.export(device.settings.clone(), &identity)?.document();
     let message = evidence_message(evidence, &checked(&json)?, &identity)?;
     Ok((json, message.document()))
