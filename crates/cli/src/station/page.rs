@@ -4,12 +4,12 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
 use maud::{DOCTYPE, Markup, html};
+use pages::table;
 
 use super::done::DoneDevice;
 use super::failures::Failure;
 use super::summary::LotSummary;
 
-const STYLE: &str = include_str!("style.css");
 /// The most rows of a list; `station lot` prints all.
 const MOST_ROWS: usize = 200;
 /// The most devices in the list of those that were proven last.
@@ -35,7 +35,7 @@ fn policy() -> HeaderMap {
 
 pub(super) async fn style() -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/css; charset=utf-8")];
-    (policy(), content_type, STYLE).into_response()
+    (policy(), content_type, pages::STYLE).into_response()
 }
 
 /// The response that lets a browser ask for the password.
@@ -168,34 +168,4 @@ fn time(text: &str) -> Markup {
     let (date, clock) = text.split_once('T').unwrap_or((text, ""));
     let clock = clock.split(['.', 'Z']).next().unwrap_or_default();
     html! { time datetime=(text) { (date) " " (clock) } }
-}
-
-/// A table with a heading for each column on a screen, a card for each row on a phone. The roles are
-/// those that the elements have by default; some browsers drop them if cells are laid out as blocks.
-fn table<const N: usize>(
-    caption: &Markup,
-    columns: [&str; N],
-    rows: impl Iterator<Item = [Markup; N]>,
-) -> Markup {
-    html! {
-        table role="table" {
-            caption { (caption) }
-            thead role="rowgroup" {
-                tr role="row" { @for column in columns { th scope="col" role="columnheader" { (column) } } }
-            }
-            tbody role="rowgroup" {
-                @for row in rows {
-                    tr role="row" {
-                        @for (index, (column, cell)) in columns.iter().zip(row).enumerate() {
-                            @if index == 0 {
-                                th scope="row" role="rowheader" data-label=(column) { div { (cell) } }
-                            } @else {
-                                td role="cell" data-label=(column) { div { (cell) } }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
 }

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use pages::table;
 
 use super::cells::{count, counted};
-use super::table::table;
 use crate::store::DayCounts;
 
 /// The height of the bars and that of the labels below them, in pixels. The width is in percent, so

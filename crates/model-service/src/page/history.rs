@@ -1,10 +1,10 @@
 //! Changes by administrators, in the histories of identities and serials.
 
 use maud::{Markup, html};
+use pages::table;
 
 use super::cells::{counted, foreign, foreign_up_to, time};
 use super::serial;
-use super::table::table;
 use crate::store::{Change, ChangeKind};
 
 /// The most entries of a history that are shown.

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use jiff::Timestamp;
 use maud::{Markup, html};
+use pages::table;
 use serde::Deserialize;
 
 use super::cells::{digest, foreign, foreign_up_to, outcome, shortened, time};
@@ -18,7 +19,6 @@ use super::list::PageList as _;
 use super::registrations::Registrations;
 use super::session::Session;
 use super::state::Page;
-use super::table::table;
 use super::{form, frame, identities, list, registrations, serial};
 use crate::store::{
     Authorship, IdentityHistory, IdentityState, ImportedIdentity, Listing, LoggedRegistration, PageRequest,

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::TryStreamExt as _;
 use maud::{Markup, html};
+use pages::table;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -18,7 +19,6 @@ use super::fields::Fields;
 use super::filter::Filter;
 use super::session::Session;
 use super::state::Page;
-use super::table::table;
 use super::{frame, imports, list};
 use crate::http::{RequestError, import_result, log_detail, start_import, status};
 use crate::import::{ImportCounts, ImportOutcome, ImportReport, ReportLine};

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use maud::{Markup, html};
+use pages::table;
 
 use super::cells::{count, counted};
 use super::csv::NoFile;
@@ -16,7 +17,6 @@ use super::fields::Fields;
 use super::filter::Filter;
 use super::session::Session;
 use super::state::Page;
-use super::table::table;
 use super::{csv, form, frame};
 use crate::http::CsvRow;
 use crate::store::{Listing, PageRequest, Store, StoreError, Total, WithdrawalError};

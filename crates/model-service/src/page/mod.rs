@@ -27,7 +27,6 @@ mod serial;
 mod serials;
 mod session;
 mod state;
-mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +47,6 @@ use crate::http::RequestError;
 pub(crate) use state::Page;
 pub(crate) use state::{PageStartError, check_password};
 
-const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("copy.js");
 
 /// The largest form without a file, in bytes.
@@ -71,7 +69,10 @@ pub(crate) fn routes(page: Page) -> Router {
         .route("/imports.csv", get(imports::download))
         .route("/login", get(login::form).post(login::login))
         .route("/logout", post(login::logout))
-        .route("/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))
+        .route(
+            "/style.css",
+            get(|| asset("text/css; charset=utf-8", pages::STYLE)),
+        )
         .route(
             "/copy.js",
             get(|| asset("text/javascript; charset=utf-8", SCRIPT)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
+use pages::table;
 
 use super::cells::{count, counted, foreign_up_to, sentence, time};
 use super::csv::NoFile;
@@ -15,7 +16,6 @@ use super::list::{PageList as _, empty, respond};
 use super::registrations::{self, Registrations};
 use super::session::Session;
 use super::state::Page;
-use super::table::table;
 use super::{csv, form};
 use crate::http::{RefusalCode, write_csv};
 use crate::store::RefusalCount;

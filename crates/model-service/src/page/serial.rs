@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
+use pages::table;
 use serde::Deserialize;
 
 use super::cells::{digest, foreign, foreign_up_to, time};
@@ -14,7 +15,6 @@ use super::filter::query;
 use super::history::{self, SHOWN, changes};
 use super::session::Session;
 use super::state::Page;
-use super::table::table;
 use super::{form, frame, identity, list, serials};
 use crate::store::{Authorship, IssuedAssertion, SerialHistory, SerialNumber, WithdrawalError, identity_of};
 

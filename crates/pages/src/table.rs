@@ -6,7 +6,7 @@ use maud::{Markup, html};
 ///
 /// The roles are those that the elements have by default. Some browsers drop them if cells are laid
 /// out as blocks.
-pub(super) fn table<const N: usize>(
+pub fn table<const N: usize>(
     caption: &Markup,
     columns: [&str; N],
     rows: impl Iterator<Item = [Markup; N]>,
